@@ -1,0 +1,1 @@
+//! Object storage: the tenant layout of a blocks bucket, bucket index, markers, uploads.

@@ -1,0 +1,1 @@
+//! The write path's entry: push handler, validation, limits.

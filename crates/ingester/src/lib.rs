@@ -1,0 +1,1 @@
+//! Recent samples: one TSDB per tenant, block cutting and shipping.

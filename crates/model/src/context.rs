@@ -1,0 +1,272 @@
+//! What one query may use: limits that are counted as it goes, cancellation and a deadline.
+//!
+//! Made by the query layer, handed to storage and engine. Cheap to ask from hot loops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::env::Clock;
+
+/// Upper bounds of one query; 0 = no bound.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QueryLimits {
+    /// Series fetched from storage.
+    pub max_series: u64,
+    /// Chunks fetched from storage.
+    pub max_chunks: u64,
+    /// Bytes of chunks fetched from storage.
+    pub max_chunk_bytes: u64,
+    /// Estimated memory that the query holds at one time, bytes.
+    pub max_memory_bytes: u64,
+    /// Time until the query fails with a timeout.
+    pub timeout: Option<Duration>,
+}
+
+/// The limit that a query has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// [`QueryLimits::max_series`].
+    Series,
+    /// [`QueryLimits::max_chunks`].
+    Chunks,
+    /// [`QueryLimits::max_chunk_bytes`].
+    ChunkBytes,
+    /// [`QueryLimits::max_memory_bytes`].
+    Memory,
+}
+
+/// A query went over one of its limits. Prints Mimir's text with its error id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.message())]
+pub struct LimitError {
+    /// Which limit.
+    pub kind: LimitKind,
+    /// Its value.
+    pub limit: u64,
+}
+
+impl LimitError {
+    fn message(&self) -> String {
+        let (what, unit, id, flag) = match self.kind {
+            LimitKind::Series => (
+                "number of series",
+                "series",
+                "max-series-per-query",
+                "max-fetched-series-per-query",
+            ),
+            LimitKind::Chunks => (
+                "number of chunks",
+                "chunks",
+                "max-chunks-per-query",
+                "max-fetched-chunks-per-query",
+            ),
+            LimitKind::ChunkBytes => (
+                "aggregated chunks size limit",
+                "bytes",
+                "max-chunks-bytes-per-query",
+                "max-fetched-chunk-bytes-per-query",
+            ),
+            LimitKind::Memory => (
+                "allowed estimated amount of memory consumed by a single query",
+                "bytes",
+                "max-estimated-memory-consumption-per-query",
+                "max-estimated-memory-consumption-per-query",
+            ),
+        };
+        let start = match self.kind {
+            LimitKind::Series | LimitKind::Chunks => {
+                format!("the query exceeded the maximum {what}")
+            }
+            LimitKind::ChunkBytes | LimitKind::Memory => format!("the query exceeded the {what}"),
+        };
+        format!(
+            "{start} (limit: {} {unit}) (err-mimir-{id}). Consider reducing the time range and/or \
+             number of series selected by the query. One way to reduce the number of selected \
+             series is to add more label matchers to the query. Otherwise, to adjust the related \
+             per-tenant limit, configure -querier.{flag}, or contact your service administrator.",
+            self.limit
+        )
+    }
+}
+
+/// The query must stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupted {
+    /// Its client went away or it was cancelled.
+    #[error("query was canceled")]
+    Cancelled,
+    /// Its time is up.
+    #[error("query timed out")]
+    TimedOut,
+}
+
+/// The running account of one query; shared by all that work for it.
+pub struct QueryContext {
+    limits: QueryLimits,
+    clock: Option<Arc<dyn Clock>>,
+    deadline: Option<Duration>,
+    cancelled: AtomicBool,
+    series: AtomicU64,
+    chunks: AtomicU64,
+    chunk_bytes: AtomicU64,
+    memory_bytes: AtomicU64,
+    peak_memory_bytes: AtomicU64,
+    samples: AtomicU64,
+}
+
+impl QueryContext {
+    /// An account that starts now.
+    pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>) -> Self {
+        let deadline = limits.timeout.map(|timeout| clock.monotonic() + timeout);
+        Self { clock: Some(clock), deadline, ..Self::with_limits(limits) }
+    }
+
+    /// An account without limits and without a deadline; for tests and tools.
+    pub fn unlimited() -> Self {
+        Self::with_limits(QueryLimits::default())
+    }
+
+    fn with_limits(limits: QueryLimits) -> Self {
+        Self {
+            limits,
+            clock: None,
+            deadline: None,
+            cancelled: AtomicBool::new(false),
+            series: AtomicU64::new(0),
+            chunks: AtomicU64::new(0),
+            chunk_bytes: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
+            peak_memory_bytes: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes every later [`QueryContext::check`] fail.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails when the query should stop. Call it at least once a series or a few thousand samples.
+    pub fn check(&self) -> Result<(), Interrupted> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Interrupted::Cancelled);
+        }
+        match (&self.clock, self.deadline) {
+            (Some(clock), Some(deadline)) if clock.monotonic() >= deadline => {
+                Err(Interrupted::TimedOut)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts fetched series.
+    pub fn add_series(&self, count: u64) -> Result<(), LimitError> {
+        count_up(&self.series, count, self.limits.max_series, LimitKind::Series)
+    }
+
+    /// Counts fetched chunks and their bytes.
+    pub fn add_chunks(&self, count: u64, bytes: u64) -> Result<(), LimitError> {
+        count_up(&self.chunks, count, self.limits.max_chunks, LimitKind::Chunks)?;
+        let limit = self.limits.max_chunk_bytes;
+        count_up(&self.chunk_bytes, bytes, limit, LimitKind::ChunkBytes)
+    }
+
+    /// Counts samples that were looked at (statistics, no limit).
+    pub fn add_samples(&self, count: u64) {
+        self.samples.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Takes `bytes` of the query's memory before they are allocated.
+    pub fn reserve_memory(&self, bytes: u64) -> Result<(), LimitError> {
+        let now = self.memory_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed);
+        let limit = self.limits.max_memory_bytes;
+        if limit != 0 && now > limit {
+            return Err(LimitError { kind: LimitKind::Memory, limit });
+        }
+        Ok(())
+    }
+
+    /// Gives back what [`QueryContext::reserve_memory`] took (also after it failed).
+    pub fn release_memory(&self, bytes: u64) {
+        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn usage(&self) -> QueryUsage {
+        QueryUsage {
+            series: self.series.load(Ordering::Relaxed),
+            chunks: self.chunks.load(Ordering::Relaxed),
+            chunk_bytes: self.chunk_bytes.load(Ordering::Relaxed),
+            peak_memory_bytes: self.peak_memory_bytes.load(Ordering::Relaxed),
+            samples: self.samples.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What a query has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryUsage {
+    /// Series fetched.
+    pub series: u64,
+    /// Chunks fetched.
+    pub chunks: u64,
+    /// Bytes of the chunks.
+    pub chunk_bytes: u64,
+    /// The most memory that was reserved at one time, bytes.
+    pub peak_memory_bytes: u64,
+    /// Samples looked at.
+    pub samples: u64,
+}
+
+fn count_up(
+    counter: &AtomicU64,
+    count: u64,
+    limit: u64,
+    kind: LimitKind,
+) -> Result<(), LimitError> {
+    let now = counter.fetch_add(count, Ordering::Relaxed) + count;
+    if limit != 0 && now > limit { Err(LimitError { kind, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::ManualClock;
+
+    #[test]
+    fn limits_count_up_and_name_their_id() {
+        let limits = QueryLimits { max_chunks: 10, ..QueryLimits::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::new(0)));
+        assert!(context.add_chunks(10, 1 << 40).is_ok());
+        let error = context.add_chunks(1, 1).unwrap_err();
+        assert_eq!(error, LimitError { kind: LimitKind::Chunks, limit: 10 });
+        assert!(error.to_string().contains("(limit: 10 chunks) (err-mimir-max-chunks-per-query)"));
+    }
+
+    #[test]
+    fn memory_is_given_back_and_the_peak_stays() {
+        let limits = QueryLimits { max_memory_bytes: 100, ..QueryLimits::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::new(0)));
+        assert!(context.reserve_memory(80).is_ok());
+        context.release_memory(80);
+        assert!(context.reserve_memory(100).is_ok());
+        assert!(context.reserve_memory(1).is_err());
+        assert_eq!(context.usage().peak_memory_bytes, 101);
+    }
+
+    #[test]
+    fn a_query_ends_at_its_deadline_or_when_cancelled() {
+        let clock = Arc::new(ManualClock::new(0));
+        let limits =
+            QueryLimits { timeout: Some(Duration::from_secs(1)), ..QueryLimits::default() };
+        let context = QueryContext::new(limits, clock.clone());
+        clock.advance(999);
+        assert_eq!(context.check(), Ok(()));
+        clock.advance(1);
+        assert_eq!(context.check(), Err(Interrupted::TimedOut));
+        context.cancel();
+        assert_eq!(context.check(), Err(Interrupted::Cancelled));
+    }
+}

@@ -1,0 +1,1 @@
+//! The read path: PromQL over HTTP, merging ingesters and long-term storage.

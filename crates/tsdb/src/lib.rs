@@ -1,0 +1,1 @@
+//! A single-tenant Prometheus TSDB: chunks, index, blocks, write-ahead log, head, compaction, queries.

@@ -1,0 +1,2 @@
+//! The `urd` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The HTTP server: routes, tenant authentication, admin pages, profiling.

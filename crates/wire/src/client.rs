@@ -1,0 +1,82 @@
+//! The traits through which components call each other, and the errors that cross them.
+//!
+//! `distributor` calls [`IngesterPush`]; `query` calls [`IngesterQuery`] and [`BlockStore`];
+//! `ingester` and `store_gateway` implement them; `urd` wires them together.
+
+mod error;
+
+use std::sync::Arc;
+
+use model::batch::MetricType;
+use model::{Queryable, StorageError, TenantId, TimestampMs, WriteBatch};
+
+pub use error::{PushError, PushErrorCause};
+
+/// Takes samples.
+pub trait IngesterPush: Send + Sync {
+    /// Stores the batch. When it returns `Ok` everything is in the write-ahead log. On a
+    /// [`PushErrorCause`] that is soft, what was valid is stored all the same, and the error is
+    /// the first one. Called from a compute thread; may block for the write-ahead log.
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError>;
+}
+
+/// Answers queries over recent samples.
+pub trait IngesterQuery: Send + Sync {
+    /// The tenant's recent data (head and local blocks); `None` for a tenant without any.
+    fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError>;
+
+    /// Metadata of the tenant's metrics, in order of metric name.
+    fn metadata(
+        &self,
+        tenant: &TenantId,
+        filter: &MetadataFilter,
+    ) -> Result<Vec<OwnedMetadata>, StorageError>;
+
+    /// Counts of the tenant's recent data.
+    fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError>;
+}
+
+/// Answers queries over the blocks in the bucket.
+pub trait BlockStore: Send + Sync {
+    /// The tenant's blocks; `None` for a tenant without any.
+    fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError>;
+}
+
+/// Which metadata is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct MetadataFilter {
+    /// Only this metric.
+    pub metric: Option<String>,
+    /// At most this many metrics; 0 = all.
+    pub limit: usize,
+    /// At most this many entries a metric; 0 = all.
+    pub limit_per_metric: usize,
+}
+
+/// Metadata of a metric family, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedMetadata {
+    /// The metric family's name.
+    pub family: String,
+    /// Its type.
+    pub metric_type: MetricType,
+    /// Its help text.
+    pub help: String,
+    /// Its unit.
+    pub unit: String,
+}
+
+/// Counts of one tenant's recent data.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct UserStats {
+    /// Samples and metadata a second.
+    pub ingestion_rate: f64,
+    /// Series in memory.
+    pub num_series: u64,
+    /// Samples a second from the API.
+    pub api_ingestion_rate: f64,
+    /// Samples a second from rules.
+    pub rule_ingestion_rate: f64,
+    /// Time of the newest sample, ms.
+    pub max_time_ms: Option<TimestampMs>,
+}
