@@ -17,16 +17,14 @@ pub use binary::{BinaryExpr, BinaryOp, Cardinality, FillValues, VectorMatching};
 pub use duration_expr::{
     DurationContext, DurationError, DurationExpr, DurationOp, DurationOpExpr, DurationSpec,
 };
+pub use model::{MatchOp, Matcher};
 pub use selector::{
-    AtModifier, LabelMatcher, MatchOp, MatrixSelector, RangeExtension, SubqueryExpr, VectorSelector,
+    AtModifier, LabelMatcher, MatrixSelector, RangeExtension, SubqueryExpr, VectorSelector,
 };
 pub use visit::{Children, Visit};
 
 use crate::functions_table::FunctionSignature;
 use crate::position::PositionRange;
-
-/// The label that holds the metric name.
-pub const METRIC_NAME_LABEL: &str = "__name__";
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]

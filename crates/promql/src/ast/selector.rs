@@ -1,44 +1,15 @@
 //! Selectors: `metric{label="value"}`, `metric[5m]`, `expr[1h:5m]`, with `offset` and `@`.
 
+use model::Matcher;
+
 use super::{DurationSpec, Expr};
 use crate::position::PositionRange;
 
-/// How a [`LabelMatcher`] compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MatchOp {
-    /// `=`.
-    Equal,
-    /// `!=`.
-    NotEqual,
-    /// `=~`, anchored at both ends.
-    Regex,
-    /// `!~`, anchored at both ends.
-    NotRegex,
-}
-
-impl MatchOp {
-    /// The operator as written.
-    #[must_use]
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::NotEqual => "!=",
-            Self::Regex => "=~",
-            Self::NotRegex => "!~",
-        }
-    }
-}
-
-/// One condition on a label.
+/// One condition on a label, with its place in the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelMatcher {
-    /// The label's name.
-    pub name: String,
-    /// The comparison.
-    pub op: MatchOp,
-    /// The value or the regular expression, unquoted; not always UTF-8. A regular expression has
-    /// been found valid by the parser.
-    pub value: Vec<u8>,
+    /// The condition, ready to be used; a regular expression is compiled.
+    pub matcher: Matcher,
     /// Byte range in the query.
     pub pos: PositionRange,
 }
@@ -67,7 +38,7 @@ pub enum RangeExtension {
 }
 
 /// An instant vector selector.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct VectorSelector {
     /// The metric name in front of the braces; empty if there is none (a name within the braces is
     /// only a matcher).
@@ -85,6 +56,14 @@ pub struct VectorSelector {
     pub is_info_argument: bool,
     /// Byte range in the query, with the modifiers.
     pub pos: PositionRange,
+}
+
+impl VectorSelector {
+    /// The conditions without their places, for a querier.
+    #[must_use]
+    pub fn matchers(&self) -> Vec<Matcher> {
+        self.matchers.iter().map(|label| label.matcher.clone()).collect()
+    }
 }
 
 /// A range vector selector.
