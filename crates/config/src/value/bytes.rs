@@ -31,8 +31,10 @@ impl ByteSize {
         let wrong = || format!("not a size in bytes: \"{text}\"");
         let number_len = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(number_len);
-        let (_, factor) =
-            UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim())).ok_or_else(wrong)?;
+        let (_, factor) = UNITS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))
+            .ok_or_else(wrong)?;
         if let Ok(whole) = number.parse::<u64>() {
             return whole.checked_mul(*factor).map(ByteSize).ok_or_else(wrong);
         }

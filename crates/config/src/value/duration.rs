@@ -105,7 +105,8 @@ fn write_go(f: &mut fmt::Formatter<'_>, nanos: u64) -> fmt::Result {
     const SMALL: [(u64, &str); 3] =
         [(NANOSECOND as u64, "ns"), (MICROSECOND as u64, "µs"), (MILLISECOND as u64, "ms")];
     if nanos < SECOND as u64 {
-        let (unit, name) = *SMALL.iter().rev().find(|(unit, _)| *unit <= nanos).unwrap_or(&SMALL[0]);
+        let (unit, name) =
+            *SMALL.iter().rev().find(|(unit, _)| *unit <= nanos).unwrap_or(&SMALL[0]);
         return write!(f, "{}{name}", decimal(nanos, unit));
     }
     let (hours, minutes) = (nanos / HOUR as u64, nanos % HOUR as u64 / MINUTE as u64);

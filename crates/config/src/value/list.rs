@@ -139,17 +139,7 @@ macro_rules! map_value {
     };
 }
 
-map_value!(
-    StringMap,
-    TextMap,
-    "a map of string to string",
-    String,
-    |value: &serde_json::Value| { value.as_str().map(str::to_owned) }
-);
-map_value!(
-    NumberMap,
-    NumberMap,
-    "a map of string to number",
-    f64,
-    serde_json::Value::as_f64
-);
+map_value!(StringMap, TextMap, "a map of string to string", String, |value: &serde_json::Value| {
+    value.as_str().map(str::to_owned)
+});
+map_value!(NumberMap, NumberMap, "a map of string to number", f64, serde_json::Value::as_f64);

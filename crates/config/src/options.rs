@@ -1,0 +1,81 @@
+//! Every option of Urd, one file a component, each option declared exactly once. Components take
+//! their own sub-struct by value. Holds no behaviour: checks stand in `validate.rs`.
+
+mod blocks_storage;
+mod distributor;
+mod ingester;
+mod limits;
+mod querier;
+mod server;
+
+pub use blocks_storage::{
+    BackendName, BlocksStorageConfig, BucketConfig, BucketStoreConfig, CommonBucketConfig,
+    CommonConfig, CommonFilesystemConfig, FilesystemConfig, TsdbConfig, WalFsync,
+};
+pub use distributor::{
+    DistributorConfig, DistributorInstanceLimits, DistributorRingConfig, RetryAfterConfig,
+};
+pub use ingester::{
+    IngesterConfig, IngesterInstanceLimits, IngesterRingConfig, KvBackend, KvStoreConfig,
+};
+pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
+pub use querier::{FrontendConfig, QuerierConfig};
+pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
+
+use crate::table::config;
+use crate::value::{GoDuration, StringList};
+
+config! {
+    /// The whole configuration of a process.
+    pub struct Config {
+        /// Components to run in this process, separated by commas; 'all' is every one of them.
+        target: StringList = "all", "target", Basic;
+        /// Require the tenant header in HTTP requests; off, every request belongs to -auth.no-auth-tenant.
+        multitenancy_enabled: bool = "true", "auth.multitenancy-enabled", Basic;
+        /// The tenant that all data belongs to when multitenancy is off.
+        no_auth_tenant: String = "anonymous", "auth.no-auth-tenant", Advanced;
+        /// Time between the termination signal and the shutdown, during which /ready already fails.
+        shutdown_delay: GoDuration = "0", "shutdown-delay", Advanced;
+    } sections {
+        /// Prefixes and headers of the HTTP API.
+        api: ApiConfig => "api", "";
+        /// The HTTP and gRPC server and the log.
+        server: ServerConfig => "server", "";
+        /// The write entry.
+        distributor: DistributorConfig => "distributor", "distributor.";
+        /// Recent data.
+        ingester: IngesterConfig => "ingester", "ingester.";
+        /// The query engine.
+        querier: QuerierConfig => "querier", "querier.";
+        /// The query entry.
+        frontend: FrontendConfig => "frontend", "query-frontend.";
+        /// Default limits of every tenant.
+        limits: Limits => "limits", "";
+        /// Blocks in the bucket and on local disk.
+        blocks_storage: BlocksStorageConfig => "blocks_storage", "blocks-storage.";
+        /// Overrides of limits that are read again while running.
+        runtime_config: RuntimeConfigOptions => "runtime_config", "runtime-config.";
+        /// Values that several sections start from.
+        common: CommonConfig => "common", "common.";
+        /// What Mimir does not have.
+        urd: UrdConfig => "urd", "urd.";
+    }
+}
+
+config! {
+    /// Where overrides of limits are read from.
+    pub struct RuntimeConfigOptions {
+        /// Files with overrides, separated by commas; they are merged, later ones win.
+        file: StringList = "", "file", Basic;
+        /// How often the files are read again.
+        period: GoDuration = "10s", "reload-period", Advanced;
+    }
+}
+
+config! {
+    /// Urd's own options that belong to no component of Mimir.
+    pub struct UrdConfig {
+        /// How often the process stores its own metrics for the tenant -auth.no-auth-tenant; 0 switches it off.
+        self_scrape_interval: GoDuration = "0", "self-scrape-interval", Basic, Urd;
+    }
+}

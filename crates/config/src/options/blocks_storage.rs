@@ -1,0 +1,147 @@
+//! Options of the bucket, of the TSDBs on local disk and of reading blocks back.
+
+use crate::table::config;
+use crate::value::{DurationList, GoDuration};
+
+config! {
+    /// Blocks in the bucket and on local disk.
+    pub struct BlocksStorageConfig {
+    } sections {
+        /// The bucket.
+        bucket: BucketConfig => "", "blocks-storage.";
+        /// Reading blocks from the bucket.
+        bucket_store: BucketStoreConfig => "bucket_store", "blocks-storage.bucket-store.";
+        /// The ingesters' TSDBs.
+        tsdb: TsdbConfig => "tsdb", "blocks-storage.tsdb.";
+    }
+}
+
+config! {
+    /// Where the bucket is.
+    pub struct BucketConfig {
+        /// Kind of object storage.
+        backend: BackendName = "filesystem", "backend", Basic;
+        /// Prefix of every object; digits and English letters only.
+        storage_prefix: String = "", "storage-prefix", Basic;
+    } sections {
+        /// A directory as bucket.
+        filesystem: FilesystemConfig => "filesystem", "blocks-storage.filesystem.";
+    }
+}
+
+config! {
+    /// A directory as bucket.
+    pub struct FilesystemConfig {
+        /// The directory.
+        dir: String = "blocks", "dir", Basic;
+    }
+}
+
+config! {
+    /// Kinds of object storage.
+    pub enum BackendName {
+        /// A directory.
+        Filesystem = "filesystem",
+        /// Amazon S3 and what speaks its protocol.
+        S3 = "s3",
+        /// Google Cloud Storage.
+        Gcs = "gcs",
+        /// Azure Blob Storage.
+        Azure = "azure",
+        /// OpenStack Swift.
+        Swift = "swift",
+    }
+}
+
+config! {
+    /// Values that several sections start from.
+    pub struct CommonConfig {
+    } sections {
+        /// The bucket of every component that names none of its own.
+        storage: CommonBucketConfig => "storage", "common.storage.";
+    }
+}
+
+config! {
+    /// The bucket of every component that names none of its own.
+    pub struct CommonBucketConfig {
+        /// Kind of object storage.
+        backend: BackendName = "filesystem", "backend", Basic;
+    } sections {
+        /// A directory as bucket.
+        filesystem: CommonFilesystemConfig => "filesystem", "common.storage.filesystem.";
+    }
+}
+
+config! {
+    /// A directory as bucket.
+    pub struct CommonFilesystemConfig {
+        /// The directory.
+        dir: String = "", "dir", Basic;
+    }
+}
+
+config! {
+    /// Reading blocks from the bucket.
+    pub struct BucketStoreConfig {
+        /// Directory for what is kept of the bucket's blocks on local disk.
+        sync_dir: String = "./tsdb-sync/", "sync-dir", Basic;
+        /// How often the list of blocks is brought up to date.
+        sync_interval: GoDuration = "15m", "sync-interval", Advanced;
+        /// Blocks whose samples are all younger than this are left to the ingesters; 0 ignores none.
+        ignore_blocks_within: GoDuration = "10h", "ignore-blocks-within", Advanced;
+    }
+}
+
+config! {
+    /// The ingesters' TSDBs.
+    pub struct TsdbConfig {
+        /// Directory of the TSDBs with their write-ahead logs; it must survive restarts.
+        dir: String = "./tsdb/", "dir", Basic;
+        /// Time range of the blocks that the head is cut into.
+        block_ranges_period: DurationList = "2h", "block-ranges-period", Advanced, Hidden;
+        /// How long a shipped block stays on local disk.
+        retention_period: GoDuration = "13h", "retention-period", Basic;
+        /// How often new blocks are uploaded; 0 uploads none.
+        ship_interval: GoDuration = "1m", "ship-interval", Advanced;
+        /// Tenants whose blocks are uploaded at once.
+        ship_concurrency: usize = "10", "ship-concurrency", Advanced;
+        /// How often it is checked whether a head is due to be cut; at most 5m.
+        head_compaction_interval: GoDuration = "1m", "head-compaction-interval", Advanced;
+        /// Tenants whose heads are cut at once.
+        head_compaction_concurrency: usize = "1", "head-compaction-concurrency", Advanced;
+        /// A head without a sample for this long is cut whole; up to 25% is added so that not all are cut at once; 0 switches it off.
+        head_compaction_idle_timeout: GoDuration = "1h", "head-compaction-idle-timeout", Advanced;
+        /// Shards of the series of a head; a power of two.
+        stripe_size: usize = "16384", "stripe-size", Advanced;
+        /// Compress the records of the write-ahead log.
+        wal_compression_enabled: bool = "false", "wal-compression-enabled", Advanced;
+        /// Largest segment of the write-ahead log, in bytes.
+        wal_segment_size_bytes: usize = "134217728", "wal-segment-size-bytes", Advanced;
+        /// Threads that replay a write-ahead log; 0 is one for each CPU.
+        wal_replay_concurrency: usize = "0", "wal-replay-concurrency", Advanced;
+        /// Cut and upload everything at shutdown.
+        flush_blocks_on_shutdown: bool = "false", "flush-blocks-on-shutdown", Advanced;
+        /// A TSDB without a sample for this long, all shipped, is closed and removed; 0 or less switches it off.
+        close_idle_tsdb_timeout: GoDuration = "13h", "close-idle-tsdb-timeout", Advanced;
+        /// Samples in a chunk of out-of-order samples.
+        out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental;
+        /// When the write-ahead log is synced to the disk: never, at an interval, or always before a write is acknowledged.
+        wal_fsync: WalFsync = "interval", "wal-fsync", Advanced, Urd;
+        /// Time between two syncs of the write-ahead log under -blocks-storage.tsdb.wal-fsync=interval.
+        wal_fsync_interval: GoDuration = "1s", "wal-fsync-interval", Advanced, Urd;
+    }
+}
+
+config! {
+    /// When the write-ahead log is synced to the disk. Whatever it is, an acknowledged sample
+    /// survives the death of the process; this is about the death of the machine.
+    pub enum WalFsync {
+        /// Every `wal_fsync_interval`.
+        Interval = "interval",
+        /// Only when a segment is full, and at shutdown.
+        Never = "never",
+        /// Before a write is acknowledged.
+        Always = "always",
+    }
+}

@@ -1,0 +1,34 @@
+//! Options of the querier and the query-frontend.
+
+use crate::table::config;
+use crate::value::GoDuration;
+
+config! {
+    /// The query engine.
+    pub struct QuerierConfig {
+        /// Samples older than this are looked for in the bucket; 0 always looks there.
+        query_store_after: GoDuration = "12h", "query-store-after", Advanced;
+        /// Queries at once in this process.
+        max_concurrent: usize = "20", "max-concurrent", Basic;
+        /// Time within which a query must be answered.
+        timeout: GoDuration = "2m", "timeout", Basic;
+        /// Samples that one query may hold in memory at once.
+        max_samples: u64 = "50000000", "max-samples", Basic;
+        /// Step of a subquery that names none.
+        default_evaluation_interval: GoDuration = "1m", "default-evaluation-interval", Advanced;
+        /// How far back an instant selector looks for a sample.
+        lookback_delta: GoDuration = "5m", "lookback-delta", Advanced;
+    }
+}
+
+config! {
+    /// The query entry.
+    pub struct FrontendConfig {
+        /// Queries that take longer are logged; 0 logs none, negative all.
+        log_queries_longer_than: GoDuration = "0", "log-queries-longer-than", Basic;
+        /// Largest body of a query request, in bytes.
+        max_body_size: u64 = "10485760", "max-body-size", Advanced;
+        /// Count what each query reads, and log it with the query.
+        query_stats_enabled: bool = "true", "query-stats-enabled", Advanced;
+    }
+}
