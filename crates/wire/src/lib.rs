@@ -4,3 +4,4 @@
 //! processes they will be carried by gRPC. Nothing here knows a component.
 
 pub mod client;
+pub mod remote_write;

@@ -1,0 +1,290 @@
+//! `TimeSeries` of remote write 1.0: the hot loop of the write path.
+//!
+//! A sender writes the labels of a series first, sorted, in the shortest encoding. That run of
+//! bytes is found in one walk; it is checked for UTF-8 as a whole and hashed as it stands
+//! (see [`model::batch::SeriesHasher`]). Whatever deviates takes [`slow_labels`].
+
+use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries};
+use model::{Label, WriteBatch};
+
+use super::protobuf::{Reader, WireType};
+use super::{DecodeError, histogram};
+
+const NAME: &str = "TimeSeries";
+const LABELS_TAG: u8 = 0x0a;
+
+/// Decodes series one after another; keeps scratch memory between them.
+#[derive(Debug, Default)]
+pub(super) struct SeriesDecoder {
+    spans: Vec<LabelSpan>,
+    bucket_count: usize,
+}
+
+/// Where the strings of one label stand, relative to the start of the series message.
+#[derive(Debug, Clone, Copy)]
+struct LabelSpan {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+impl SeriesDecoder {
+    /// Memory that the buckets and spans of all histograms so far take.
+    pub(super) fn bucket_bytes(&self) -> usize {
+        self.bucket_count * size_of::<f64>()
+    }
+
+    /// Appends the series in `message` to `batch`.
+    pub(super) fn decode<'a>(
+        &mut self,
+        message: &'a [u8],
+        batch: &mut WriteBatch<'a>,
+    ) -> Result<(), DecodeError> {
+        let starts = Starts::of(batch);
+        let canonical = self.canonical_labels(message, batch);
+        let rest = decode_rest(&message[canonical.map_or(0, |(_, run_len)| run_len)..], batch)?;
+        let hash = match canonical {
+            Some((hash, _)) if !rest.has_labels => hash,
+            _ => {
+                batch.labels.truncate(starts.labels as usize);
+                slow_labels(message, batch)?
+            }
+        };
+        let histograms = &batch.histograms[starts.histograms as usize..];
+        self.bucket_count += histograms.iter().map(histogram::bucket_count).sum::<usize>();
+        batch.series.push(BatchSeries {
+            hash,
+            labels: range(starts.labels, batch.labels.len()),
+            samples: range(starts.samples, batch.samples.len()),
+            histograms: range(starts.histograms, batch.histograms.len()),
+            exemplars: range(starts.exemplars, batch.exemplars.len()),
+            created_timestamp_ms: rest.created_timestamp_ms,
+        });
+        Ok(())
+    }
+
+    /// Appends the labels when they stand in one canonical run at the start of the message and
+    /// nowhere else; returns their hash and the length of the run.
+    fn canonical_labels<'a>(
+        &mut self,
+        message: &'a [u8],
+        batch: &mut WriteBatch<'a>,
+    ) -> Option<(u64, usize)> {
+        let run_len = self.find_run(message)?;
+        let run = &message[..run_len];
+        let text = std::str::from_utf8(run).ok()?;
+        let mut previous = "";
+        for span in &self.spans {
+            let name = text.get(span.name.0 as usize..span.name.1 as usize)?;
+            let value = text.get(span.value.0 as usize..span.value.1 as usize)?;
+            if name <= previous {
+                return None;
+            }
+            previous = name;
+            batch.labels.push(Label { name, value });
+        }
+        Some((batch.hasher.hash_canonical(run), run_len))
+    }
+
+    /// Walks over the labels at the start of the message; `None` where one is not canonical.
+    fn find_run(&mut self, message: &[u8]) -> Option<usize> {
+        self.spans.clear();
+        let mut at = 0;
+        while message.get(at) == Some(&LABELS_TAG) {
+            let (body_len, name_tag) = short_len(message, at + 1)?;
+            let name = field(message, name_tag, LABELS_TAG)?;
+            let value = field(message, name.1, 0x12)?;
+            if value.1 != name_tag + body_len || value.0 == value.1 {
+                return None;
+            }
+            let offset = |n: usize| u32::try_from(n).ok();
+            self.spans.push(LabelSpan {
+                name: (offset(name.0)?, offset(name.1)?),
+                value: (offset(value.0)?, offset(value.1)?),
+            });
+            at = value.1;
+        }
+        Some(at)
+    }
+}
+
+/// A string field with tag `tag` at `at`: where its text starts and ends.
+#[inline]
+fn field(message: &[u8], at: usize, tag: u8) -> Option<(usize, usize)> {
+    if message.get(at) != Some(&tag) {
+        return None;
+    }
+    let (len, start) = short_len(message, at + 1)?;
+    let end = start + len;
+    (end <= message.len()).then_some((start, end))
+}
+
+/// A length of one or two bytes in its shortest form, and where it ends. Longer lengths are left
+/// to the slow way.
+#[inline]
+fn short_len(message: &[u8], at: usize) -> Option<(usize, usize)> {
+    let first = *message.get(at)?;
+    if first < 0x80 {
+        return Some((usize::from(first), at + 1));
+    }
+    let second = *message.get(at + 1)?;
+    if second == 0 || second >= 0x80 {
+        return None;
+    }
+    Some((usize::from(first & 0x7f) | usize::from(second) << 7, at + 2))
+}
+
+/// Collects the labels of a message wherever they stand, drops those with an empty value, sorts
+/// them and hashes them. Repeated names are kept, next to each other: a check of its own
+/// reports them.
+#[cold]
+fn slow_labels<'a>(message: &'a [u8], batch: &mut WriteBatch<'a>) -> Result<u64, DecodeError> {
+    let start = batch.labels.len();
+    let mut reader = Reader::new(message);
+    while let Some((field, wire_type)) = reader.next_tag()? {
+        if field != 1 {
+            reader.skip(wire_type)?;
+            continue;
+        }
+        wire_type.expect(WireType::Bytes, NAME, field)?;
+        let label = decode_label(reader.bytes()?)?;
+        if !label.value.is_empty() {
+            batch.labels.push(label);
+        }
+    }
+    let labels = &mut batch.labels[start..];
+    labels.sort_by_key(|label| label.name);
+    Ok(batch.hasher.hash(labels))
+}
+
+fn decode_label(message: &[u8]) -> Result<Label<'_>, DecodeError> {
+    let mut label = Label { name: "", value: "" };
+    let mut reader = Reader::new(message);
+    while let Some((field, wire_type)) = reader.next_tag()? {
+        match field {
+            1 => {
+                wire_type.expect(WireType::Bytes, "Label", field)?;
+                label.name = reader.string("label name")?;
+            }
+            2 => {
+                wire_type.expect(WireType::Bytes, "Label", field)?;
+                label.value = reader.string("label value")?;
+            }
+            _ => reader.skip(wire_type)?,
+        }
+    }
+    Ok(label)
+}
+
+/// What [`decode_rest`] found besides samples.
+#[derive(Default)]
+struct Rest {
+    created_timestamp_ms: i64,
+    has_labels: bool,
+}
+
+/// Decodes everything but the labels, and tells whether there are any.
+fn decode_rest<'a>(message: &'a [u8], batch: &mut WriteBatch<'a>) -> Result<Rest, DecodeError> {
+    let mut rest = Rest::default();
+    let mut reader = Reader::new(message);
+    while let Some((field, wire_type)) = reader.next_tag()? {
+        match field {
+            2 => {
+                wire_type.expect(WireType::Bytes, NAME, field)?;
+                batch.samples.push(decode_sample(reader.bytes()?)?);
+            }
+            3 => {
+                wire_type.expect(WireType::Bytes, NAME, field)?;
+                let exemplar = decode_exemplar(reader.bytes()?, batch)?;
+                batch.exemplars.push(exemplar);
+            }
+            4 => {
+                wire_type.expect(WireType::Bytes, NAME, field)?;
+                batch.histograms.push(histogram::decode(reader.bytes()?)?);
+            }
+            6 => {
+                wire_type.expect(WireType::Varint, NAME, field)?;
+                rest.created_timestamp_ms = reader.varint()? as i64;
+            }
+            _ => {
+                rest.has_labels |= field == 1;
+                reader.skip(wire_type)?;
+            }
+        }
+    }
+    Ok(rest)
+}
+
+#[inline]
+fn decode_sample(message: &[u8]) -> Result<BatchSample, DecodeError> {
+    let mut sample = BatchSample { timestamp_ms: 0, value: 0.0 };
+    let mut reader = Reader::new(message);
+    while let Some((field, wire_type)) = reader.next_tag()? {
+        match field {
+            1 => {
+                wire_type.expect(WireType::Fixed64, "Sample", field)?;
+                sample.value = reader.double()?;
+            }
+            2 => {
+                wire_type.expect(WireType::Varint, "Sample", field)?;
+                sample.timestamp_ms = reader.varint()? as i64;
+            }
+            _ => reader.skip(wire_type)?,
+        }
+    }
+    Ok(sample)
+}
+
+fn decode_exemplar<'a>(
+    message: &'a [u8],
+    batch: &mut WriteBatch<'a>,
+) -> Result<BatchExemplar, DecodeError> {
+    let start = batch.exemplar_labels.len();
+    let mut exemplar = BatchExemplar { timestamp_ms: 0, value: 0.0, labels: BatchRange::default() };
+    let mut reader = Reader::new(message);
+    while let Some((field, wire_type)) = reader.next_tag()? {
+        match field {
+            1 => {
+                wire_type.expect(WireType::Bytes, "Exemplar", field)?;
+                batch.exemplar_labels.push(decode_label(reader.bytes()?)?);
+            }
+            2 => {
+                wire_type.expect(WireType::Fixed64, "Exemplar", field)?;
+                exemplar.value = reader.double()?;
+            }
+            3 => {
+                wire_type.expect(WireType::Varint, "Exemplar", field)?;
+                exemplar.timestamp_ms = reader.varint()? as i64;
+            }
+            _ => reader.skip(wire_type)?,
+        }
+    }
+    exemplar.labels = range(index(start), batch.exemplar_labels.len());
+    Ok(exemplar)
+}
+
+/// Lengths of the arenas before a series.
+struct Starts {
+    labels: u32,
+    samples: u32,
+    histograms: u32,
+    exemplars: u32,
+}
+
+impl Starts {
+    fn of(batch: &WriteBatch<'_>) -> Self {
+        Self {
+            labels: index(batch.labels.len()),
+            samples: index(batch.samples.len()),
+            histograms: index(batch.histograms.len()),
+            exemplars: index(batch.exemplars.len()),
+        }
+    }
+}
+
+fn range(start: u32, end: usize) -> BatchRange {
+    BatchRange { start, end: index(end) }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).expect("the arenas are bounded far below 4 G items")
+}
