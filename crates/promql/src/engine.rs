@@ -1,0 +1,124 @@
+//! The engine: evaluates a parsed query over any storage, series by series over all steps.
+//!
+//! Called by the query layer, the ruler and the test scripts on a compute thread. Takes neither
+//! time nor threads from the system: cancellation and deadline come with the query's context,
+//! threads with the executor.
+
+mod error;
+
+use std::sync::Arc;
+
+use model::{Executor, QueryContext, Queryable, TimestampMs};
+
+pub use error::{ErrorKind, QueryError};
+
+use crate::annotations::Annotations;
+use crate::ast::Expr;
+use crate::value::Value;
+
+/// How an [`Engine`] behaves. Clone one and change it for a query that differs (for example in
+/// its look-back).
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// How far an instant selector looks back for a sample, ms.
+    pub lookback_delta_ms: i64,
+    /// The most samples that one query may hold at a time; 0 = no bound.
+    pub max_samples: u64,
+    /// The step of a subquery that has none, ms.
+    pub default_subquery_step_ms: i64,
+    /// Remove metric names at the end of a query only.
+    pub enable_delayed_name_removal: bool,
+    /// Counter functions use the start timestamps of samples.
+    pub enable_start_timestamps: bool,
+    /// Treat `__type__` and `__unit__` as a part of the metric's name.
+    pub enable_type_and_unit_labels: bool,
+    /// Where work on independent series runs.
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_delta_ms: 5 * 60 * 1000,
+            max_samples: 50_000_000,
+            default_subquery_step_ms: 60 * 1000,
+            enable_delayed_name_removal: false,
+            enable_start_timestamps: false,
+            enable_type_and_unit_labels: false,
+            executor: Arc::new(model::env::Inline),
+        }
+    }
+}
+
+/// When a query is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKind {
+    /// At one moment.
+    Instant {
+        /// When, ms.
+        time_ms: TimestampMs,
+    },
+    /// At every step from start to end.
+    Range {
+        /// The first step, ms.
+        start_ms: TimestampMs,
+        /// The last moment, ms; a step only if it falls onto one. Not before the start.
+        end_ms: TimestampMs,
+        /// Between two steps, ms; greater than 0.
+        step_ms: i64,
+    },
+}
+
+/// What a query gives.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// Warnings and infos.
+    pub annotations: Annotations,
+    /// What was done for it.
+    pub stats: QueryStats,
+}
+
+/// What was done for a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Samples that functions and selectors looked at, counted for every step.
+    pub total_samples: u64,
+    /// The most samples that were held at one time.
+    pub peak_samples: u64,
+}
+
+/// The PromQL engine. Cheap to make; keeps nothing between queries.
+#[derive(Clone)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these options.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    /// Its options.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates `expr` over `queryable`. Limits, deadline and cancellation come with `context`.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn query(
+        &self,
+        _expr: &Expr,
+        _kind: QueryKind,
+        _queryable: &dyn Queryable,
+        _context: &Arc<QueryContext>,
+    ) -> Result<QueryResult, QueryError> {
+        Err(QueryError::Internal("the engine is not built yet".to_owned()))
+    }
+}
