@@ -62,6 +62,9 @@ pub struct SelectHints {
     pub shard: Option<Shard>,
     /// Only labels are needed: samples need not be read.
     pub labels_only: bool,
+    /// Only one moment is evaluated, `end_ms_incl`: of each series nothing but the newest sample
+    /// inside the range is needed.
+    pub newest_only: bool,
 }
 
 /// Why storage could not answer.
