@@ -1,1 +1,5 @@
 //! A single-tenant Prometheus TSDB: chunks, index, blocks, write-ahead log, head, compaction, queries.
+
+pub mod chunk;
+pub mod encoding;
+pub mod error;

@@ -1,0 +1,97 @@
+//! Chunks: runs of samples of one series in one of Prometheus' encodings, without the framing
+//! (length, encoding byte, checksum) that files put around them.
+//!
+//! Written by the head and by compaction, decoded by every reader. Decoding takes foreign bytes:
+//! it must never panic, never read outside and never loop without consuming input. The formats
+//! are drawn in `docs/format/chunks.md`.
+
+pub mod bits;
+pub mod xor;
+
+use model::{SampleBuffer, TimestampMs};
+
+use crate::error::DecodeError;
+
+/// The encoding of a chunk. Numbers are those of block and head chunk files: persisted, keep
+/// stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ChunkEncoding {
+    /// Floats.
+    Xor = 1,
+    /// Histograms with integer counts.
+    Histogram = 2,
+    /// Histograms with float counts.
+    FloatHistogram = 3,
+    /// Floats, with cheap stale markers and optional start timestamps.
+    Xor2 = 4,
+    /// [`ChunkEncoding::Histogram`] with start timestamps.
+    HistogramSt = 5,
+    /// [`ChunkEncoding::FloatHistogram`] with start timestamps.
+    FloatHistogramSt = 6,
+}
+
+/// Bit 7 of the encoding byte in head chunk files: the chunk holds out-of-order samples.
+pub const OUT_OF_ORDER_BIT: u8 = 0x80;
+
+impl ChunkEncoding {
+    /// The encoding of a file's number (without [`OUT_OF_ORDER_BIT`]).
+    pub fn from_number(number: u8) -> Result<Self, DecodeError> {
+        Ok(match number {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramSt,
+            6 => Self::FloatHistogramSt,
+            _ => return Err(DecodeError::Invalid("unknown chunk encoding")),
+        })
+    }
+
+    /// Its number in files.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether its samples are floats (else histograms).
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::Xor | Self::Xor2)
+    }
+}
+
+/// Appends all samples of a chunk to `out`, whose samples must all be earlier.
+///
+/// Timestamps that do not ascend are an error. After an error `out` is as it was before.
+pub fn decode(
+    encoding: ChunkEncoding,
+    data: &[u8],
+    out: &mut SampleBuffer,
+) -> Result<(), DecodeError> {
+    match encoding {
+        ChunkEncoding::Xor => xor::decode(data, out),
+        _ => Err(DecodeError::Invalid("unknown chunk encoding")),
+    }
+}
+
+/// The number of samples that a chunk says it holds.
+pub fn sample_count(encoding: ChunkEncoding, data: &[u8]) -> Result<usize, DecodeError> {
+    let header = data.first_chunk::<2>().ok_or(DecodeError::Truncated)?;
+    let count = usize::from(u16::from_be_bytes(*header));
+    Ok(match encoding {
+        // The two highest bits are the counter reset header.
+        ChunkEncoding::HistogramSt | ChunkEncoding::FloatHistogramSt => count & 0x3fff,
+        _ => count,
+    })
+}
+
+/// The times of the first and the last sample, both inclusive; `None` for a chunk without
+/// samples. Decodes the whole chunk.
+pub fn time_bounds(
+    encoding: ChunkEncoding,
+    data: &[u8],
+) -> Result<Option<(TimestampMs, TimestampMs)>, DecodeError> {
+    let mut samples = SampleBuffer::default();
+    decode(encoding, data, &mut samples)?;
+    let times = if encoding.is_float() { &samples.float_times } else { &samples.histogram_times };
+    Ok(times.first().copied().zip(times.last().copied()))
+}
