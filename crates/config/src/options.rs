@@ -23,13 +23,13 @@ pub use querier::{FrontendConfig, QuerierConfig};
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
 
 use crate::table::config;
-use crate::value::{GoDuration, StringList};
+use crate::value::{CommaList, GoDuration};
 
 config! {
     /// The whole configuration of a process.
     pub struct Config {
         /// Components to run in this process, separated by commas; 'all' is every one of them.
-        target: StringList = "all", "target", Basic;
+        target: CommaList = "all", "target", Basic;
         /// Require the tenant header in HTTP requests; off, every request belongs to -auth.no-auth-tenant.
         multitenancy_enabled: bool = "true", "auth.multitenancy-enabled", Basic;
         /// The tenant that all data belongs to when multitenancy is off.
@@ -66,7 +66,7 @@ config! {
     /// Where overrides of limits are read from.
     pub struct RuntimeConfigOptions {
         /// Files with overrides, separated by commas; they are merged, later ones win.
-        file: StringList = "", "file", Basic;
+        file: CommaList = "", "file", Basic;
         /// How often the files are read again.
         period: GoDuration = "10s", "reload-period", Advanced;
     }

@@ -8,7 +8,7 @@ mod scalar;
 
 pub use bytes::ByteSize;
 pub use duration::{GoDuration, PromDuration};
-pub use list::{DurationList, NumberMap, StringList, StringMap};
+pub use list::{CommaList, DurationList, NumberMap, StringList, StringMap};
 pub use scalar::Secret;
 
 use crate::yaml::{Node, Out};
@@ -86,3 +86,6 @@ fn scalar<'a>(node: &'a Node, wanted: &str) -> Result<&'a str, String> {
         None => Err(format!("cannot use {} as {wanted}", node.describe())),
     }
 }
+
+#[cfg(test)]
+mod tests;

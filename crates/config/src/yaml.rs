@@ -89,3 +89,6 @@ impl Out {
         Out::Text(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use super::{GoDuration, Kind, Value, scalar};
 use crate::yaml::{Node, Out};
 
-/// Texts: `a,b` on the command line or the flag repeated; in YAML a list or the comma form.
+/// Texts in one text, `a,b`: a repeated flag replaces what stood before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommaList(pub Vec<String>);
+
+/// Texts: each use of the flag adds one, after those of the YAML list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StringList(pub Vec<String>);
 
@@ -36,13 +40,37 @@ fn texts(node: &Node, wanted: &str) -> Result<Vec<String>, String> {
     }
 }
 
+impl Value for CommaList {
+    fn kind(&self) -> Kind {
+        Kind::Text
+    }
+
+    fn set_flag(&mut self, text: &str) -> Result<(), String> {
+        self.0 = comma_parts(text).map(str::to_owned).collect();
+        Ok(())
+    }
+
+    fn set_yaml(&mut self, node: &Node) -> Result<(), String> {
+        self.0 = texts(node, "a string")?;
+        Ok(())
+    }
+
+    fn yaml(&self) -> Out {
+        Out::text(&self.show())
+    }
+
+    fn show(&self) -> String {
+        self.0.join(",")
+    }
+}
+
 impl Value for StringList {
     fn kind(&self) -> Kind {
         Kind::TextList
     }
 
     fn set_flag(&mut self, text: &str) -> Result<(), String> {
-        self.0.extend(comma_parts(text).map(str::to_owned));
+        self.0.push(text.to_owned());
         Ok(())
     }
 

@@ -7,9 +7,9 @@ use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::{Data, Node};
 
-/// Nodes of one document, each use of an alias counted anew: enough for the overrides of a hundred
-/// thousand tenants, too few for a bomb of aliases.
-const MAX_NODES: usize = 4_000_000;
+/// Nodes of one document, each use of an alias counted anew: enough for the overrides of tens of
+/// thousands of tenants, too few for a bomb of aliases.
+const MAX_NODES: usize = 1_000_000;
 
 /// How deep maps and lists may stand in each other.
 const MAX_DEPTH: usize = 64;
@@ -97,11 +97,12 @@ impl<'a> Reader<'a> {
     }
 
     fn alias(&mut self, id: usize, line: usize) -> Result<Node, YamlError> {
-        let Some((target, size)) = self.anchors.get(&id).cloned() else {
+        let Some(size) = self.anchors.get(&id).map(|(_, size)| *size) else {
             return Err(fail(line, "an alias to itself or to nothing"));
         };
+        // Counted before it is copied, so that the bound holds for the memory too.
         self.count(size, line)?;
-        Ok(target)
+        Ok(self.anchors[&id].0.clone())
     }
 
     fn list(&mut self, depth: usize) -> Result<Data, YamlError> {

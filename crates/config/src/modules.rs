@@ -1,0 +1,57 @@
+//! What `-target` may name, and what of it is built. Called by `main` for `-modules` and by the
+//! checks.
+
+/// A component that a process can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// The word for `-target`.
+    pub name: &'static str,
+    /// Whether the target `all` includes it.
+    pub in_all: bool,
+    /// Whether a process can run it alone.
+    pub alone: bool,
+}
+
+const fn module(name: &'static str, in_all: bool) -> Module {
+    Module { name, in_all, alone: false }
+}
+
+/// Mimir's modules. `all` is the one target that is built.
+pub const MODULES: &[Module] = &[
+    module("alertmanager", false),
+    Module { name: "all", in_all: true, alone: true },
+    module("block-builder", false),
+    module("block-builder-scheduler", false),
+    module("compactor", true),
+    module("continuous-test", false),
+    module("distributor", true),
+    module("ingester", true),
+    module("memberlist-kv", true),
+    module("overrides-exporter", false),
+    module("querier", true),
+    module("query-frontend", true),
+    module("query-scheduler", true),
+    module("ruler", true),
+    module("store-gateway", true),
+    module("usage-tracker", false),
+];
+
+/// Checks the value of `-target`.
+pub(crate) fn check_target(targets: &[String]) -> Result<(), String> {
+    if targets.is_empty() {
+        return Err("no modules specified".to_owned());
+    }
+    for target in targets {
+        let Some(module) = MODULES.iter().find(|module| module.name == target) else {
+            let hint = crate::suggest::hint(target, MODULES.iter().map(|module| module.name));
+            return Err(format!("unrecognised module name: {target}{hint}"));
+        };
+        if !module.alone {
+            return Err(format!(
+                "-target={target} is not built yet: this version runs everything it has in one \
+                 process, with -target=all"
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Limits that change while the process runs: overrides by tenant, read from the files of
+//! `-runtime-config.file`. Components hold an `Overrides` and ask it for a tenant's limits on every
+//! request; whoever owns the timer calls `reload`. A reload that fails changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use model::TenantId;
+
+use crate::document::{Document, Written};
+use crate::dump::{DumpMode, Tree};
+use crate::error::ConfigError;
+use crate::known::{At, known};
+use crate::protect;
+use crate::resolve::{Unsupported, apply_written_at};
+use crate::table::{Mark, Place, Section};
+use crate::validate;
+use crate::value::GoDuration;
+use crate::yaml::{self, Node, Out, YamlError};
+use crate::{Config, Limits};
+
+/// The overrides as written: for each tenant the limits that differ.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeConfig {
+    tenants: BTreeMap<String, Vec<Written>>,
+    unsupported: Vec<Unsupported>,
+}
+
+/// Keys of Mimir's runtime configuration that would bound an instance: a process that was asked
+/// for one and does not obey it must not run on.
+const UNPROTECTED_KEYS: &[&str] = &["ingester_limits", "distributor_limits"];
+
+/// Keys of Mimir's runtime configuration that Urd does not have yet.
+const UNSUPPORTED_KEYS: &[&str] = &["multi_kv_config", "ingester_stream_chunks_when_using_blocks"];
+
+impl RuntimeConfig {
+    /// Reads one file's text; `file` is its name for messages. Pure.
+    pub fn parse(file: &str, text: &str) -> Result<RuntimeConfig, ConfigError> {
+        let fail = |problems| ConfigError::File { file: file.to_owned(), problems };
+        let root = yaml::parse(text).map_err(|error| fail(vec![error]))?;
+        let mut runtime = RuntimeConfig::default();
+        let Some(root) = root else { return Ok(runtime) };
+        let entries = root.map().ok_or_else(|| fail(vec![problem(&root, "the file is a map")]))?;
+        for (key, value) in entries {
+            match key.scalar().unwrap_or_default() {
+                "overrides" => runtime.read_overrides(value).map_err(fail)?,
+                _ if value.is_null() => {}
+                name if UNPROTECTED_KEYS.contains(&name) => {
+                    return Err(ConfigError::Unprotected(vec![format!("{name} ({file})")]));
+                }
+                name if UNSUPPORTED_KEYS.contains(&name) => runtime.unsupported.push(Unsupported {
+                    option: name.to_owned(),
+                    origin: format!("{file}:{}", key.line),
+                }),
+                name => {
+                    let keys = ["overrides"].iter().chain(UNPROTECTED_KEYS).chain(UNSUPPORTED_KEYS);
+                    let hint = crate::suggest::hint(name, keys.copied());
+                    let message = format!("field {name} not found in the runtime configuration");
+                    return Err(fail(vec![problem(key, &format!("{message}{hint}"))]));
+                }
+            }
+        }
+        runtime.check_names(file)?;
+        Ok(runtime)
+    }
+
+    fn read_overrides(&mut self, node: &Node) -> Result<(), Vec<YamlError>> {
+        if node.is_null() {
+            return Ok(());
+        }
+        let wrong = || vec![problem(node, "overrides is a map of tenants")];
+        let mut problems = Vec::new();
+        for (tenant, limits) in node.map().ok_or_else(wrong)? {
+            let Some(name) = tenant.scalar() else {
+                problems.push(problem(tenant, "a tenant is named by text"));
+                continue;
+            };
+            match Document::section("limits").options(limits) {
+                Ok(written) => {
+                    self.tenants.insert(name.to_owned(), written);
+                }
+                Err(more) => problems.extend(more),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Limits that Urd does not have: reported, or refused where they promise protection.
+    fn check_names(&mut self, file: &str) -> Result<(), ConfigError> {
+        let mut unprotected = Vec::new();
+        for (tenant, written) in &self.tenants {
+            for limit in written {
+                let origin = format!("{file}:{}, tenant {tenant}", limit.node.line);
+                let value = limit.node.scalar().unwrap_or("something");
+                match known().at(&limit.path) {
+                    Some(At::Foreign(foreign)) if foreign.is_harmless(value) => {}
+                    Some(At::Foreign(foreign)) if protect::promises_protection(foreign) => {
+                        unprotected.push(format!("{} ({origin})", limit.path));
+                    }
+                    Some(At::Ours(found)) if found.row.mark != Mark::Later => {}
+                    _ => self.unsupported.push(Unsupported { option: limit.path.clone(), origin }),
+                }
+            }
+        }
+        if unprotected.is_empty() { Ok(()) } else { Err(ConfigError::Unprotected(unprotected)) }
+    }
+
+    /// Adds another file: where both set the same limit of a tenant, the other one wins.
+    #[must_use]
+    pub fn merge(mut self, other: RuntimeConfig) -> RuntimeConfig {
+        for (tenant, written) in other.tenants {
+            self.tenants.entry(tenant).or_default().extend(written);
+        }
+        self.unsupported.extend(other.unsupported);
+        self
+    }
+
+    /// The limits of every tenant that is named, over the default ones.
+    fn limits(&self, file: &str, base: &Base) -> Result<HashMap<String, Arc<Limits>>, ConfigError> {
+        let place = Place::default().section("limits", "");
+        let mut tenants = HashMap::with_capacity(self.tenants.len());
+        for (tenant, written) in &self.tenants {
+            let mut limits = Limits::clone(&base.limits);
+            apply_written_at(&mut limits, &place, written)
+                .map_err(|problems| ConfigError::File { file: file.to_owned(), problems })?;
+            validate::limits(&limits, base.query_store_after).map_err(|error| {
+                ConfigError::Invalid(format!("{file}: overrides of tenant {tenant}: {error}"))
+            })?;
+            tenants.insert(tenant.clone(), Arc::new(limits));
+        }
+        Ok(tenants)
+    }
+}
+
+fn problem(node: &Node, message: &str) -> YamlError {
+    YamlError { line: node.line, message: message.to_owned() }
+}
+
+/// What overrides stand on.
+#[derive(Debug)]
+struct Base {
+    limits: Arc<Limits>,
+    query_store_after: GoDuration,
+}
+
+/// The limits of every tenant at this moment.
+#[derive(Debug)]
+pub struct Overrides {
+    base: Base,
+    files: Vec<String>,
+    current: ArcSwap<Snapshot>,
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    texts: Vec<String>,
+    tenants: HashMap<String, Arc<Limits>>,
+    unsupported: Vec<Unsupported>,
+}
+
+impl Overrides {
+    /// The default limits for everybody, until the first `reload`.
+    pub fn new(config: &Config) -> Overrides {
+        Overrides {
+            base: Base {
+                limits: Arc::new(config.limits.clone()),
+                query_store_after: config.querier.query_store_after,
+            },
+            files: config.runtime_config.file.0.clone(),
+            current: ArcSwap::default(),
+        }
+    }
+
+    /// The same limits for everybody, for ever; for tests of components.
+    pub fn fixed(limits: Limits) -> Overrides {
+        Overrides::new(&Config { limits, ..Config::default() })
+    }
+
+    /// The limits of a tenant.
+    pub fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
+        let current = self.current.load();
+        Arc::clone(current.tenants.get(tenant.as_str()).unwrap_or(&self.base.limits))
+    }
+
+    /// The limits of tenants without overrides.
+    pub fn defaults(&self) -> &Arc<Limits> {
+        &self.base.limits
+    }
+
+    /// Tenants with overrides and their limits, sorted by tenant.
+    pub fn overridden(&self) -> Vec<(String, Arc<Limits>)> {
+        let current = self.current.load();
+        let mut tenants: Vec<_> = current
+            .tenants
+            .iter()
+            .map(|(name, limits)| (name.clone(), Arc::clone(limits)))
+            .collect();
+        tenants.sort_by(|a, b| a.0.cmp(&b.0));
+        tenants
+    }
+
+    /// Limits and keys that were set in the files although nothing obeys them.
+    pub fn unsupported(&self) -> Vec<Unsupported> {
+        self.current.load().unsupported.clone()
+    }
+
+    /// Whether there is anything to reload.
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// The texts of the files as of the last good reload, joined; Mimir exposes its hash.
+    pub fn source_text(&self) -> String {
+        self.current.load().texts.concat()
+    }
+
+    /// Reads the files again; `true` when something has changed. On an error everything stays as
+    /// it was.
+    pub fn reload(&self) -> Result<bool, ConfigError> {
+        let texts = self.files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+        if self.current.load().texts == texts {
+            return Ok(false);
+        }
+        let mut runtime = RuntimeConfig::default();
+        for (file, text) in self.files.iter().zip(&texts) {
+            let parsed = RuntimeConfig::parse(file, text)?;
+            // Every file must be right by itself, so that a message names the file at fault.
+            parsed.limits(file, &self.base)?;
+            runtime = runtime.merge(parsed);
+        }
+        let tenants = runtime.limits(&self.files.join(","), &self.base)?;
+        let unsupported = runtime.unsupported;
+        self.current.store(Arc::new(Snapshot { texts, tenants, unsupported }));
+        Ok(true)
+    }
+
+    /// The overrides as YAML for `/runtime_config`: whole limits, or under `diff` those that differ
+    /// from the defaults. `None` where no file is configured.
+    pub fn dump(&self, mode: DumpMode) -> Option<String> {
+        if !self.has_files() {
+            return None;
+        }
+        let tenants = self.overridden();
+        let shown = tenants.iter().map(|(tenant, limits)| {
+            let base = (mode == DumpMode::Diff).then_some(&*self.base.limits);
+            (tenant.clone(), limits_out(limits, base))
+        });
+        Some(Out::Map(vec![("overrides".to_owned(), Out::Map(shown.collect()))]).render())
+    }
+}
+
+fn read(file: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(file).map_err(|source| ConfigError::Read { path: file.into(), source })
+}
+
+/// Limits as YAML, without those that are the same in `base`.
+fn limits_out(limits: &Limits, base: Option<&Limits>) -> Out {
+    let mut same = HashMap::new();
+    if let Some(base) = base {
+        base.walk(&Place::default(), &mut |found, value| {
+            same.insert(found.path, value.show());
+        });
+    }
+    let mut tree = Tree::default();
+    limits.walk(&Place::default(), &mut |found, value| {
+        if same.get(&found.path) != Some(&value.show()) {
+            tree.insert(&found.path, value.yaml());
+        }
+    });
+    tree.into_out()
+}

@@ -1,0 +1,240 @@
+//! What a single value cannot show: bounds and contradictions between options. Messages are
+//! Mimir's where Mimir has the check. Called at the end of `resolve` and for every override.
+
+use std::path::{Component, Path, PathBuf};
+
+use model::TenantId;
+
+use crate::Config;
+use crate::modules;
+use crate::options::{
+    BackendName, BlocksStorageConfig, KvBackend, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
+};
+use crate::value::GoDuration;
+
+type Check = Result<(), String>;
+
+/// Checks a whole configuration.
+pub(crate) fn config(config: &Config) -> Check {
+    modules::check_target(&config.target.0)?;
+    TenantId::new(&config.no_auth_tenant)
+        .map_err(|error| format!("-auth.no-auth-tenant: {error}"))?;
+    prefixes(config)?;
+    retry_after(&config.distributor.retry_after_header)?;
+    rings(config)?;
+    blocks_storage(&config.blocks_storage)?;
+    queries(config)?;
+    directories(config)?;
+    limits(&config.limits, config.querier.query_store_after)
+}
+
+/// Checks the limits of one tenant, or the default ones.
+pub(crate) fn limits(limits: &Limits, query_store_after: GoDuration) -> Check {
+    let within = limits.query_ingesters_within.nanos();
+    let after = query_store_after.nanos();
+    if within != 0 && after != 0 && within <= after {
+        return fail(
+            "the -querier.query-ingesters-within setting must be greater than \
+             -querier.query-store-after otherwise queries might return partial results",
+        );
+    }
+    let multiplier = limits.max_estimated_fetched_chunks_per_query_multiplier;
+    if multiplier != 0.0 && multiplier < 1.0 {
+        return fail(
+            "invalid value for -querier.max-estimated-fetched-chunks-per-query-multiplier: \
+             must be 0 or greater than or equal to 1",
+        );
+    }
+    if limits.ingestion_burst_factor != 0.0 && limits.ingestion_burst_factor < 1.0 {
+        return fail(
+            "invalid value for -distributor.ingestion-burst-factor: \
+             must be 0 or greater than or equal to 1",
+        );
+    }
+    for (flag, rate) in [
+        ("distributor.ingestion-rate-limit", limits.ingestion_rate),
+        ("distributor.request-rate-limit", limits.request_rate),
+    ] {
+        if rate < 0.0 {
+            return Err(format!("invalid value for -{flag}: must not be negative"));
+        }
+    }
+    Ok(())
+}
+
+fn fail(message: &str) -> Check {
+    Err(message.to_owned())
+}
+
+fn prefixes(config: &Config) -> Check {
+    let prefixes = [
+        ("http.prometheus-http-prefix", &config.api.prometheus_http_prefix),
+        ("server.path-prefix", &config.server.http_path_prefix),
+    ];
+    for (flag, prefix) in prefixes {
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            return Err(format!("-{flag}: HTTP prefix should be empty or start with /"));
+        }
+    }
+    Ok(())
+}
+
+fn retry_after(retry: &RetryAfterConfig) -> Check {
+    let second = GoDuration::from_secs(1);
+    if retry.min_backoff < second {
+        return fail("retry min backoff duration should be greater than or equal to 1s");
+    }
+    if retry.max_backoff < second {
+        return fail("retry max backoff duration should be greater than or equal to 1s");
+    }
+    Ok(())
+}
+
+fn rings(config: &Config) -> Check {
+    let stores = [
+        ("ingester.ring.store", config.ingester.ring.kvstore.store),
+        ("distributor.ring.store", config.distributor.ring.kvstore.store),
+    ];
+    for (flag, store) in stores {
+        if matches!(store, KvBackend::Consul | KvBackend::Etcd | KvBackend::Multi) {
+            return Err(format!("-{flag}: the store {} is not built yet", store.word()));
+        }
+    }
+    if config.ingester.ring.replication_factor == 0 {
+        return fail("-ingester.ring.replication-factor must be greater than 0");
+    }
+    Ok(())
+}
+
+fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
+    let bucket = &storage.bucket;
+    if bucket.backend != BackendName::Filesystem {
+        return Err(format!(
+            "-blocks-storage.backend: the backend {} is not built yet",
+            bucket.backend.word()
+        ));
+    }
+    if !bucket.storage_prefix.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return fail(
+            "storage prefix contains invalid characters, it may only contain digits and English \
+             alphabet letters",
+        );
+    }
+    if bucket.filesystem.dir.is_empty() {
+        return fail("-blocks-storage.filesystem.dir must not be empty");
+    }
+    tsdb(&storage.tsdb)
+}
+
+fn tsdb(tsdb: &TsdbConfig) -> Check {
+    let five_minutes = GoDuration::from_secs(300);
+    if tsdb.dir.is_empty() {
+        return fail("-blocks-storage.tsdb.dir must not be empty");
+    }
+    if tsdb.ship_interval.is_positive() && tsdb.ship_concurrency == 0 {
+        return fail("invalid TSDB ship concurrency");
+    }
+    if !tsdb.head_compaction_interval.is_positive() || five_minutes < tsdb.head_compaction_interval
+    {
+        return fail("invalid TSDB compaction interval");
+    }
+    if tsdb.head_compaction_concurrency == 0 {
+        return fail("invalid TSDB compaction concurrency");
+    }
+    if tsdb.stripe_size <= 1 || !tsdb.stripe_size.is_power_of_two() {
+        return fail("invalid TSDB stripe size");
+    }
+    if tsdb.wal_segment_size_bytes == 0 {
+        return fail("invalid TSDB WAL segment size bytes");
+    }
+    if !(1..=255).contains(&tsdb.out_of_order_capacity_max) {
+        return fail("invalid TSDB OOO chunks capacity, it must be between 1 and 255");
+    }
+    if tsdb.wal_fsync == WalFsync::Interval && !tsdb.wal_fsync_interval.is_positive() {
+        return fail("-blocks-storage.tsdb.wal-fsync-interval must be greater than 0");
+    }
+    block_ranges(tsdb)
+}
+
+/// Each range is a multiple of the one before, and of a whole number of milliseconds.
+fn block_ranges(tsdb: &TsdbConfig) -> Check {
+    let ranges = &tsdb.block_ranges_period.0;
+    if ranges.is_empty() {
+        return fail("empty block ranges for TSDB");
+    }
+    let mut previous = GoDuration::from_millis(1);
+    for range in ranges {
+        if range.nanos() < previous.nanos() || range.nanos() % previous.nanos() != 0 {
+            return Err(format!(
+                "block range {range} is not a multiple of the one before ({previous})"
+            ));
+        }
+        previous = *range;
+    }
+    Ok(())
+}
+
+fn queries(config: &Config) -> Check {
+    let querier = &config.querier;
+    if querier.max_concurrent == 0 {
+        return fail("-querier.max-concurrent must be greater than 0");
+    }
+    let durations = [
+        ("querier.timeout", querier.timeout),
+        ("querier.lookback-delta", querier.lookback_delta),
+        ("querier.default-evaluation-interval", querier.default_evaluation_interval),
+        ("runtime-config.reload-period", config.runtime_config.period),
+    ];
+    for (flag, duration) in durations {
+        if !duration.is_positive() {
+            return Err(format!("-{flag} must be greater than 0"));
+        }
+    }
+    Ok(())
+}
+
+/// Directories that two parts of the process would write into. A path that cannot be made absolute
+/// is left out, as in Mimir: the check must not be what keeps a process from starting.
+fn directories(config: &Config) -> Check {
+    let storage = &config.blocks_storage;
+    let bucket = Path::new(&storage.bucket.filesystem.dir).join(&storage.bucket.storage_prefix);
+    let named = [
+        ("blocks storage filesystem directory", &storage.bucket.filesystem.dir, bucket),
+        ("tsdb directory", &storage.tsdb.dir, PathBuf::from(&storage.tsdb.dir)),
+        (
+            "bucket store sync directory",
+            &storage.bucket_store.sync_dir,
+            PathBuf::from(&storage.bucket_store.sync_dir),
+        ),
+    ];
+    for (i, (first, first_dir, first_path)) in named.iter().enumerate() {
+        for (second, second_dir, second_path) in &named[i + 1..] {
+            let (Some(a), Some(b)) = (absolute(first_path), absolute(second_path)) else {
+                continue;
+            };
+            if a.starts_with(&b) || b.starts_with(&a) {
+                return Err(format!(
+                    "the configured {first} {first_dir:?} cannot overlap with the configured \
+                     {second} {second_dir:?}; please set different paths, also ensuring one is \
+                     not a subdirectory of the other one"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The absolute path without `.` and `..`, links not followed.
+fn absolute(path: &Path) -> Option<PathBuf> {
+    let mut clean = PathBuf::new();
+    for component in std::path::absolute(path).ok()?.components() {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            component => clean.push(component),
+        }
+    }
+    Some(clean)
+}
