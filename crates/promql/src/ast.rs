@@ -14,6 +14,7 @@ mod visit;
 
 pub use aggregate::{AggregateExpr, AggregateOp};
 pub use binary::{BinaryExpr, BinaryOp, Cardinality, FillValues, VectorMatching};
+pub(crate) use duration_expr::MAX_DURATION_SECONDS;
 pub use duration_expr::{
     DurationContext, DurationError, DurationExpr, DurationOp, DurationOpExpr, DurationSpec,
 };

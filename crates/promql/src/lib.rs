@@ -2,11 +2,19 @@
 
 pub mod annotations;
 pub mod ast;
+pub mod ast_json;
+pub mod duration;
 pub mod engine;
 pub mod functions_table;
 mod gofmt;
+mod lexer;
 pub mod parser;
 pub mod position;
+pub mod prettier;
+pub mod printer;
+pub mod series_desc;
+pub mod strings;
+mod typecheck;
 pub mod value;
 
 pub use engine::{Engine, EngineOptions, ErrorKind, QueryError, QueryKind, QueryResult};

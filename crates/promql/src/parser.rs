@@ -1,7 +1,31 @@
 //! The PromQL parser: from query text to a checked syntax tree.
 //!
-//! Called by the HTTP API, the rule loader and the test scripts. Must never panic, overflow the
-//! stack or take more than linear time on any input.
+//! Called by the HTTP API, the rule loader and the test scripts. Hand-written: a token cursor
+//! ([`cursor`]), operators by precedence ([`expr`]), and one file for each kind of operand. Must
+//! never panic, overflow the stack or take more than linear time on any input. Error texts and
+//! positions are Prometheus', since clients and tests match on them; where several things are
+//! wrong with a query, the one is reported that Prometheus' generated parser finds first, which is
+//! why some checks stand before and others behind the look at the next token.
+
+mod aggregate;
+mod call;
+mod cursor;
+mod duration_expr;
+mod error;
+mod expr;
+mod literal;
+mod matching;
+mod metric;
+mod modifier;
+mod selector;
+
+pub(crate) use cursor::{Context, Parsed, Parser};
+pub use error::ParseError;
+
+use model::{Labels, Matcher};
+
+use crate::ast::{Expr, VectorSelector};
+use crate::typecheck;
 
 /// The deepest nesting of a query: parentheses, calls, signs, right operands.
 pub const MAX_DEPTH: usize = 1_000;
@@ -43,3 +67,45 @@ impl ParserOptions {
         }
     }
 }
+
+/// A query as a syntax tree, with its types checked.
+///
+/// # Errors
+/// If the text is no PromQL, uses what `options` leave out, is ill-typed or nested too deeply.
+pub fn parse_expr(query: impl AsRef<[u8]>, options: &ParserOptions) -> Result<Expr, ParseError> {
+    let query = query.as_ref();
+    let mut parser = Parser::new(query, *options)?;
+    let mut expr = parser.parse_whole_expr()?;
+    typecheck::check(&mut expr, query)?;
+    Ok(expr)
+}
+
+/// The conditions of a bare vector selector, as in the HTTP API's `match[]`. They may be empty or
+/// match everything; a name may be given twice.
+///
+/// # Errors
+/// If the text is anything but a selector without modifiers.
+pub fn parse_metric_selector(selector: impl AsRef<[u8]>) -> Result<Vec<Matcher>, ParseError> {
+    parse_selector(selector.as_ref()).map(|selector| selector.matchers())
+}
+
+fn parse_selector(source: &[u8]) -> Result<VectorSelector, ParseError> {
+    let mut parser = Parser::new(source, ParserOptions::default())?;
+    let selector = parser.parse_vector_selector()?;
+    parser.expect_end()?;
+    Ok(selector)
+}
+
+/// The labels of a metric: `name{label="value"}`.
+///
+/// # Errors
+/// If the text is no metric, or a label is not UTF-8.
+pub fn parse_metric(metric: impl AsRef<[u8]>) -> Result<Labels, ParseError> {
+    let mut parser = Parser::new(metric.as_ref(), ParserOptions::default())?;
+    let labels = parser.parse_metric_labels()?;
+    parser.expect_end()?;
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests;
