@@ -1,0 +1,42 @@
+//! The bridge from compute threads back to async code, for storage clients that are async.
+//! Called from compute and rayon threads alone.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+
+/// Waits on a compute thread for async work that the runtime carries out.
+#[derive(Debug, Clone)]
+pub struct BlockingHandle {
+    handle: Handle,
+}
+
+impl BlockingHandle {
+    /// The handle of the runtime that the caller runs in. Panics outside of one.
+    pub fn current() -> Self {
+        Self { handle: Handle::current() }
+    }
+
+    /// Blocks this thread until `future` is ready. Must not be called from a thread of the
+    /// runtime: that would stop the tasks it waits for, and tokio panics.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ComputeOptions, ComputePool};
+
+    #[tokio::test]
+    async fn a_compute_thread_waits_for_async_work() {
+        let pool =
+            ComputePool::new(ComputeOptions { name: "t", threads: 1, queue_capacity: 1 }).unwrap();
+        let bridge = BlockingHandle::current();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let answer = pool.run(move || bridge.block_on(receiver));
+        sender.send(7).unwrap();
+        assert_eq!(answer.await.unwrap(), Ok(7));
+    }
+}
