@@ -3,3 +3,5 @@
 pub mod chunk;
 pub mod encoding;
 pub mod error;
+pub mod fs;
+pub mod wal;

@@ -1,0 +1,447 @@
+//! A file system in memory that fails on demand; for tests and simulations.
+//!
+//! What a crash does to it is the worst that POSIX allows: a page that was written and not
+//! synced may or may not be there, a file that grew may have any length in between, a created,
+//! renamed or deleted name that was not followed by a sync of its directory may be as before.
+//! Creation of directories is taken as durable at once. It never fails unless told to.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::Random;
+use model::env::SeededRandom;
+use parking_lot::Mutex;
+
+use super::{DirEntry, FileHandle, FileLock, FileMap, FileSystem, GrowingView, Metadata};
+
+/// The unit in which unsynced data survives or not.
+const PAGE_BYTES: usize = 4096;
+
+/// What becomes of data that was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The process died, the machine did not: everything written is there.
+    Process,
+    /// The machine died and nothing unsynced had reached the device.
+    LoseUnsynced,
+    /// The machine died; a generator with this seed decides page by page and name by name.
+    Random(u64),
+}
+
+/// The file system. Clones share their content.
+#[derive(Clone, Default)]
+pub struct FaultFs(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    live: BTreeMap<PathBuf, Inode>,
+    durable: BTreeMap<PathBuf, Inode>,
+    directories: BTreeSet<PathBuf>,
+    locked: BTreeSet<PathBuf>,
+    faults: Faults,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Faults {
+    free_bytes: Option<u64>,
+    writes: u32,
+    syncs: u32,
+    set_lens: u32,
+    creates: u32,
+}
+
+/// How often the file system was asked to do something.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls of `write_all_at`.
+    pub writes: u64,
+    /// Calls of `sync_data`.
+    pub syncs: u64,
+}
+
+type Inode = Arc<Mutex<Content>>;
+
+#[derive(Default)]
+struct Content {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    dirty_pages: BTreeSet<usize>,
+}
+
+impl FaultFs {
+    /// An empty file system.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets files grow by `free_bytes` in all from now on; `None` lifts the limit. Cutting or
+    /// deleting a file gives its bytes back.
+    pub fn set_free_bytes(&self, free_bytes: Option<u64>) {
+        self.0.lock().faults.free_bytes = free_bytes;
+    }
+
+    /// Makes the next `count` writes do half of their work and fail.
+    pub fn fail_writes(&self, count: u32) {
+        self.0.lock().faults.writes = count;
+    }
+
+    /// Makes the next `count` syncs of files fail.
+    pub fn fail_syncs(&self, count: u32) {
+        self.0.lock().faults.syncs = count;
+    }
+
+    /// Makes the next `count` changes of a file's length fail.
+    pub fn fail_set_lens(&self, count: u32) {
+        self.0.lock().faults.set_lens = count;
+    }
+
+    /// Makes the next `count` creations of files fail.
+    pub fn fail_creates(&self, count: u32) {
+        self.0.lock().faults.creates = count;
+    }
+
+    /// The calls so far.
+    pub fn counts(&self) -> Counts {
+        self.0.lock().counts
+    }
+
+    /// Ends the process or the machine. Open handles keep pointing at what was lost and must not
+    /// be used any more; locks are free again, faults are lifted.
+    pub fn crash(&self, how: Crash) {
+        let mut state = self.0.lock();
+        state.locked.clear();
+        state.faults = Faults::default();
+        let random = match how {
+            Crash::Process => return,
+            Crash::LoseUnsynced => None,
+            Crash::Random(seed) => Some(SeededRandom::new(seed)),
+        };
+        let survives = || random.as_ref().is_some_and(|r| r.below(2) == 1);
+        state.crash_names(&survives);
+        for inode in state.live.values() {
+            inode.lock().crash(random.as_ref());
+        }
+    }
+
+    /// Overwrites part of a file as a broken device would.
+    pub fn corrupt(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let inode = self.0.lock().live.get(path).cloned();
+        if let Some(inode) = inode {
+            let mut content = inode.lock();
+            change(&mut content.live);
+            content.durable = content.live.clone();
+            content.dirty_pages.clear();
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<FaultFile>> {
+        let inode = self.inode(path)?;
+        Ok(Arc::new(FaultFile { fs: self.clone(), inode }))
+    }
+
+    fn inode(&self, path: &Path) -> io::Result<Inode> {
+        self.0.lock().live.get(path).cloned().ok_or_else(|| not_found(path))
+    }
+}
+
+impl State {
+    fn crash_names(&mut self, survives: &dyn Fn() -> bool) {
+        let mut paths: BTreeSet<PathBuf> = self.live.keys().cloned().collect();
+        paths.extend(self.durable.keys().cloned());
+        for path in paths {
+            let (live, durable) = (self.live.get(&path), self.durable.get(&path));
+            let unchanged = matches!((live, durable), (Some(live), Some(durable)) if Arc::ptr_eq(live, durable));
+            if unchanged || survives() {
+                continue;
+            }
+            match durable.cloned() {
+                Some(inode) => self.live.insert(path, inode),
+                None => self.live.remove(&path),
+            };
+        }
+        self.durable = self.live.clone();
+    }
+
+    fn take_space(&mut self, wanted: u64) -> u64 {
+        let Some(free) = &mut self.faults.free_bytes else { return wanted };
+        let granted = wanted.min(*free);
+        *free -= granted;
+        granted
+    }
+
+    fn give_space(&mut self, bytes: u64) {
+        if let Some(free) = &mut self.faults.free_bytes {
+            *free += bytes;
+        }
+    }
+
+    fn require_parent(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let known = parent.as_os_str().is_empty() || self.directories.contains(parent);
+        if known { Ok(()) } else { Err(not_found(parent)) }
+    }
+}
+
+impl Content {
+    fn crash(&mut self, random: Option<&SeededRandom>) {
+        let (live, mut survivor) = (std::mem::take(&mut self.live), self.durable.clone());
+        if let Some(random) = random {
+            let (short, long) = (live.len().min(survivor.len()), live.len().max(survivor.len()));
+            let length = short + random.below((long - short) as u64 + 1) as usize;
+            survivor.resize(length, 0);
+            for page in self.dirty_pages.iter().filter(|_| random.below(2) == 1) {
+                let start = (page * PAGE_BYTES).min(length).min(live.len());
+                let end = (start + PAGE_BYTES).min(length).min(live.len());
+                survivor[start..end].copy_from_slice(&live[start..end]);
+            }
+        }
+        self.durable = survivor.clone();
+        self.live = survivor;
+        self.dirty_pages.clear();
+    }
+
+    fn write(&mut self, data: &[u8], offset: usize) {
+        let end = offset + data.len();
+        if data.is_empty() {
+            return;
+        }
+        if self.live.len() < end {
+            self.live.resize(end, 0);
+        }
+        self.live[offset..end].copy_from_slice(data);
+        self.dirty_pages.extend(offset / PAGE_BYTES..=(end - 1) / PAGE_BYTES);
+    }
+}
+
+impl FileSystem for FaultFs {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        let mut state = self.0.lock();
+        state.require_parent(path)?;
+        fault(&mut state.faults.creates)?;
+        if let Some(existing) = state.live.get(path).cloned() {
+            let freed = std::mem::take(&mut existing.lock().live).len();
+            state.give_space(freed as u64);
+        } else {
+            state.live.insert(path.to_owned(), Inode::default());
+        }
+        drop(state);
+        Ok(self.open(path)?)
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        Ok(self.open(path)?)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        Ok(self.open(path)?)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Ok(self.inode(path)?.lock().live.clone())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<FileMap> {
+        Ok(FileMap::from_bytes(self.read(path)?))
+    }
+
+    fn map_growing(&self, path: &Path, _capacity: u64) -> io::Result<Arc<dyn GrowingView>> {
+        Ok(self.open(path)?)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let state = self.0.lock();
+        if !state.directories.contains(path) {
+            return Err(not_found(path));
+        }
+        let name = |p: &PathBuf| {
+            let is_child = p.parent() == Some(path);
+            p.file_name().filter(|_| is_child).map(|n| n.to_string_lossy().into_owned())
+        };
+        let mut entries = Vec::new();
+        for (child, inode) in &state.live {
+            if let Some(name) = name(child) {
+                let length = inode.lock().live.len() as u64;
+                entries.push(DirEntry { name, metadata: Metadata { is_dir: false, length } });
+            }
+        }
+        for name in state.directories.iter().filter_map(name) {
+            entries.push(DirEntry { name, metadata: Metadata { is_dir: true, length: 0 } });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        if self.0.lock().directories.contains(path) {
+            return Ok(Metadata { is_dir: true, length: 0 });
+        }
+        let length = self.inode(path)?.lock().live.len() as u64;
+        Ok(Metadata { is_dir: false, length })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.require_parent(to)?;
+        if state.directories.contains(from) {
+            state.rename_directory(from, to);
+            return Ok(());
+        }
+        let inode = state.live.remove(from).ok_or_else(|| not_found(from))?;
+        state.live.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let inode = state.live.remove(path).ok_or_else(|| not_found(path))?;
+        let freed = inode.lock().live.len() as u64;
+        state.give_space(freed);
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if !state.directories.contains(path) {
+            return Err(not_found(path));
+        }
+        state.live.retain(|p, _| !p.starts_with(path));
+        state.directories.retain(|p| !p.starts_with(path));
+        Ok(())
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.directories.extend(path.ancestors().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let is_child = |p: &Path| p.parent() == Some(path);
+        state.durable.retain(|p, _| !is_child(p));
+        let synced: Vec<_> = state.live.iter().filter(|(p, _)| is_child(p)).collect();
+        let synced: Vec<_> = synced.into_iter().map(|(p, i)| (p.clone(), i.clone())).collect();
+        state.durable.extend(synced);
+        Ok(())
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+        if !self.0.lock().locked.insert(path.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(FaultLock { fs: self.clone(), path: path.to_owned() })))
+    }
+}
+
+impl State {
+    /// Renaming a directory takes all names in it along, durable at once: the directory's own
+    /// content is as durable as it was, and the caller syncs the parent anyway.
+    fn rename_directory(&mut self, from: &Path, to: &Path) {
+        let moved = |p: &Path| p.strip_prefix(from).map_or_else(|_| p.to_owned(), |s| to.join(s));
+        let rename = |names: &mut BTreeMap<PathBuf, Inode>| {
+            *names = std::mem::take(names).into_iter().map(|(p, i)| (moved(&p), i)).collect();
+        };
+        rename(&mut self.live);
+        rename(&mut self.durable);
+        self.directories = self.directories.iter().map(|p| moved(p)).collect();
+        self.directories.insert(to.to_owned());
+    }
+}
+
+struct FaultFile {
+    fs: FaultFs,
+    inode: Inode,
+}
+
+impl FileHandle for FaultFile {
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.fs.0.lock();
+        state.counts.writes += 1;
+        let mut content = self.inode.lock();
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        if fault(&mut state.faults.writes).is_err() {
+            content.write(&data[..data.len() / 2], offset);
+            return Err(injected());
+        }
+        let growth = (offset + data.len()).saturating_sub(content.live.len()) as u64;
+        let missing = growth - state.take_space(growth);
+        content.write(&data[..data.len() - (missing as usize).min(data.len())], offset);
+        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let content = self.inode.lock();
+        let start = usize::try_from(offset).map_err(io::Error::other)?.min(content.live.len());
+        let rest = &content.live[start..];
+        let n = rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.fs.0.lock();
+        state.counts.syncs += 1;
+        fault(&mut state.faults.syncs)?;
+        let mut content = self.inode.lock();
+        content.durable = content.live.clone();
+        content.dirty_pages.clear();
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut state = self.fs.0.lock();
+        fault(&mut state.faults.set_lens)?;
+        let mut content = self.inode.lock();
+        let old = content.live.len() as u64;
+        state.give_space(old.saturating_sub(length));
+        content.live.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+        Ok(())
+    }
+
+    fn byte_len(&self) -> io::Result<u64> {
+        Ok(self.inode.lock().live.len() as u64)
+    }
+}
+
+impl GrowingView for FaultFile {
+    fn bytes(&self, offset: u64, length: usize) -> io::Result<Cow<'_, [u8]>> {
+        let mut bytes = vec![0; length];
+        if self.read_at(&mut bytes, offset)? < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+struct FaultLock {
+    fs: FaultFs,
+    path: PathBuf,
+}
+
+impl FileLock for FaultLock {}
+
+impl Drop for FaultLock {
+    fn drop(&mut self) {
+        self.fs.0.lock().locked.remove(&self.path);
+    }
+}
+
+fn fault(remaining: &mut u32) -> io::Result<()> {
+    if *remaining == 0 {
+        return Ok(());
+    }
+    *remaining -= 1;
+    Err(injected())
+}
+
+fn injected() -> io::Error {
+    io::Error::other("injected fault")
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{}: not found", path.display()))
+}

@@ -1,0 +1,293 @@
+//! Segment files: their names, and writing one behind the other.
+//!
+//! [`SegmentWriter`] is the common part of the log and of checkpoints: one owner, no locks. It
+//! never appends to a file of an earlier process, and after a failed write it continues only
+//! when what the failure left behind is gone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::page::{PAGE_BYTES, Payload, fits, frame, padding};
+use super::{WalError, batch};
+use crate::fs::{FileHandle, SharedFs, read_dir_if_exists};
+
+/// The most zeros that fill up a page.
+static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// How many finished segments may wait for the owner's next sync.
+const MAX_UNSYNCED_SEGMENTS: usize = 4;
+
+/// A segment on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its length, bytes.
+    pub length: u64,
+}
+
+/// The file name of a segment.
+pub fn segment_name(number: u64) -> String {
+    format!("{number:08}")
+}
+
+/// The segments of a directory in ascending order, none when the directory does not exist. A
+/// gap in the numbers is an error. Other files are ignored.
+pub fn list_segments(fs: &SharedFs, dir: &Path) -> Result<Vec<SegmentInfo>, WalError> {
+    let entries = read_dir_if_exists(&**fs, dir).map_err(|e| WalError::io("list", dir, e))?;
+    let mut segments: Vec<SegmentInfo> = entries
+        .into_iter()
+        .filter(|entry| !entry.metadata.is_dir)
+        .filter_map(|entry| {
+            let number = parse_digits(&entry.name)?;
+            let path = dir.join(entry.name);
+            Some(SegmentInfo { number, path, length: entry.metadata.length })
+        })
+        .collect();
+    segments.sort_by_key(|s| s.number);
+    for pair in segments.windows(2) {
+        if pair[0].number + 1 != pair[1].number {
+            let (before, after) = (pair[0].path.display(), pair[1].path.display());
+            return Err(WalError::Invalid(format!("segments are missing: {before}, {after}")));
+        }
+    }
+    Ok(segments)
+}
+
+/// A number that is written in digits alone.
+pub(super) fn parse_digits(name: &str) -> Option<u64> {
+    let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+    if is_number { name.parse().ok().filter(|&n| n < u64::MAX) } else { None }
+}
+
+/// What a call of [`SegmentWriter::write`] did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Written {
+    /// Calls of write(2).
+    pub(super) writes: u64,
+    /// Bytes, headers and padding included.
+    pub(super) bytes: u64,
+    /// Pages that became full.
+    pub(super) pages: u64,
+    /// Segments that were begun.
+    pub(super) cuts: u64,
+}
+
+/// Writes records into the segments of a directory.
+pub(super) struct SegmentWriter {
+    fs: SharedFs,
+    dir: PathBuf,
+    segment_bytes: u64,
+    /// Whether files and names are brought to the device when a segment is finished.
+    sync_names: bool,
+    current: Segment,
+    /// Finished segments that were not synced yet.
+    finished: Vec<Arc<dyn FileHandle>>,
+    out: Vec<u8>,
+    written: Written,
+}
+
+struct Segment {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn FileHandle>,
+    /// Everything below is whole records and padding.
+    offset: u64,
+    /// A failed write may have left something behind `offset`.
+    is_damaged: bool,
+}
+
+impl SegmentWriter {
+    /// Begins segment `number` of an existing directory; an old file of this name is emptied.
+    pub(super) fn create(
+        fs: SharedFs,
+        dir: &Path,
+        number: u64,
+        segment_bytes: u64,
+        sync_names: bool,
+    ) -> Result<Self, WalError> {
+        let current = create_segment(&fs, dir, number, sync_names)?;
+        Ok(Self {
+            fs,
+            dir: dir.to_owned(),
+            segment_bytes,
+            sync_names,
+            current,
+            finished: Vec::new(),
+            out: Vec::new(),
+            written: Written::default(),
+        })
+    }
+
+    /// The number of the segment that is written to.
+    pub(super) fn number(&self) -> u64 {
+        self.current.number
+    }
+
+    /// Where the next byte goes in it.
+    pub(super) fn offset(&self) -> u64 {
+        self.current.offset
+    }
+
+    /// The file that is written to.
+    pub(super) fn file(&self) -> Arc<dyn FileHandle> {
+        self.current.file.clone()
+    }
+
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.current.path
+    }
+
+    /// The finished segments that have not been taken away for a sync yet.
+    pub(super) fn take_finished(&mut self) -> Vec<Arc<dyn FileHandle>> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Writes the records with as few calls as possible, in order; all are in the files when it
+    /// returns. After an error none of those that went into the current segment is there, and
+    /// the writer can be used again.
+    pub(super) fn write<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = Payload<'a>>,
+    ) -> Result<Written, WalError> {
+        self.written = Written::default();
+        let start = (self.current.number, self.current.offset);
+        let result = self.heal().and_then(|()| self.write_all(payloads));
+        batch::reset_buffer(&mut self.out);
+        match result {
+            Ok(()) => Ok(self.written),
+            Err(e) => {
+                self.roll_back(start);
+                Err(e)
+            }
+        }
+    }
+
+    fn write_all<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = Payload<'a>>,
+    ) -> Result<(), WalError> {
+        for payload in payloads {
+            let offset = self.current.offset + self.out.len() as u64;
+            if offset > 0 && !fits(offset, payload.data.len(), self.segment_bytes) {
+                self.flush()?;
+                self.cut()?;
+            }
+            frame(&mut self.out, self.current.offset, payload);
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), WalError> {
+        let data = std::mem::take(&mut self.out);
+        let result = self.append(&data);
+        self.out = data;
+        self.out.clear();
+        result
+    }
+
+    fn append(&mut self, data: &[u8]) -> Result<(), WalError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let current = &mut self.current;
+        if let Err(e) = current.file.write_all_at(data, current.offset) {
+            current.is_damaged = true;
+            return Err(WalError::io("write", &current.path, e));
+        }
+        let end = current.offset + data.len() as u64;
+        let page = PAGE_BYTES as u64;
+        self.written.writes += 1;
+        self.written.bytes += data.len() as u64;
+        self.written.pages += end / page - current.offset / page;
+        current.offset = end;
+        Ok(())
+    }
+
+    /// Forgets what was written since `start`, or since the segment began when that was later.
+    pub(super) fn roll_back(&mut self, start: (u64, u64)) {
+        let (number, offset) = start;
+        self.current.offset = if number == self.current.number { offset } else { 0 };
+        self.current.is_damaged = true;
+        // A failure here is met again by the next write, which must not go on without it.
+        let _ = self.heal();
+    }
+
+    /// Cuts off what a failed write may have left.
+    fn heal(&mut self) -> Result<(), WalError> {
+        let current = &mut self.current;
+        if current.is_damaged {
+            let cut = current.file.set_len(current.offset);
+            cut.map_err(|e| WalError::io("truncate", &current.path, e))?;
+            current.is_damaged = false;
+        }
+        Ok(())
+    }
+
+    /// Begins the next segment unless the current one is empty. After an error the current one
+    /// stays in use.
+    pub(super) fn cut_now(&mut self) -> Result<Written, WalError> {
+        self.written = Written::default();
+        self.cut().map(|()| self.written)
+    }
+
+    fn cut(&mut self) -> Result<(), WalError> {
+        self.heal()?;
+        self.sync_surplus()?;
+        if self.current.offset == 0 {
+            return Ok(());
+        }
+        let next = create_segment(&self.fs, &self.dir, self.current.number + 1, self.sync_names)?;
+        let padding = &ZEROS[..padding(self.current.offset)];
+        if let Err(e) = self.append(padding) {
+            // An empty file that stays behind is emptied again by the next attempt.
+            let _ = self.fs.remove_file(&next.path);
+            return Err(e);
+        }
+        let finished = std::mem::replace(&mut self.current, next);
+        if self.sync_names {
+            self.finished.push(finished.file);
+        }
+        self.written.cuts += 1;
+        Ok(())
+    }
+
+    /// Keeps the number of finished segments that wait for a sync small.
+    fn sync_surplus(&mut self) -> Result<(), WalError> {
+        if self.finished.len() < MAX_UNSYNCED_SEGMENTS {
+            return Ok(());
+        }
+        for file in self.take_finished() {
+            file.sync_data().map_err(|e| WalError::io("sync", &self.current.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Fills the last page up and brings everything to the device.
+    pub(super) fn finish(&mut self) -> Result<(), WalError> {
+        self.heal()?;
+        self.append(&ZEROS[..padding(self.current.offset)])?;
+        for file in self.take_finished().into_iter().chain([self.file()]) {
+            file.sync_data().map_err(|e| WalError::io("sync", &self.current.path, e))?;
+        }
+        Ok(())
+    }
+}
+
+fn create_segment(
+    fs: &SharedFs,
+    dir: &Path,
+    number: u64,
+    sync_names: bool,
+) -> Result<Segment, WalError> {
+    let path = dir.join(segment_name(number));
+    let file = fs.create(&path).map_err(|e| WalError::io("create", &path, e))?;
+    if sync_names && let Err(e) = fs.sync_dir(dir) {
+        let _ = fs.remove_file(&path);
+        return Err(WalError::io("sync directory", dir, e));
+    }
+    Ok(Segment { number, path, file, offset: 0, is_damaged: false })
+}

@@ -1,0 +1,1 @@
+//! Tests of the log: crashes, damage, borders, many threads.
