@@ -129,19 +129,21 @@ pub(crate) fn apply_written_at<'a>(
 }
 
 fn apply_flags(config: &mut Config, flags: &[Given]) -> Result<(), ConfigError> {
-    let mut by_name: HashMap<&str, Vec<&Given>> = HashMap::new();
-    for flag in flags {
-        by_name.entry(&flag.name).or_default().push(flag);
+    let mut by_name: HashMap<&str, Vec<(usize, &Given)>> = HashMap::new();
+    for (at, flag) in flags.iter().enumerate() {
+        by_name.entry(&flag.name).or_default().push((at, flag));
     }
-    let mut first_error = None;
+    let mut errors = Vec::new();
     config.walk_mut(&Place::default(), &mut |found, value| {
-        for flag in by_name.get(found.flag.as_str()).into_iter().flatten() {
+        for (at, flag) in by_name.get(found.flag.as_str()).into_iter().flatten() {
             if let Err(error) = value.set_flag(&flag.value) {
-                first_error.get_or_insert_with(|| bad_value(flag, value.kind(), &error));
+                errors.push((*at, bad_value(flag, value.kind(), &error)));
             }
         }
     });
-    first_error.map_or(Ok(()), |error| Err(ConfigError::Flag(error)))
+    // Go stops at the first wrong flag of the command line.
+    let first = errors.into_iter().min();
+    first.map_or(Ok(()), |(_, error)| Err(ConfigError::Flag(error)))
 }
 
 fn bad_value(flag: &Given, kind: Kind, error: &str) -> String {

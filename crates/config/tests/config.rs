@@ -554,3 +554,61 @@ fn runtime_config_is_dumped() {
     assert!(full.contains("\n    ingestion_burst_size: 200000\n"), "{full}");
     assert_eq!(Overrides::new(&Config::default()).dump(DumpMode::Full), None);
 }
+
+/// A single process on one machine, in the words that Mimir's users write such a file in.
+#[test]
+fn a_configuration_of_mimir_starts_here() {
+    let resolved = resolve_file(
+        "
+multitenancy_enabled: false
+blocks_storage:
+  backend: filesystem
+  bucket_store:
+    sync_dir: /tmp/mimir/tsdb-sync
+  filesystem:
+    dir: /tmp/mimir/data/tsdb
+  tsdb:
+    dir: /tmp/mimir/tsdb
+compactor:
+  data_dir: /tmp/mimir/compactor
+  sharding_ring:
+    kvstore:
+      store: memberlist
+distributor:
+  ring:
+    instance_addr: 127.0.0.1
+    kvstore:
+      store: memberlist
+ingester:
+  ring:
+    instance_addr: 127.0.0.1
+    kvstore:
+      store: memberlist
+    replication_factor: 1
+ruler_storage:
+  backend: filesystem
+  filesystem:
+    dir: /tmp/mimir/rules
+server:
+  http_listen_port: 9009
+  log_level: error
+store_gateway:
+  sharding_ring:
+    replication_factor: 1
+",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(resolved.config.server.http_listen_port, 9009);
+    assert_eq!(resolved.config.ingester.ring.replication_factor, 1);
+    assert_eq!(
+        unsupported(&resolved),
+        [
+            "-compactor.data-dir",
+            "-distributor.ring.instance-addr",
+            "-ingester.ring.instance-addr",
+            "-ruler-storage.filesystem.dir",
+            "-store-gateway.sharding-ring.replication-factor",
+        ]
+    );
+}

@@ -212,3 +212,27 @@ fn secrets_are_never_shown() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(Secret::default().show(), "");
 }
+
+proptest::proptest! {
+    #[test]
+    fn go_durations_read_back(nanos in -i64::MAX..i64::MAX) {
+        let duration = GoDuration::from_nanos(nanos);
+        proptest::prop_assert_eq!(GoDuration::parse(&duration.to_string()), Ok(duration));
+    }
+
+    #[test]
+    fn prometheus_durations_read_back(millis in 0..i64::MAX / 1_000_000) {
+        let duration = PromDuration::from_millis(millis);
+        proptest::prop_assert_eq!(PromDuration::parse(&duration.to_string()), Ok(duration));
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "[-+0-9a-zµ._ ]{0,24}") {
+        let _ = GoDuration::parse(&text);
+        let _ = PromDuration::parse(&text);
+        let _ = ByteSize::parse(&text);
+        let _ = u64::default().set_flag(&text);
+        let _ = i64::default().set_flag(&text);
+        let _ = f64::default().set_flag(&text);
+    }
+}

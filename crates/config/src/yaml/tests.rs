@@ -151,3 +151,17 @@ fn blocks_are_indented() {
     assert_eq!(text, "a:\n  b: 1\nc:\n  - x\n  - z\nd: []\ne:\n  - f: \"1\"\n    g: {}\n");
     check(&text, "{a:{b:1},c:[x,z],d:[],e:[{f:'1',g:{}}]}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "[-a-c0-9:\\[\\]{},&*!|>%@#'\" \n\t~<?.\\\\]{0,80}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn any_text_reads_back(text in proptest::prelude::any::<String>()) {
+        let written = Out::Map(vec![("k".to_owned(), Out::text(&text))]).render();
+        let node = parse(&written).unwrap().unwrap();
+        proptest::prop_assert_eq!(node.map().unwrap()[0].1.scalar(), Some(text.as_str()));
+    }
+}
