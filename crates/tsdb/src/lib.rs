@@ -4,4 +4,5 @@ pub mod chunk;
 pub mod encoding;
 pub mod error;
 pub mod fs;
+pub mod head_chunks;
 pub mod wal;

@@ -1,0 +1,1 @@
+//! Tests of head chunk files: round trips, damage, full disks, truncation.
