@@ -1,0 +1,50 @@
+//! Why the bucket could not do what it was asked to.
+
+/// An operation on the bucket failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// There is no such object.
+    #[error("{operation} {key}: object not found")]
+    NotFound {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which key.
+        key: String,
+    },
+    /// A key that the bucket cannot hold.
+    #[error("invalid object key {0:?}")]
+    InvalidKey(String),
+    /// Anything else that the storage says.
+    #[error("{operation} {key}: {source}")]
+    Storage {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which key.
+        key: String,
+        /// What the storage says.
+        source: object_store::Error,
+    },
+    /// A local file could not be read for an upload.
+    #[error("read {path}: {source}")]
+    LocalFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An object does not hold what it should.
+    #[error("{key}: {reason}")]
+    Malformed {
+        /// The object.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl BucketError {
+    /// Whether the object is simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}

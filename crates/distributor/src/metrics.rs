@@ -1,0 +1,190 @@
+//! The metrics of the write path's entry, under Mimir's names.
+
+use std::sync::Arc;
+
+use config::DistributorConfig;
+use model::{TenantId, WriteBatch};
+use rt::Metrics;
+use rt::metrics::{Counter, CounterVec, GaugeF64Vec};
+
+use crate::inflight::Inflight;
+use crate::push::valid_samples;
+use crate::validation::{Findings, Reason};
+
+/// Counters of one distributor.
+pub(crate) struct DistributorMetrics {
+    requests_in: CounterVec,
+    samples_in: CounterVec,
+    exemplars_in: CounterVec,
+    metadata_in: CounterVec,
+    received_requests: CounterVec,
+    received_samples: CounterVec,
+    received_exemplars: CounterVec,
+    received_metadata: CounterVec,
+    non_ha_samples: CounterVec,
+    discarded_requests: CounterVec,
+    discarded_samples: CounterVec,
+    discarded_metadata: CounterVec,
+    latest_seen: GaugeF64Vec,
+    instance_rejected: Counter,
+}
+
+const USER: &[&str] = &["user"];
+const REASON: &[&str] = &["reason", "user", "group"];
+
+impl DistributorMetrics {
+    pub(crate) fn new(
+        metrics: &Metrics,
+        inflight: &Arc<Inflight>,
+        config: &DistributorConfig,
+    ) -> Self {
+        register_inflight(metrics, inflight);
+        register_limits(metrics, config);
+        let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
+        Self {
+            requests_in: by_user(
+                "cortex_distributor_requests_in_total",
+                "Requests that came in, before any check.",
+            ),
+            samples_in: by_user(
+                "cortex_distributor_samples_in_total",
+                "Samples that came in, before any check.",
+            ),
+            exemplars_in: by_user(
+                "cortex_distributor_exemplars_in_total",
+                "Exemplars that came in, before any check.",
+            ),
+            metadata_in: by_user(
+                "cortex_distributor_metadata_in_total",
+                "Metadata that came in, before any check.",
+            ),
+            received_requests: by_user(
+                "cortex_distributor_received_requests_total",
+                "Requests after the checks.",
+            ),
+            received_samples: by_user(
+                "cortex_distributor_received_samples_total",
+                "Samples after the checks.",
+            ),
+            received_exemplars: by_user(
+                "cortex_distributor_received_exemplars_total",
+                "Exemplars after the checks.",
+            ),
+            received_metadata: by_user(
+                "cortex_distributor_received_metadata_total",
+                "Metadata after the checks.",
+            ),
+            non_ha_samples: by_user(
+                "cortex_distributor_non_ha_samples_received_total",
+                "Samples of senders without a replica label.",
+            ),
+            discarded_requests: metrics.counter_vec(
+                "cortex_discarded_requests_total",
+                "Requests that were discarded.",
+                &["reason", "user"],
+            ),
+            discarded_samples: metrics.counter_vec(
+                "cortex_discarded_samples_total",
+                "Samples that were discarded.",
+                REASON,
+            ),
+            discarded_metadata: metrics.counter_vec(
+                "cortex_discarded_metadata_total",
+                "Metadata that were discarded.",
+                &["reason", "user"],
+            ),
+            latest_seen: metrics.gauge_f64_vec(
+                "cortex_distributor_latest_seen_sample_timestamp_seconds",
+                "Time of the latest sample of a tenant.",
+                USER,
+            ),
+            instance_rejected: metrics.counter(
+                "cortex_distributor_instance_rejected_requests_total",
+                "Requests refused because a limit of this process was reached.",
+            ),
+        }
+    }
+
+    /// Counts what a request brought.
+    pub(crate) fn request_in(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
+        let user = &[tenant.as_str()];
+        self.requests_in.with(user).inc();
+        self.samples_in.with(user).inc_by(batch.sample_count() as u64);
+        self.exemplars_in.with(user).inc_by(batch.exemplars.len() as u64);
+        self.metadata_in.with(user).inc_by(batch.metadata.len() as u64);
+    }
+
+    /// Counts what is handed to the ingesters.
+    pub(crate) fn received(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
+        let user = &[tenant.as_str()];
+        let samples = valid_samples(batch) as u64;
+        self.received_requests.with(user).inc();
+        self.received_samples.with(user).inc_by(samples);
+        self.non_ha_samples.with(user).inc_by(samples);
+        self.received_exemplars.with(user).inc_by(batch.exemplars.len() as u64);
+        self.received_metadata.with(user).inc_by(batch.metadata.len() as u64);
+        if let Some(latest) = batch.samples.iter().map(|s| s.timestamp_ms).max() {
+            let gauge = self.latest_seen.with(user);
+            gauge.set(gauge.get().max(latest as f64 / 1000.0));
+        }
+    }
+
+    /// Counts what the checks took out.
+    pub(crate) fn discarded(&self, tenant: &TenantId, findings: &Findings) {
+        for (Reason(reason), count) in &findings.discarded_samples {
+            self.discarded_samples.with(&[reason, tenant.as_str(), ""]).inc_by(*count);
+        }
+        for (Reason(reason), count) in &findings.discarded_metadata {
+            self.discarded_metadata.with(&[reason, tenant.as_str()]).inc_by(*count);
+        }
+    }
+
+    /// Counts what the ingestion rate kept out.
+    pub(crate) fn rate_limited(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
+        let labels = &["rate_limited", tenant.as_str(), ""];
+        self.discarded_samples.with(labels).inc_by(valid_samples(batch) as u64);
+        let metadata = batch.metadata.len() as u64;
+        self.discarded_metadata.with(&["rate_limited", tenant.as_str()]).inc_by(metadata);
+    }
+
+    pub(crate) fn discarded_request(&self, tenant: &TenantId, reason: &str) {
+        self.discarded_requests.with(&[reason, tenant.as_str()]).inc();
+    }
+
+    pub(crate) fn rejected_by_instance_limit(&self) {
+        self.instance_rejected.inc();
+    }
+}
+
+fn register_inflight(metrics: &Metrics, inflight: &Arc<Inflight>) {
+    let (requests, bytes) = (Arc::clone(inflight), Arc::clone(inflight));
+    metrics.gauge_fn(
+        "cortex_distributor_inflight_push_requests",
+        "Push requests under way.",
+        move || requests.requests() as f64,
+    );
+    metrics.gauge_fn(
+        "cortex_distributor_inflight_push_requests_bytes",
+        "Bytes of push requests under way.",
+        move || bytes.bytes() as f64,
+    );
+}
+
+fn register_limits(metrics: &Metrics, config: &DistributorConfig) {
+    let limits = metrics.gauge_f64_vec(
+        "cortex_distributor_instance_limits",
+        "Limits of this process; 0 is none.",
+        &["limit"],
+    );
+    let instance = &config.instance_limits;
+    for (limit, value) in [
+        ("max_inflight_push_requests", instance.max_inflight_push_requests as f64),
+        ("max_inflight_push_requests_bytes", instance.max_inflight_push_requests_bytes as f64),
+        ("max_ingestion_rate", instance.max_ingestion_rate),
+    ] {
+        limits.with(&[limit]).set(value);
+    }
+    let replication =
+        metrics.gauge("cortex_distributor_replication_factor", "The replication factor.");
+    replication.set(1);
+}

@@ -1,0 +1,155 @@
+//! Tests of pushes against an ingester that only remembers what it was given.
+
+use std::time::Duration;
+
+use config::{Config, Limits};
+use model::env::ManualClock;
+use model::{Label, TimestampMs};
+
+use super::*;
+
+const NOW_MS: TimestampMs = 1_700_000_000_000;
+
+/// Remembers names and values, and answers with a prepared error.
+#[derive(Default)]
+struct Recorder {
+    pushed: Mutex<Vec<(String, f64)>>,
+    error: Mutex<Option<PushError>>,
+}
+
+impl IngesterPush for Recorder {
+    fn push(&self, _: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        for series in &batch.series {
+            let name = batch.labels_of(series)[0].value.to_owned();
+            let values = batch.samples_of(series).iter().map(|s| (name.clone(), s.value));
+            self.pushed.lock().extend(values);
+        }
+        self.error.lock().clone().map_or(Ok(()), Err)
+    }
+}
+
+struct Fixture {
+    distributor: Distributor,
+    recorder: Arc<Recorder>,
+    clock: Arc<ManualClock>,
+    metrics: Metrics,
+}
+
+fn fixture(change: impl FnOnce(&mut Limits)) -> Fixture {
+    let config = Config::default();
+    let mut limits = config.limits.clone();
+    change(&mut limits);
+    let (recorder, metrics) = (Arc::new(Recorder::default()), Metrics::new());
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let distributor = Distributor::new(Dependencies {
+        config: config.distributor,
+        overrides: Arc::new(Overrides::fixed(limits)),
+        ingester: Arc::clone(&recorder) as Arc<dyn IngesterPush>,
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        hasher: SeriesHasher::new(3),
+        metrics: metrics.clone(),
+    });
+    Fixture { distributor, recorder, clock, metrics }
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("team").unwrap()
+}
+
+fn batch<'a>(names: &[&'a str]) -> WriteBatch<'a> {
+    let mut batch = WriteBatch::default();
+    for (i, name) in names.iter().enumerate() {
+        let sample = model::batch::BatchSample { timestamp_ms: NOW_MS, value: i as f64 };
+        batch.push_float(&[Label { name: "__name__", value: name }], sample);
+    }
+    batch
+}
+
+/// A remote-write body with one series `m` of the value 1, written by hand.
+fn body() -> Vec<u8> {
+    let label = b"\x0a\x0d\x0a\x08__name__\x12\x01m";
+    let mut sample = b"\x12\x10\x09".to_vec();
+    sample.extend(1f64.to_le_bytes());
+    sample.extend(b"\x10\x80\xd0\x95\xff\xbc\x31"); // NOW_MS as a varint
+    sample[1] = (sample.len() - 2) as u8;
+    let series = [&label[..], &sample].concat();
+    let message = [&[0x0a, series.len() as u8][..], &series].concat();
+    snap::raw::Encoder::new().compress_vec(&message).unwrap()
+}
+
+#[test]
+fn a_body_is_decoded_and_handed_on_again_and_again() {
+    let f = fixture(|_| {});
+    for _ in 0..3 {
+        f.distributor.push_body(&tenant(), &body()).unwrap();
+    }
+    assert_eq!(*f.recorder.pushed.lock(), vec![("m".to_owned(), 1.0); 3]);
+    let text = f.metrics.encode(rt::metrics::TextFormat::Prometheus);
+    assert!(text.contains("cortex_distributor_received_samples_total{user=\"team\"} 3"), "{text}");
+}
+
+#[test]
+fn damaged_and_oversized_bodies_are_bad_data() {
+    let f = fixture(|_| {});
+    let error = f.distributor.push_body(&tenant(), b"\xff\xff").unwrap_err();
+    assert_eq!(error.cause, PushErrorCause::BadData);
+    let huge = snap::raw::Encoder::new().compress_vec(&vec![0; 101 << 20]).unwrap();
+    let error = f.distributor.push_body(&tenant(), &huge).unwrap_err();
+    assert!(error.message.contains(
+        "because its message size of 105906176 bytes is larger than the allowed limit of \
+         104857600 bytes (err-mimir-distributor-max-write-message-size)"
+    ));
+    let garbage = snap::raw::Encoder::new().compress_vec(b"\x0a\x05\x0a").unwrap();
+    let error = f.distributor.push_body(&tenant(), &garbage).unwrap_err();
+    assert!(error.message.contains("unexpected end of protobuf message"));
+    assert!(f.recorder.pushed.lock().is_empty());
+}
+
+#[test]
+fn the_valid_part_is_stored_and_the_first_error_told() {
+    let f = fixture(|_| {});
+    let error = f.distributor.push(&tenant(), &mut batch(&["a", "b-c", "d-e"])).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+    assert!(error.message.contains("'b-c'"));
+    assert_eq!(*f.recorder.pushed.lock(), [("a".to_owned(), 0.0)]);
+    let text = f.metrics.encode(rt::metrics::TextFormat::Prometheus);
+    let discarded = "cortex_discarded_samples_total{reason=\"metric_name_invalid\",user=\"team\"";
+    assert!(text.contains(discarded), "{text}");
+}
+
+#[test]
+fn a_hard_error_of_the_ingester_wins_over_a_validation_error() {
+    let f = fixture(|_| {});
+    let hard = PushError::hard(PushErrorCause::Unknown, "no space left");
+    *f.recorder.error.lock() = Some(hard.clone());
+    assert_eq!(f.distributor.push(&tenant(), &mut batch(&["a", "b-c"])), Err(hard));
+    let soft = PushError::soft(PushErrorCause::BadData, "out of order");
+    *f.recorder.error.lock() = Some(soft.clone());
+    let error = f.distributor.push(&tenant(), &mut batch(&["a", "b-c"])).unwrap_err();
+    assert!(error.message.contains("'b-c'"), "the first error of the request");
+    assert_eq!(f.distributor.push(&tenant(), &mut batch(&["a"])), Err(soft));
+}
+
+#[test]
+fn the_rates_of_a_tenant_refuse_whole_requests() {
+    let f = fixture(|l| {
+        l.ingestion_rate = 1.0;
+        l.ingestion_burst_size = 2;
+        l.request_rate = 1.0;
+        l.request_burst_size = 1;
+    });
+    let error = f.distributor.push(&tenant(), &mut batch(&["a", "b", "c"])).unwrap_err();
+    assert_eq!(error.cause, PushErrorCause::IngestionRateLimited);
+    assert!(error.message.contains("set to 1 items/s with a maximum allowed burst of 2."));
+    assert!(error.message.contains("(err-mimir-tenant-max-ingestion-rate)"));
+    assert!(f.recorder.pushed.lock().is_empty());
+    f.distributor.push(&tenant(), &mut batch(&["a", "b"])).unwrap();
+    assert!(f.distributor.push(&tenant(), &mut batch(&["a"])).is_err());
+    f.clock.advance(Duration::from_secs(1).as_millis() as i64);
+    f.distributor.push(&tenant(), &mut batch(&["a"])).unwrap();
+
+    drop(f.distributor.admit(&tenant(), 1).unwrap());
+    let error = f.distributor.admit(&tenant(), 1).unwrap_err();
+    assert!(error.message.contains("(err-mimir-tenant-max-request-rate)"));
+    assert!(f.distributor.admit(&TenantId::new("other").unwrap(), 1).is_ok());
+}

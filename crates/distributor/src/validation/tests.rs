@@ -1,0 +1,195 @@
+//! Tests of the checks: what stays, which error comes first, and its text.
+
+use model::batch::{BatchHistogram, BatchSample, HistogramValue, MetricMetadata, MetricType};
+use model::{Histogram, Label, Span};
+
+use super::*;
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+fn limits(change: impl FnOnce(&mut Limits)) -> ValidationLimits {
+    let mut limits = config::Config::default().limits;
+    change(&mut limits);
+    ValidationLimits::new(&limits)
+}
+
+fn batch<'a>(all: &[&[(&'a str, &'a str)]]) -> WriteBatch<'a> {
+    let mut batch = WriteBatch::default();
+    for labels in all {
+        let labels: Vec<Label<'_>> =
+            labels.iter().map(|&(name, value)| Label { name, value }).collect();
+        batch.push_float(&labels, BatchSample { timestamp_ms: NOW_MS, value: 1.0 });
+    }
+    batch
+}
+
+/// Checks one series beside a good one: the good one must stay.
+fn error_of(labels: &[(&str, &str)], limits: &ValidationLimits) -> String {
+    let mut batch = batch(&[labels, &[("__name__", "good")]]);
+    let findings = validate(&mut batch, limits, NOW_MS);
+    assert_eq!(batch.series.len(), 1, "the valid series stays");
+    findings.first_error.unwrap()
+}
+
+#[test]
+fn labels_that_are_refused_and_what_is_said() {
+    let default = limits(|_| {});
+    assert_eq!(
+        error_of(&[("a", "b")], &default),
+        "received series has no metric name (err-mimir-missing-metric-name)"
+    );
+    assert_eq!(
+        error_of(&[("__name__", "a-b")], &default),
+        "received a series with invalid metric name: 'a-b' (err-mimir-metric-name-invalid)"
+    );
+    assert_eq!(
+        error_of(&[("__name__", "m"), ("a.b", "c")], &default),
+        "received a series with an invalid label: 'a.b' series: 'm{a.b=\"c\"}' \
+         (err-mimir-label-invalid)"
+    );
+    assert_eq!(
+        error_of(&[("__name__", "m"), ("a", "1"), ("a", "2")], &default),
+        "received a series with duplicate label name, label: 'a' series: 'm{a=\"1\", a=\"2\"}' \
+         (err-mimir-duplicate-label-names)"
+    );
+    let short = limits(|l| {
+        l.max_label_name_length = 10;
+        l.max_label_value_length = 5;
+        l.max_label_names_per_series = 2;
+    });
+    let too_long = error_of(&[("__name__", "m"), ("abcdefghijk", "1")], &short);
+    assert!(too_long.starts_with(
+        "received a series whose label name length exceeds the limit, label: 'abcdefghijk' series: \
+         'm{abcdefghijk=\"1\"}' (err-mimir-label-name-too-long). To adjust the related per-tenant \
+         limit, configure -validation.max-length-label-name, or contact your service administrator."
+    ));
+    let value = error_of(&[("__name__", "m"), ("a", "123456")], &short);
+    assert!(
+        value.contains("value length of 6 exceeds the limit of 5")
+            && value.contains("err-mimir-label-value-too-long")
+    );
+    let count = error_of(&[("__name__", "m"), ("a", "1"), ("b", "2")], &short);
+    assert!(
+        count.contains("(actual: 3, limit: 2)")
+            && count.contains("err-mimir-max-label-names-per-series")
+    );
+}
+
+#[test]
+fn info_series_have_a_limit_of_their_own() {
+    let limits = limits(|l| {
+        l.max_label_names_per_series = 1;
+        l.max_label_names_per_info_series = 2;
+    });
+    let mut batch = batch(&[&[("__name__", "build_info"), ("a", "1")]]);
+    assert_eq!(validate(&mut batch, &limits, NOW_MS).first_error, None);
+    let error = error_of(&[("__name__", "build_info"), ("a", "1"), ("b", "1")], &limits);
+    assert!(error.contains("err-mimir-max-label-names-per-info-series"));
+}
+
+#[test]
+fn utf8_names_where_they_are_allowed() {
+    let utf8 = limits(|l| l.name_validation_scheme = config::NameScheme::Utf8);
+    let mut batch = batch(&[&[("__name__", "a.b"), ("é", "1")]]);
+    assert_eq!(validate(&mut batch, &utf8, NOW_MS).first_error, None);
+}
+
+#[test]
+fn samples_outside_the_grace_periods_go_and_the_rest_stays() {
+    let limits = limits(|l| l.past_grace_period = config::PromDuration::from_secs(60));
+    let mut batch = batch(&[&[("__name__", "m")]]);
+    let minute = 60_000;
+    batch.samples = [-2 * minute, -1, 0, 10 * minute, 10 * minute + 1]
+        .map(|offset| BatchSample { timestamp_ms: NOW_MS + offset, value: 1.0 })
+        .to_vec();
+    batch.series[0].samples = BatchRange { start: 0, end: 5 };
+    let findings = validate(&mut batch, &limits, NOW_MS);
+    let times: Vec<i64> =
+        batch.samples_of(&batch.series[0]).iter().map(|s| s.timestamp_ms - NOW_MS).collect();
+    assert_eq!(times, [-1, 0, 10 * minute]);
+    let want = [(Reason("too_far_in_past"), 1), (Reason("too_far_in_future"), 1)];
+    assert_eq!(findings.discarded_samples, want);
+    assert_eq!(
+        findings.first_error.unwrap(),
+        format!(
+            "received a sample whose timestamp is too far in the past, timestamp: {} series: 'm' \
+             (err-mimir-too-far-in-past). To adjust the related per-tenant limit, configure \
+             -validation.past-grace-period, or contact your service administrator.",
+            NOW_MS - 2 * minute
+        )
+    );
+}
+
+fn histogram(change: impl FnOnce(&mut Histogram)) -> WriteBatch<'static> {
+    let mut histogram = Histogram {
+        schema: 3,
+        count: 4,
+        sum: 1.0,
+        positive_spans: vec![Span { offset: 0, length: 4 }],
+        positive_buckets: vec![1, 0, 0, 0],
+        ..Histogram::default()
+    };
+    change(&mut histogram);
+    let mut batch = WriteBatch::default();
+    let value = HistogramValue::Int(Box::new(histogram));
+    let sample = BatchHistogram { timestamp_ms: NOW_MS, value };
+    batch.push_histogram(&[Label { name: "__name__", value: "h" }], sample);
+    batch
+}
+
+#[test]
+fn histograms_must_make_sense() {
+    let limits = limits(|_| {});
+    let mut good = histogram(|_| {});
+    assert_eq!(validate(&mut good, &limits, NOW_MS).first_error, None);
+    for (mut bad, id) in [
+        (histogram(|h| h.count = 5), "native-histogram-count-mismatch"),
+        (histogram(|h| h.schema = 60), "invalid-native-histogram-schema"),
+        (histogram(|h| h.positive_buckets[1] = -2), "native-histogram-negative-bucket-count"),
+        (histogram(|h| h.positive_spans.clear()), "native-histogram-spans-buckets-mismatch"),
+    ] {
+        let error = validate(&mut bad, &limits, NOW_MS).first_error.unwrap();
+        assert!(error.contains(id), "{error}");
+        assert!(bad.series.is_empty());
+    }
+}
+
+#[test]
+fn histograms_with_too_many_buckets_are_reduced_or_refused() {
+    let reducing = limits(|l| l.max_native_histogram_buckets = 2);
+    let mut batch = histogram(|_| {});
+    assert_eq!(validate(&mut batch, &reducing, NOW_MS).first_error, None);
+    let HistogramValue::Int(reduced) = &batch.histograms[0].value else { panic!("an integer one") };
+    assert!(reduced.schema < 3 && reduced.positive_buckets.len() <= 2);
+    let strict = limits(|l| {
+        l.max_native_histogram_buckets = 2;
+        l.reduce_native_histogram_over_max_buckets = false;
+    });
+    let mut batch = histogram(|_| {});
+    let error = validate(&mut batch, &strict, NOW_MS).first_error.unwrap();
+    assert!(error.contains("buckets: 4, limit: 2 (err-mimir-max-native-histogram-buckets)"));
+}
+
+#[test]
+fn metadata_is_cut_or_refused() {
+    let limits = limits(|l| l.max_metadata_length = 4);
+    let metadata =
+        |family, help, unit| MetricMetadata { family, metric_type: MetricType::Gauge, help, unit };
+    let mut batch = WriteBatch::default();
+    batch.metadata.push(metadata("good", "hé lo", "s"));
+    batch.metadata.push(metadata("", "h", "s"));
+    batch.metadata.push(metadata("abcde", "h", "s"));
+    batch.metadata.push(metadata("a", "h", "sssss"));
+    let findings = validate(&mut batch, &limits, NOW_MS);
+    assert_eq!(batch.metadata, [metadata("good", "hé ", "s")]);
+    let want = [
+        (Reason("metadata_missing_metric_name"), 1),
+        (Reason("metric_name_too_long"), 1),
+        (Reason("unit_too_long"), 1),
+    ];
+    assert_eq!(findings.discarded_metadata, want);
+    assert_eq!(
+        findings.first_error.unwrap(),
+        "received a metric metadata with no metric name (err-mimir-metadata-missing-metric-name)"
+    );
+}
