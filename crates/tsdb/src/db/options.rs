@@ -1,0 +1,110 @@
+//! What a database is opened with, and what it tells about itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::batch::SeriesHasher;
+use model::{Clock, Executor, Random, TimestampMs};
+use ulid::Ulid;
+
+use crate::fs::SharedFs;
+
+/// Options of a tenant's database.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// The range of a block cut from the head, ms. Mimir allows no other value than 2 h.
+    pub block_range_ms: i64,
+    /// How long a block stays on the local disk, counted from the newest block's end, ms;
+    /// 0 = for ever.
+    pub retention_ms: i64,
+    /// Into how many parts with a lock of their own the series are divided.
+    pub shards: usize,
+    /// The write-ahead log; `None` keeps everything in memory only (tests and tools).
+    pub wal: Option<crate::wal::WalOptions>,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            block_range_ms: 2 * 60 * 60 * 1000,
+            retention_ms: 0,
+            shards: 64,
+            wal: Some(crate::wal::WalOptions::default()),
+        }
+    }
+}
+
+/// The outside world of a database, handed in.
+#[derive(Clone)]
+pub struct DbEnv {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bits for block ids.
+    pub random: Arc<dyn Random>,
+    /// Parallel work of replay and compaction.
+    pub executor: Arc<dyn Executor>,
+    /// The disk.
+    pub fs: SharedFs,
+    /// The hasher that made the hashes in the batches; batches of another one are hashed again.
+    pub hasher: SeriesHasher,
+}
+
+/// When [`super::Db::compact_head`] writes blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompactionMode {
+    /// As long as the head spans more than 1.5 block ranges, its oldest range.
+    Regular,
+    /// All of the head, if nothing was appended for this long; otherwise as `Regular`.
+    Idle(Duration),
+    /// All of the head now. Samples that are older than its newest one are refused afterwards.
+    Forced,
+}
+
+/// A block on the local disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockInfo {
+    /// Its id.
+    pub ulid: Ulid,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// First moment, ms.
+    pub min_time_ms: TimestampMs,
+    /// One after the last moment, ms.
+    pub max_time_ms: TimestampMs,
+    /// Compaction level; 1 = written from the head.
+    pub level: u32,
+    /// Samples in it.
+    pub sample_count: u64,
+    /// Series in it.
+    pub series_count: u64,
+}
+
+/// Figures for metrics and pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DbStats {
+    /// Series in the head.
+    pub series: u64,
+    /// Series created since opening.
+    pub created_series: u64,
+    /// Series removed from the head since opening.
+    pub removed_series: u64,
+    /// Complete and open chunks in the head.
+    pub chunks: u64,
+    /// Oldest sample of the head, ms; `None` when it is empty.
+    pub min_time_ms: Option<TimestampMs>,
+    /// Newest sample of the head, ms; `None` when it is empty.
+    pub max_time_ms: Option<TimestampMs>,
+    /// Older samples are refused, ms; `None` while everything is taken.
+    pub min_valid_time_ms: Option<TimestampMs>,
+    /// Bytes of WAL segments and checkpoints on disk.
+    pub wal_bytes: u64,
+    /// Blocks on the local disk.
+    pub blocks: u64,
+    /// Wall-clock time of the last append, ms; 0 = none since opening.
+    pub last_append_ms: TimestampMs,
+    /// Distinct strings in the head.
+    pub symbols: u64,
+    /// Estimate of the head's memory, bytes.
+    pub memory_bytes: u64,
+}

@@ -1,0 +1,127 @@
+//! The in-memory head: the newest samples of a tenant, appended by many threads, written ahead
+//! to the log, and cut into blocks.
+//!
+//! Owned by [`crate::db::Db`], which decides when blocks are cut and the head is truncated. The
+//! parts:
+//!
+//! ```text
+//! shards.rs      series by hash, a lock a shard      series.rs   one series: hot line, cold part
+//! table.rs       hash -> slot                        slab.rs     memory of open chunks
+//! labels.rs      labels of a shard as numbers        symbols.rs  strings of the tenant, once
+//! postings.rs    label pair -> series                append.rs   a write request (locate, create)
+//! rules.rs       which samples are taken             floats.rs, histograms.rs   open chunks
+//! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
+//! ```
+
+mod append;
+mod chunks;
+mod create;
+mod floats;
+mod histograms;
+mod labels;
+mod locate;
+mod log;
+mod outcome;
+mod postings;
+mod rules;
+mod series;
+mod shards;
+mod slab;
+mod symbols;
+mod table;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use model::batch::{BatchSeries, SeriesHasher};
+use model::{Labels, TimestampMs, WriteBatch};
+use parking_lot::RwLock;
+
+pub use append::AppendScratch;
+pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
+
+use chunks::ChunkSink;
+use log::HeadLog;
+use postings::Postings;
+use rules::NO_MAX_TIME;
+use shards::Shards;
+use symbols::Symbols;
+
+use crate::wal::Wal;
+
+/// Options of a head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadOptions {
+    /// The range of a block, ms; no chunk crosses a multiple of it.
+    pub block_range_ms: i64,
+    /// Into how many parts with a lock of their own the series are divided.
+    pub shards: usize,
+    /// The hasher that made the hashes in the batches.
+    pub hasher: SeriesHasher,
+}
+
+/// The head of one tenant.
+pub struct Head {
+    options: HeadOptions,
+    hasher: SeriesHasher,
+    shards: Shards,
+    symbols: RwLock<Symbols>,
+    postings: RwLock<Postings>,
+    log: HeadLog,
+    next_series_ref: AtomicU64,
+    series_count: AtomicU64,
+    created_series: AtomicU64,
+    removed_series: AtomicU64,
+    /// Oldest and newest sample; [`TimestampMs::MAX`] and [`NO_MAX_TIME`] while there is none.
+    min_time_ms: AtomicI64,
+    max_time_ms: AtomicI64,
+    /// Older samples belong to blocks that are written already.
+    min_valid_time_ms: AtomicI64,
+}
+
+impl Head {
+    /// An empty head that logs to `wal`.
+    pub fn new(options: HeadOptions, wal: Option<Wal>) -> Self {
+        let seed = options.hasher.hash(&[]);
+        Self {
+            options,
+            hasher: options.hasher,
+            shards: Shards::new(options.shards),
+            symbols: RwLock::new(Symbols::new(seed)),
+            postings: RwLock::default(),
+            log: HeadLog::new(wal),
+            next_series_ref: AtomicU64::new(1),
+            series_count: AtomicU64::new(0),
+            created_series: AtomicU64::new(0),
+            removed_series: AtomicU64::new(0),
+            min_time_ms: AtomicI64::new(TimestampMs::MAX),
+            max_time_ms: AtomicI64::new(NO_MAX_TIME),
+            min_valid_time_ms: AtomicI64::new(TimestampMs::MIN),
+        }
+    }
+
+    /// The number of series.
+    pub fn series_count(&self) -> u64 {
+        self.series_count.load(Ordering::Acquire)
+    }
+
+    /// The write-ahead log; `None` without one.
+    pub fn wal(&self) -> Option<&Wal> {
+        self.log.wal()
+    }
+
+    fn chunk_sink(&self) -> ChunkSink<'_> {
+        ChunkSink { block_range_ms: self.options.block_range_ms, _marker: std::marker::PhantomData }
+    }
+
+    /// Bytes that the head's tables hold, without complete chunks.
+    pub fn memory_bytes(&self) -> usize {
+        let shards = (0..self.shards.len()).map(|i| self.shards.lock(i).memory_bytes());
+        shards.sum::<usize>()
+            + self.symbols.read().memory_bytes()
+            + self.postings.read().memory_bytes()
+    }
+}
+
+fn labels_of_batch(batch: &WriteBatch<'_>, series: &BatchSeries) -> Labels {
+    Labels::from_sorted(batch.labels_of(series).iter().map(|label| (label.name, label.value)))
+}

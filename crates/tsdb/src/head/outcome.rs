@@ -1,0 +1,95 @@
+//! What an append was asked to keep to and what became of its samples.
+//!
+//! Made by `append.rs`; the ingester turns the counts into metrics and the first rejections into
+//! Mimir's messages. Memory is bounded: one example a kind, however many samples were refused.
+
+use model::{Labels, TimestampMs};
+
+/// Limits of the tenant for one append.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AppendLimits {
+    /// The most series in the head; 0 = no limit. Samples of series that exist are stored even
+    /// when it is reached.
+    pub max_series: u64,
+    /// How far behind the head's newest sample a late one may be, ms. Late samples are refused
+    /// as out of order where it is 0.
+    pub out_of_order_window_ms: i64,
+}
+
+/// Why a sample was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum RejectionKind {
+    /// Not newer than the newest sample of its series.
+    OutOfOrder = 0,
+    /// Before the time from which on the head takes samples.
+    OutOfBounds = 1,
+    /// Older than the out-of-order window.
+    TooOld = 2,
+    /// The series has another value at this very time.
+    DuplicateTimestamp = 3,
+    /// A new series would exceed [`AppendLimits::max_series`].
+    SeriesLimit = 4,
+    /// A histogram whose spans and buckets contradict each other.
+    InvalidHistogram = 5,
+}
+
+impl RejectionKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::OutOfOrder,
+        Self::OutOfBounds,
+        Self::TooOld,
+        Self::DuplicateTimestamp,
+        Self::SeriesLimit,
+        Self::InvalidHistogram,
+    ];
+}
+
+/// The first refused sample of its kind, in the order of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why.
+    pub kind: RejectionKind,
+    /// The sample's time, ms.
+    pub timestamp_ms: TimestampMs,
+    /// Index of its series in the batch.
+    pub series_index: usize,
+    /// Its series' labels.
+    pub labels: Labels,
+}
+
+/// What became of the samples of one batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppendOutcome {
+    /// Float samples that are stored (duplicates with equal bits included).
+    pub accepted_floats: u64,
+    /// Histogram samples that are stored, likewise.
+    pub accepted_histograms: u64,
+    /// Series that were created.
+    pub created_series: u64,
+    pub(super) rejected: [u64; RejectionKind::ALL.len()],
+    pub(super) first: [Option<Rejection>; RejectionKind::ALL.len()],
+}
+
+impl AppendOutcome {
+    /// How many samples were refused for one reason.
+    pub fn rejected(&self, kind: RejectionKind) -> u64 {
+        self.rejected[kind as usize]
+    }
+
+    /// How many samples were refused.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
+    /// The first sample that was refused for one reason.
+    pub fn first(&self, kind: RejectionKind) -> Option<&Rejection> {
+        self.first[kind as usize].as_ref()
+    }
+
+    /// The first refused sample of the request.
+    pub fn first_rejection(&self) -> Option<&Rejection> {
+        self.first.iter().flatten().min_by_key(|rejection| rejection.series_index)
+    }
+}

@@ -1,0 +1,142 @@
+//! One series in memory: a hot part of one cache line, which an append of a float touches and
+//! nothing else, and a cold part for what few series have or few operations need.
+//!
+//! Owned by a shard (`shards.rs`); everything here happens under the shard's lock.
+
+use model::TimestampMs;
+
+use super::histograms::OpenHistogram;
+use super::slab::SlotRef;
+use crate::chunk::ChunkEncoding;
+use crate::chunk::xor::XorState;
+
+/// "There is none" for indices.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What kind of chunk a series is appending to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Open {
+    /// To none: nothing was appended yet, or all of it is in full chunks.
+    #[default]
+    Nothing,
+    /// To an XOR chunk.
+    Float,
+    /// To a histogram chunk in the cold part.
+    Histogram,
+}
+
+/// The hot part of a series: one cache line.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+pub(super) struct Series {
+    /// State of the open XOR chunk; the newest float sample stands in it.
+    pub(super) xor: XorState,
+    /// The open chunk is cut by the first sample at or after this time.
+    pub(super) next_cut_ms: TimestampMs,
+    ref_low: u32,
+    /// Where its labels start in the shard's arena.
+    pub(super) labels: u32,
+    /// Index of its cold part, or [`NONE`].
+    pub(super) cold: u32,
+    chunk_address: u32,
+    /// Its number in the postings.
+    pub(super) number: u32,
+    ref_high: u8,
+    chunk_class: u8,
+    /// What it is appending to.
+    pub(super) open: Open,
+    /// Whether the WAL has its labels; always true without a WAL.
+    pub(super) logged: bool,
+}
+
+const _: () = assert!(size_of::<Series>() == 64, "the hot part is one cache line");
+
+/// References of series have 40 bits, because head chunk references leave no more.
+pub(super) const MAX_SERIES_REF: u64 = (1 << 40) - 1;
+
+impl Series {
+    /// A series without samples.
+    pub(super) fn new(series_ref: u64, labels: u32, number: u32) -> Self {
+        debug_assert!(series_ref <= MAX_SERIES_REF);
+        Self {
+            xor: XorState::new(),
+            next_cut_ms: 0,
+            ref_low: series_ref as u32,
+            labels,
+            cold: NONE,
+            chunk_address: 0,
+            number,
+            ref_high: (series_ref >> 32) as u8,
+            chunk_class: 0,
+            open: Open::Nothing,
+            logged: false,
+        }
+    }
+
+    /// What stands in a slot that belongs to no series.
+    pub(super) fn vacant() -> Self {
+        Self::new(0, 0, NONE)
+    }
+
+    /// Whether the slot belongs to a series.
+    pub(super) fn is_live(&self) -> bool {
+        self.number != NONE
+    }
+
+    /// Its reference in WAL and head chunks; from 1.
+    #[inline]
+    pub(super) fn series_ref(&self) -> u64 {
+        u64::from(self.ref_high) << 32 | u64::from(self.ref_low)
+    }
+
+    /// The memory of its open XOR chunk.
+    #[inline]
+    pub(super) fn chunk_slot(&self) -> SlotRef {
+        SlotRef { class: self.chunk_class, address: self.chunk_address }
+    }
+
+    /// Changes the memory of its open XOR chunk.
+    pub(super) fn set_chunk_slot(&mut self, slot: SlotRef) {
+        self.chunk_class = slot.class;
+        self.chunk_address = slot.address;
+    }
+}
+
+/// The cold part of a series.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    /// Chunks that are complete, ascending in time, not overlapping.
+    pub(super) full: Vec<FullChunk>,
+    /// The histogram chunk that is being appended to.
+    pub(super) histogram: Option<Box<OpenHistogram>>,
+}
+
+impl Cold {
+    /// The newest time in full chunks.
+    pub(super) fn full_max_time(&self) -> Option<TimestampMs> {
+        self.full.last().map(|chunk| chunk.max_time_ms)
+    }
+
+    /// Whether nothing is left in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.histogram.is_none()
+    }
+}
+
+/// A complete chunk.
+#[derive(Debug, Clone)]
+pub(super) struct FullChunk {
+    /// Time of its first sample.
+    pub(super) min_time_ms: TimestampMs,
+    /// Time of its last sample.
+    pub(super) max_time_ms: TimestampMs,
+    /// Where its bytes are.
+    pub(super) place: ChunkPlace,
+}
+
+/// Where the bytes of a complete chunk are.
+#[derive(Debug, Clone)]
+pub(super) enum ChunkPlace {
+    /// In memory: the files could not be written, or there are none.
+    Memory(ChunkEncoding, std::sync::Arc<[u8]>),
+}

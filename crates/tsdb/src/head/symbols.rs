@@ -1,0 +1,248 @@
+//! The strings of a tenant's head, each once, named by 32-bit numbers; and the shapes of label
+//! sets: the names alone, which many series share.
+//!
+//! A series holds a shape and one number a value (`labels.rs`). Numbers stay valid until the
+//! garbage collection of the head (`truncate.rs`) finds them unused.
+
+use hashbrown::HashTable;
+use model::Label;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The number of a string.
+pub(super) type Symbol = u32;
+/// The number of a list of label names.
+pub(super) type ShapeId = u32;
+
+/// The size of a block of strings, bytes.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// The size of the first block, so that a tenant with few series holds little.
+const FIRST_BLOCK_BYTES: usize = 2048;
+
+/// Strings and shapes.
+#[derive(Debug, Default)]
+pub(super) struct Symbols {
+    seed: u64,
+    /// Whole strings lie in one block each; a block never grows beyond its first allocation.
+    blocks: Vec<String>,
+    places: Vec<Place>,
+    table: HashTable<Symbol>,
+    /// Numbers that are free again.
+    free: Vec<Symbol>,
+    shapes: Vec<Box<[Symbol]>>,
+    shape_table: HashTable<ShapeId>,
+}
+
+/// Where a string lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    block: u32,
+    start: u32,
+    len: u32,
+}
+
+/// The place of a number that is free.
+const FREE: Place = Place { block: u32::MAX, start: 0, len: 0 };
+
+impl Symbols {
+    /// An empty table. `seed` keeps clients from aiming for collisions.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// The string of a number.
+    #[inline]
+    pub(super) fn get(&self, symbol: Symbol) -> &str {
+        let place = self.places[symbol as usize];
+        let start = place.start as usize;
+        &self.blocks[place.block as usize][start..start + place.len as usize]
+    }
+
+    /// The number of a string, if it has one.
+    pub(super) fn find(&self, text: &str) -> Option<Symbol> {
+        let hash = self.hash(text);
+        self.table.find(hash, |&symbol| self.get(symbol) == text).copied()
+    }
+
+    /// The number of a string, which gets one now if it has none.
+    pub(super) fn intern(&mut self, text: &str) -> Symbol {
+        let hash = self.hash(text);
+        if let Some(&symbol) = self.table.find(hash, |&symbol| self.get(symbol) == text) {
+            return symbol;
+        }
+        let place = self.store(text);
+        let symbol = match self.free.pop() {
+            Some(symbol) => {
+                self.places[symbol as usize] = place;
+                symbol
+            }
+            None => {
+                self.places.push(place);
+                (self.places.len() - 1) as Symbol
+            }
+        };
+        let (seed, places, blocks) = (self.seed, &self.places, &self.blocks);
+        self.table.insert_unique(hash, symbol, |&other| {
+            let place = places[other as usize];
+            let start = place.start as usize;
+            let text = &blocks[place.block as usize][start..start + place.len as usize];
+            xxh3_64_with_seed(text.as_bytes(), seed)
+        });
+        symbol
+    }
+
+    /// The names of a shape, ascending.
+    #[inline]
+    pub(super) fn shape(&self, shape: ShapeId) -> &[Symbol] {
+        &self.shapes[shape as usize]
+    }
+
+    /// The shape with these names, which are ascending as strings.
+    pub(super) fn intern_shape(&mut self, names: &[Symbol]) -> ShapeId {
+        let hash = hash_shape(names);
+        let shapes = &self.shapes;
+        let same = |&shape: &ShapeId| &*shapes[shape as usize] == names;
+        if let Some(&shape) = self.shape_table.find(hash, same) {
+            return shape;
+        }
+        self.shapes.push(Box::from(names));
+        let shape = (self.shapes.len() - 1) as ShapeId;
+        let shapes = &self.shapes;
+        let rehash = |&shape: &ShapeId| hash_shape(&shapes[shape as usize]);
+        self.shape_table.insert_unique(hash, shape, rehash);
+        shape
+    }
+
+    /// Whether the label set of a shape with these values is `labels`.
+    #[inline]
+    pub(super) fn matches(&self, shape: ShapeId, values: &[Symbol], labels: &[Label<'_>]) -> bool {
+        let names = self.shape(shape);
+        names.len() == labels.len()
+            && values.len() == labels.len()
+            && labels.iter().zip(values).all(|(label, &value)| self.get(value) == label.value)
+            && labels.iter().zip(names).all(|(label, &name)| self.get(name) == label.name)
+    }
+
+    /// The number of strings.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// One more than the highest number that was given out.
+    pub(super) fn number_bound(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Drops the strings whose numbers are not `used`, and moves the others together. Shapes with
+    /// a dropped name are emptied; the caller has made sure that no series has them.
+    pub(super) fn retain(&mut self, used: impl Fn(Symbol) -> bool) {
+        let old_blocks = std::mem::take(&mut self.blocks);
+        for symbol in 0..self.places.len() {
+            let place = self.places[symbol];
+            if place.block == FREE.block {
+                continue;
+            }
+            if used(symbol as Symbol) {
+                let start = place.start as usize;
+                let text = &old_blocks[place.block as usize][start..start + place.len as usize];
+                self.places[symbol] = self.store(text);
+            } else {
+                self.places[symbol] = FREE;
+                self.free.push(symbol as Symbol);
+            }
+        }
+        self.table.retain(|&mut symbol| self.places[symbol as usize].block != FREE.block);
+        let (seed, places, blocks) = (self.seed, &self.places, &self.blocks);
+        self.table.shrink_to_fit(|&symbol| {
+            let place = places[symbol as usize];
+            let start = place.start as usize;
+            let text = &blocks[place.block as usize][start..start + place.len as usize];
+            xxh3_64_with_seed(text.as_bytes(), seed)
+        });
+    }
+
+    /// Bytes that are held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let shape_bytes = |shape: &Box<[Symbol]>| size_of_val(shape) + size_of_val(&**shape);
+        self.blocks.iter().map(|block| block.capacity() + size_of::<String>()).sum::<usize>()
+            + self.places.capacity() * size_of::<Place>()
+            + self.table.capacity() * 5
+            + self.shapes.iter().map(shape_bytes).sum::<usize>()
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        xxh3_64_with_seed(text.as_bytes(), self.seed)
+    }
+
+    fn store(&mut self, text: &str) -> Place {
+        let fits = |block: &String| block.capacity() - block.len() >= text.len();
+        if !self.blocks.last().is_some_and(fits) {
+            let usual = if self.blocks.is_empty() { FIRST_BLOCK_BYTES } else { BLOCK_BYTES };
+            self.blocks.push(String::with_capacity(usual.max(text.len())));
+        }
+        let block = self.blocks.len() - 1;
+        let last = &mut self.blocks[block];
+        let start = last.len();
+        last.push_str(text);
+        Place { block: block as u32, start: start as u32, len: text.len() as u32 }
+    }
+}
+
+fn hash_shape(names: &[Symbol]) -> u64 {
+    let mut bytes = Vec::with_capacity(size_of_val(names));
+    names.iter().for_each(|name| bytes.extend_from_slice(&name.to_le_bytes()));
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_have_one_number_and_keep_it() {
+        let mut symbols = Symbols::new(3);
+        let texts: Vec<String> = (0..20_000).map(|i| "x".repeat(i % 50) + &i.to_string()).collect();
+        let numbers: Vec<Symbol> = texts.iter().map(|text| symbols.intern(text)).collect();
+        let long = "y".repeat(BLOCK_BYTES * 2);
+        let long_number = symbols.intern(&long);
+        for (text, &number) in texts.iter().zip(&numbers) {
+            assert_eq!(symbols.get(number), text);
+            assert_eq!(symbols.intern(text), number);
+            assert_eq!(symbols.find(text), Some(number));
+        }
+        assert_eq!(symbols.get(long_number), long);
+        assert_eq!(symbols.find("no such text"), None);
+        assert_eq!(symbols.len(), 20_001);
+    }
+
+    #[test]
+    fn unused_strings_go_and_their_numbers_come_back() {
+        let mut symbols = Symbols::new(3);
+        let numbers: Vec<Symbol> = (0..1000).map(|i| symbols.intern(&i.to_string())).collect();
+        let before = symbols.memory_bytes();
+        symbols.retain(|symbol| symbol % 10 == 0);
+        for (i, &number) in numbers.iter().enumerate() {
+            let found = symbols.find(&i.to_string());
+            assert_eq!(found, (number % 10 == 0).then_some(number), "{i}");
+        }
+        for i in 1000..1900 {
+            assert!(symbols.intern(&i.to_string()) < 1000);
+        }
+        assert!(symbols.memory_bytes() <= before + 8192);
+    }
+
+    #[test]
+    fn label_sets_match_by_names_and_values() {
+        let mut symbols = Symbols::new(0);
+        let names = [symbols.intern("a"), symbols.intern("b")];
+        let values = [symbols.intern("1"), symbols.intern("2")];
+        let shape = symbols.intern_shape(&names);
+        assert_eq!(symbols.intern_shape(&names), shape);
+        let labels = [Label { name: "a", value: "1" }, Label { name: "b", value: "2" }];
+        assert!(symbols.matches(shape, &values, &labels));
+        assert!(!symbols.matches(shape, &values, &labels[..1]));
+        let other = [Label { name: "a", value: "1" }, Label { name: "c", value: "2" }];
+        assert!(!symbols.matches(shape, &values, &other));
+        let other = [Label { name: "a", value: "1" }, Label { name: "b", value: "3" }];
+        assert!(!symbols.matches(shape, &values, &other));
+    }
+}

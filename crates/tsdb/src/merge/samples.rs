@@ -1,0 +1,197 @@
+//! The samples of one series from several sources, in order of time, each time once.
+
+use model::{EncodedChunk, SampleBuffer, SampleReader, StorageError, TimestampMs};
+
+/// Merges the readers of one series.
+pub struct MergeSamples {
+    sources: Vec<Source>,
+    /// Times up to this one are out already.
+    emitted_until: Option<TimestampMs>,
+}
+
+/// A reader and what was read from it and not handed on.
+struct Source {
+    reader: Option<Box<dyn SampleReader>>,
+    buffer: SampleBuffer,
+    float: usize,
+    histogram: usize,
+}
+
+impl MergeSamples {
+    /// Merges `readers`; of samples with the same time the earlier reader's counts.
+    pub fn new(readers: Vec<Box<dyn SampleReader>>) -> Self {
+        let source = |reader| Source {
+            reader: Some(reader),
+            buffer: SampleBuffer::default(),
+            float: 0,
+            histogram: 0,
+        };
+        Self { sources: readers.into_iter().map(source).collect(), emitted_until: None }
+    }
+
+    /// Hands on all that the source with the oldest sample has, if no other source has anything
+    /// in between.
+    fn emit_whole(&mut self, out: &mut SampleBuffer) -> bool {
+        let firsts = self.sources.iter().map(Source::first_time);
+        let oldest = firsts.enumerate().filter_map(|(i, t)| Some((t?, i))).min();
+        let Some((_, index)) = oldest else { return false };
+        let others = self.sources.iter().enumerate().filter(|(i, _)| *i != index);
+        let next_other = others.filter_map(|(_, source)| source.first_time()).min();
+        let last = self.sources[index].buffer.last_time();
+        if next_other.is_some_and(|t| last >= Some(t)) {
+            return false;
+        }
+        let source = &mut self.sources[index];
+        while source.first_time().is_some() {
+            source.emit_first(out);
+        }
+        self.emitted_until = last;
+        true
+    }
+
+    /// Hands on samples one by one up to the time until which all sources are known.
+    fn emit_merged(&mut self, out: &mut SampleBuffer) {
+        let unfinished = self.sources.iter().filter(|source| source.reader.is_some());
+        let known_until = unfinished.filter_map(|source| source.buffer.last_time()).min();
+        loop {
+            let firsts = self.sources.iter().map(Source::first_time);
+            let oldest = firsts.enumerate().filter_map(|(i, t)| Some((t?, i))).min();
+            let Some((t, index)) = oldest else { return };
+            if known_until.is_some_and(|until| t > until) {
+                return;
+            }
+            self.sources[index].emit_first(out);
+            self.emitted_until = Some(t);
+            self.skip_emitted();
+        }
+    }
+
+    fn skip_emitted(&mut self) {
+        if let Some(until) = self.emitted_until {
+            self.sources.iter_mut().for_each(|source| source.skip_until(until));
+        }
+    }
+}
+
+impl SampleReader for MergeSamples {
+    fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
+        let before = out.len();
+        loop {
+            for source in &mut self.sources {
+                source.fill(self.emitted_until)?;
+            }
+            if self.sources.iter().all(|source| source.first_time().is_none()) {
+                return Ok(false);
+            }
+            if !self.emit_whole(out) {
+                self.emit_merged(out);
+            }
+            if out.len() > before {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
+        let mut all = Vec::new();
+        for source in &mut self.sources {
+            let Some(reader) = &mut source.reader else { continue };
+            match reader.encoded_chunks()? {
+                Some(mut chunks) => all.append(&mut chunks),
+                None => all.append(&mut encode_all(&mut **reader)?),
+            }
+        }
+        all.sort_by_key(|chunk| (chunk.min_time_ms, chunk.max_time_ms));
+        Ok(Some(all))
+    }
+}
+
+impl Source {
+    /// Reads on when nothing later than `emitted_until` is left of what was read.
+    fn fill(&mut self, emitted_until: Option<TimestampMs>) -> Result<(), StorageError> {
+        while self.first_time().is_none() {
+            let Some(reader) = &mut self.reader else { return Ok(()) };
+            self.buffer.clear();
+            (self.float, self.histogram) = (0, 0);
+            if !reader.read_batch(&mut self.buffer)? {
+                self.reader = None;
+            }
+            if let Some(until) = emitted_until {
+                self.skip_until(until);
+            }
+        }
+        Ok(())
+    }
+
+    fn first_float(&self) -> Option<TimestampMs> {
+        self.buffer.float_times.get(self.float).copied()
+    }
+
+    fn first_histogram(&self) -> Option<TimestampMs> {
+        self.buffer.histogram_times.get(self.histogram).copied()
+    }
+
+    fn first_time(&self) -> Option<TimestampMs> {
+        match (self.first_float(), self.first_histogram()) {
+            (Some(float), Some(histogram)) => Some(float.min(histogram)),
+            (float, histogram) => float.or(histogram),
+        }
+    }
+
+    fn emit_first(&mut self, out: &mut SampleBuffer) {
+        let (float, histogram) = (self.first_float(), self.first_histogram());
+        match (float, histogram) {
+            (Some(t), h) if h.is_none_or(|h| t < h) => {
+                let start = start_at(&self.buffer.float_start_times, self.float);
+                out.push_float_with_start(t, self.buffer.float_values[self.float], start);
+                self.float += 1;
+            }
+            (_, Some(t)) => {
+                let start = start_at(&self.buffer.histogram_start_times, self.histogram);
+                let value = self.buffer.histograms[self.histogram].clone();
+                out.push_histogram_with_start(t, value, start);
+                self.histogram += 1;
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn skip_until(&mut self, until: TimestampMs) {
+        while self.first_float().is_some_and(|t| t <= until) {
+            self.float += 1;
+        }
+        while self.first_histogram().is_some_and(|t| t <= until) {
+            self.histogram += 1;
+        }
+    }
+}
+
+fn start_at(start_times: &[TimestampMs], index: usize) -> TimestampMs {
+    start_times.get(index).copied().unwrap_or(0)
+}
+
+/// The samples of a reader that has no chunks, as chunks.
+fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
+    let mut samples = SampleBuffer::default();
+    reader.read_all(&mut samples)?;
+    encode_samples(&samples)
+}
+
+fn encode_samples(samples: &SampleBuffer) -> Result<Vec<EncodedChunk>, StorageError> {
+    if !samples.histogram_times.is_empty() {
+        return Err(StorageError::Internal("decoded histograms have no chunks".to_owned()));
+    }
+    let mut chunks = Vec::new();
+    let runs = samples.float_times.chunks(120).zip(samples.float_values.chunks(120));
+    for (times, values) in runs {
+        let data = crate::chunk::xor::encode(times.iter().copied().zip(values.iter().copied()))
+            .map_err(|e| StorageError::Internal(e.to_string()))?;
+        chunks.push(EncodedChunk {
+            min_time_ms: times[0],
+            max_time_ms: times[times.len() - 1],
+            encoding: crate::chunk::ChunkEncoding::Xor.number(),
+            data: data.into(),
+        });
+    }
+    Ok(chunks)
+}
