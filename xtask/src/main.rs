@@ -1,2 +1,43 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: the one door to the project's checks, tests, benchmarks and generated documents.
+//! What runs here is what CI runs.
+
+mod commands;
+mod conformance;
+mod docs;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test          everything: ci, and the end-to-end tests against real servers
+  ci            fmt, clippy, tidy, docs --check, unit and integration tests, documentation
+  tidy          the structure rules of CONTRIBUTING.md
+  docs [--check]  generate docs/reference, or fail when it is stale
+  conformance   how many evals of each promqltest script pass
+  bench [--smoke] [CRATE...]  the micro benchmarks
+  deps          install the servers that the end-to-end tests start (Debian)";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["test"] => commands::test(),
+        ["ci"] => commands::ci(),
+        ["tidy"] => tidy::run(),
+        ["docs"] => docs::run(false),
+        ["docs", "--check"] => docs::run(true),
+        ["conformance"] => conformance::run(),
+        ["bench", options @ ..] => commands::bench(options),
+        ["deps"] => commands::deps(),
+        _ => Err(anyhow::anyhow!("{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            commands::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,21 @@
-//! The read path: PromQL over HTTP, merging ingesters and long-term storage.
+//! The read path: PromQL over HTTP, merging recent samples (ingesters) and long-term storage
+//! (blocks in the bucket).
+//!
+//! Contract with Mimir: the query endpoints below `/prometheus/api/v1` with Prometheus' JSON, error
+//! types and status codes; options `-querier.*` and `-query-frontend.*`; the read limits with their
+//! `err-mimir-*` ids; `cortex_query*` metrics.
+//!
+//! A query is parsed and checked, then evaluated on a compute thread, and its result is written
+//! piece by piece. When the client goes away the handler's future is dropped, and that cancels the
+//! query. Nothing here knows an ingester or a store-gateway: they are handed in as
+//! [`wire::client::IngesterQuery`] and [`wire::client::BlockStore`].
+
+mod error;
+pub mod http;
+mod json;
+mod limits;
+mod metrics;
+mod run;
+mod source;
+
+pub use run::{Dependencies, QueryService};

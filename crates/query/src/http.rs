@@ -1,0 +1,63 @@
+//! The endpoints below `/prometheus/api/v1`: parameters in, JSON out. One family a file.
+
+mod format;
+mod labels;
+mod metadata;
+mod params;
+mod query;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+
+use crate::QueryService;
+use crate::error::ApiError;
+
+/// The routes of the read path, relative to the Prometheus prefix. Requests must carry a
+/// [`model::TenantId`] as an extension.
+pub fn routes(service: Arc<QueryService>) -> Router {
+    Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/api/v1/label/{name}/values", get(labels::values))
+        .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/metadata", get(metadata::metadata))
+        .route("/api/v1/format_query", get(format::format).post(format::format))
+        .route("/api/v1/parse_query", get(format::parse).post(format::parse))
+        .with_state(service)
+}
+
+/// A JSON answer from its text.
+fn json_response(body: Vec<u8>) -> Response {
+    with_json_type(Body::from(body))
+}
+
+/// A JSON answer that is written while it is sent.
+fn json_stream(chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Response {
+    let chunks = chunks.map(Ok::<_, std::convert::Infallible>);
+    with_json_type(Body::from_stream(futures::stream::iter(chunks)))
+}
+
+fn with_json_type(body: Body) -> Response {
+    let mut response = body.into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// `{"status":"success","data":` followed by what `write_data` writes.
+fn success(write_data: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = br#"{"status":"success","data":"#.to_vec();
+    write_data(&mut body);
+    body.push(b'}');
+    body
+}
+
+/// The answer of a handler.
+type ApiResult = Result<Response, ApiError>;

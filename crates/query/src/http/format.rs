@@ -1,0 +1,45 @@
+//! `format_query` and `parse_query`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use model::TenantId;
+use promql::ast::Expr;
+use promql::parser::parse_expr;
+
+use super::params::Params;
+use super::{ApiResult, json_response, success};
+use crate::QueryService;
+use crate::error::ApiError;
+use crate::json::push_string;
+
+pub(super) async fn format(
+    State(service): State<Arc<QueryService>>,
+    Extension(tenant): Extension<TenantId>,
+    request: Request<Body>,
+) -> ApiResult {
+    let expr = parsed(&service, &tenant, request).await?;
+    Ok(json_response(success(|out| push_string(out, &promql::printer::pretty(&expr)))))
+}
+
+pub(super) async fn parse(
+    State(service): State<Arc<QueryService>>,
+    Extension(tenant): Extension<TenantId>,
+    request: Request<Body>,
+) -> ApiResult {
+    let expr = parsed(&service, &tenant, request).await?;
+    let json = promql::ast_json::to_json(&expr);
+    Ok(json_response(success(|out| out.extend_from_slice(json.as_bytes()))))
+}
+
+async fn parsed(
+    service: &QueryService,
+    tenant: &TenantId,
+    request: Request<Body>,
+) -> Result<Expr, ApiError> {
+    let params = Params::read(request, service.frontend.max_body_size).await?;
+    let query = params.get("query").unwrap_or_default();
+    let options = QueryService::parser_options(&service.limits(tenant));
+    parse_expr(query, &options).map_err(|error| ApiError::invalid_parameter("query", error))
+}

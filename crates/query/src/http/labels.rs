@@ -1,0 +1,234 @@
+//! `labels`, `label/{name}/values` and `series`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use model::{Labels, Matcher, Querier, QueryContext, SelectHints, TenantId};
+
+use super::params::Params;
+use super::{ApiResult, json_response, success};
+use crate::QueryService;
+use crate::error::ApiError;
+use crate::json::{push_labels, push_string};
+use crate::limits::result_limit;
+
+/// The text of the warning where a result was cut.
+const TRUNCATED: &str = "results truncated due to limit";
+
+pub(super) async fn names(
+    State(service): State<Arc<QueryService>>,
+    Extension(tenant): Extension<TenantId>,
+    request: Request<Body>,
+) -> ApiResult {
+    let params = Params::read(request, service.frontend.max_body_size).await?;
+    let selectors = params.selectors()?;
+    let allowed = service.limits(&tenant).max_label_names_limit;
+    let limit = result_limit(params.count("limit")?, allowed);
+    let job = move |querier: &dyn Querier, _: &QueryContext| {
+        merged(&selectors, limit, |matchers, limit| Ok(querier.label_names(matchers, limit)?))
+    };
+    let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
+    Ok(json_response(string_list(&texts, is_cut)))
+}
+
+pub(super) async fn values(
+    State(service): State<Arc<QueryService>>,
+    Extension(tenant): Extension<TenantId>,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let params = Params::read(request, service.frontend.max_body_size).await?;
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let name = unescape_name(&name);
+    let selectors = params.selectors()?;
+    let allowed = service.limits(&tenant).max_label_values_limit;
+    let limit = result_limit(params.count("limit")?, allowed);
+    let job = move |querier: &dyn Querier, _: &QueryContext| {
+        merged(&selectors, limit, |matchers, limit| {
+            Ok(querier.label_values(&name, matchers, limit)?)
+        })
+    };
+    let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
+    Ok(json_response(string_list(&texts, is_cut)))
+}
+
+/// What any of the selectors gives, sorted, each once; whether there was more than `limit`
+/// (0 = all).
+fn merged(
+    selectors: &[Vec<Matcher>],
+    limit: usize,
+    ask: impl Fn(&[Matcher], usize) -> Result<Vec<String>, ApiError>,
+) -> Result<(Vec<String>, bool), ApiError> {
+    // One more than the limit tells whether something was cut.
+    let ask_limit = if limit == 0 { 0 } else { limit + 1 };
+    let mut texts = match selectors {
+        [] => ask(&[], ask_limit)?,
+        [one] => ask(one, ask_limit)?,
+        many => {
+            let mut all = BTreeSet::new();
+            for matchers in many {
+                all.extend(ask(matchers, ask_limit)?);
+            }
+            all.into_iter().collect()
+        }
+    };
+    let is_cut = limit > 0 && texts.len() > limit;
+    if is_cut {
+        texts.truncate(limit);
+    }
+    Ok((texts, is_cut))
+}
+
+fn string_list(texts: &[String], is_cut: bool) -> Vec<u8> {
+    let mut body = success(|out| {
+        push_list(out, texts.iter(), |out, text| push_string(out, text));
+    });
+    push_truncated(&mut body, is_cut);
+    body
+}
+
+pub(super) async fn series(
+    State(service): State<Arc<QueryService>>,
+    Extension(tenant): Extension<TenantId>,
+    request: Request<Body>,
+) -> ApiResult {
+    let params = Params::read(request, service.frontend.max_body_size).await?;
+    let selectors = params.selectors()?;
+    if selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let range = params.range()?;
+    let limit =
+        result_limit(params.count("limit")?, service.limits(&tenant).max_series_query_limit);
+    let job = move |querier: &dyn Querier, context: &QueryContext| {
+        let hints = SelectHints {
+            start_ms_incl: range.0,
+            end_ms_incl: range.1,
+            function: "series".to_owned(),
+            labels_only: true,
+            limit: if limit == 0 { 0 } else { limit + 1 },
+            ..SelectHints::default()
+        };
+        series_of(querier, context, &selectors, &hints)
+    };
+    let mut sets = service.run_over(tenant, range, job).await?;
+    let is_cut = limit > 0 && sets.len() > limit;
+    if is_cut {
+        sets.truncate(limit);
+    }
+    let mut body = success(|out| push_list(out, sets.iter(), |out, set| push_labels(out, set)));
+    push_truncated(&mut body, is_cut);
+    Ok(json_response(body))
+}
+
+/// The label sets of series that any of the selectors selects, in label order, each once.
+fn series_of(
+    querier: &dyn Querier,
+    context: &QueryContext,
+    selectors: &[Vec<Matcher>],
+    hints: &SelectHints,
+) -> Result<Vec<Labels>, ApiError> {
+    let mut sets: Vec<Labels> = Vec::new();
+    for matchers in selectors {
+        let mut set = querier.select(matchers, hints)?;
+        let mut count = 0;
+        while let Some(series) = set.next_series()? {
+            context.check().map_err(model::StorageError::from)?;
+            sets.push(series.labels);
+            count += 1;
+            if hints.limit > 0 && count >= hints.limit {
+                break;
+            }
+        }
+    }
+    if selectors.len() > 1 {
+        sets.sort();
+        sets.dedup();
+    }
+    Ok(sets)
+}
+
+fn push_list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, push: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(b']');
+}
+
+/// Puts the warning of a cut result before the closing brace.
+fn push_truncated(body: &mut Vec<u8>, is_cut: bool) {
+    if is_cut {
+        body.pop();
+        body.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]}}").as_bytes());
+    }
+}
+
+/// Undoes Prometheus' `U__` escaping of names in a path: `_HEX_` is a character, `__` is `_`.
+fn unescape_name(name: &str) -> String {
+    let Some(mut rest) = name.strip_prefix("U__") else { return name.to_owned() };
+    let mut out = String::new();
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let code = rest.split_once('_').and_then(|(hex, after)| {
+            Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, after))
+        });
+        let Some((character, after)) = code else { return name.to_owned() };
+        out.push(character);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_as_the_naming_specification_shows_them() {
+        for (escaped, want) in [
+            ("plain", "plain"),
+            ("U__http_2e_status", "http.status"),
+            ("U__a__b", "a_b"),
+            ("U__bad_zz", "U__bad_zz"),
+        ] {
+            assert_eq!(unescape_name(escaped), want);
+        }
+    }
+
+    #[test]
+    fn a_result_over_the_limit_is_cut_with_a_warning() {
+        let ask = |matchers: &[Matcher], limit: usize| {
+            let mut all: Vec<String> = if matchers[0].value() == b"1" {
+                vec!["a".to_owned(), "c".to_owned()]
+            } else {
+                vec!["b".to_owned(), "c".to_owned()]
+            };
+            all.truncate(if limit == 0 { 9 } else { limit });
+            Ok(all)
+        };
+        let selectors = [vec![Matcher::equal("x", "1")], vec![Matcher::equal("x", "2")]];
+        let (all, is_cut) = merged(&selectors, 0, ask).unwrap();
+        assert_eq!((all.join(""), is_cut), ("abc".to_owned(), false));
+        let (cut, is_cut) = merged(&selectors, 2, ask).unwrap();
+        assert_eq!((cut.join(""), is_cut), ("ab".to_owned(), true));
+        assert_eq!(
+            String::from_utf8(string_list(&cut, true)).unwrap(),
+            r#"{"status":"success","data":["a","b"],"warnings":["results truncated due to limit"]}"#
+        );
+    }
+}

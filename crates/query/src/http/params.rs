@@ -1,0 +1,213 @@
+//! Parameters of the query API, from the URL and from a form in the body.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use model::{Matcher, TimestampMs};
+use promql::parser::parse_metric_selector;
+
+use crate::error::{ApiError, ErrorType};
+
+/// Times that Prometheus reads as "the earliest" and "the latest".
+const MIN_TIME_MS: TimestampMs = i64::MIN / 1_000_000 / 2;
+const MAX_TIME_MS: TimestampMs = i64::MAX / 1_000_000 / 2;
+
+/// The parameters of one request, in order; names may be repeated.
+#[derive(Debug, Default)]
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads the URL's query string, and the body where it is a form of at most `max_bytes`.
+    pub(super) async fn read(request: Request<Body>, max_bytes: u64) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let mut pairs = Vec::new();
+        if is_form(&parts.headers) {
+            let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+            let body = Limited::new(body, max_bytes).collect().await.map_err(body_error)?;
+            pairs.extend(form_urlencoded::parse(&body.to_bytes()).into_owned());
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        pairs.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
+        Ok(Self(pairs))
+    }
+
+    /// The first value of `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A value that is there and not empty.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// All values of `name`.
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A time that must be given, ms.
+    pub(super) fn time(&self, name: &str) -> Result<TimestampMs, ApiError> {
+        let text = self.get(name).unwrap_or_default();
+        parse_time(text).map_err(|reason| ApiError::invalid_parameter(name, reason))
+    }
+
+    /// A time, or `default` where none is given, ms.
+    pub(super) fn time_or(
+        &self,
+        name: &str,
+        default: TimestampMs,
+    ) -> Result<TimestampMs, ApiError> {
+        if self.given(name).is_some() { self.time(name) } else { Ok(default) }
+    }
+
+    /// `start` and `end` of a label or series request; without them all of time.
+    pub(super) fn range(&self) -> Result<(TimestampMs, TimestampMs), ApiError> {
+        let start = self.time_or("start", MIN_TIME_MS)?;
+        let end = self.time_or("end", MAX_TIME_MS)?;
+        if end < start {
+            let reason = "end timestamp must not be before start time";
+            return Err(ApiError::invalid_parameter("end", reason));
+        }
+        Ok((start, end))
+    }
+
+    /// A duration that must be given, ms.
+    pub(super) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
+        let text = self.get(name).unwrap_or_default();
+        parse_duration_ms(text).map_err(|reason| ApiError::invalid_parameter(name, reason))
+    }
+
+    /// A duration where one is given, ms.
+    pub(super) fn optional_duration_ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.given(name).map(|_| self.duration_ms(name)).transpose()
+    }
+
+    /// `timeout`.
+    pub(super) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        let ms = self.optional_duration_ms("timeout")?;
+        Ok(ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
+    }
+
+    /// A count that is not negative; 0 where none is given.
+    pub(super) fn count(&self, name: &str) -> Result<usize, ApiError> {
+        let Some(text) = self.given(name) else { return Ok(0) };
+        let number: i64 = text.parse().map_err(|_| {
+            ApiError::invalid_parameter(name, format!("cannot parse {text:?} to a valid number"))
+        })?;
+        usize::try_from(number)
+            .map_err(|_| ApiError::invalid_parameter(name, format!("{name} must be non-negative")))
+    }
+
+    /// The selectors of `match[]`, each with at least one matcher that is not empty.
+    pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let parse = |text: &str| {
+            let matchers = parse_metric_selector(text)
+                .map_err(|error| ApiError::invalid_parameter("match[]", error))?;
+            if matchers.iter().all(Matcher::matches_empty) {
+                let reason = "match[] must contain at least one non-empty matcher";
+                return Err(ApiError::invalid_parameter("match[]", reason));
+            }
+            Ok(matchers)
+        };
+        self.all("match[]").map(parse).collect()
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
+}
+
+fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        ApiError::new(ErrorType::TooLargeEntry, "http: request body too large")
+    } else {
+        ApiError::bad_data(format!("error parsing form values: {error}"))
+    }
+}
+
+/// Seconds since the epoch with a fraction, or RFC 3339.
+fn parse_time(text: &str) -> Result<TimestampMs, String> {
+    let invalid =
+        || format!("cannot parse {} to a valid timestamp", model::quote::quote(text.as_bytes()));
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = (seconds * 1000.0).round();
+        return if ms.is_finite() && ms.abs() < 9.2e18 { Ok(ms as i64) } else { Err(invalid()) };
+    }
+    let time: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
+    Ok(time.as_millisecond())
+}
+
+/// Seconds with a fraction, or Prometheus' form of a duration.
+fn parse_duration_ms(text: &str) -> Result<i64, String> {
+    let invalid =
+        || format!("cannot parse {} to a valid duration", model::quote::quote(text.as_bytes()));
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = seconds * 1000.0;
+        if !(ms.abs() < 9.2e15) {
+            return Err(format!("{}. It overflows int64", invalid()));
+        }
+        return Ok(ms as i64);
+    }
+    promql::duration::parse_duration(text).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(query: &str) -> Params {
+        Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        for (text, want) in [
+            ("0", 0),
+            ("1435781430.781", 1_435_781_430_781),
+            ("-1.5", -1500),
+            ("1e3", 1_000_000),
+            ("2015-07-01T20:10:51.781Z", 1_435_781_451_781),
+            ("2015-07-01T22:10:51.781+02:00", 1_435_781_451_781),
+        ] {
+            assert_eq!(parse_time(text), Ok(want), "{text}");
+        }
+        for text in ["", "x", "Inf", "NaN", "2015-13-01T00:00:00Z"] {
+            let want = format!("cannot parse \"{text}\" to a valid timestamp");
+            assert_eq!(parse_time(text), Err(want));
+        }
+    }
+
+    #[test]
+    fn durations_are_seconds_or_prometheus_durations() {
+        for (text, want) in [("15", 15_000), ("0.5", 500), ("5m", 300_000), ("1h30m", 5_400_000)] {
+            assert_eq!(parse_duration_ms(text), Ok(want), "{text}");
+        }
+        for text in ["", "5", "m5", "1e300"] {
+            assert_eq!(parse_duration_ms(text).is_err(), text != "5", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_without_times_is_all_of_time_and_never_backwards() {
+        assert_eq!(params("").range().unwrap(), (MIN_TIME_MS, MAX_TIME_MS));
+        assert_eq!(params("start=1&end=2").range().unwrap(), (1000, 2000));
+        let error = params("start=3&end=2").range().unwrap_err();
+        assert_eq!(
+            error.message,
+            r#"invalid parameter "end": end timestamp must not be before start time"#
+        );
+    }
+
+    #[test]
+    fn selectors_must_select_something() {
+        let two = params("match[]=up&match%5B%5D=%7Ba%3D%22b%22%7D").selectors().unwrap();
+        assert_eq!(two.len(), 2);
+        assert!(params("match[]={a=\"\"}").selectors().is_err());
+        assert!(params("match[]=up{").selectors().is_err());
+        assert!(params("match[]=rate(up[5m])").selectors().is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Prometheus' JSON answers, written straight into response buffers: a result is never a tree of
+//! JSON values, and a large one is never in memory as text as a whole.
+
+mod float;
+mod histogram;
+mod result;
+mod text;
+
+pub(crate) use result::{Answer, AnswerChunks, push_labels};
+pub(crate) use text::push_string;
+
+#[cfg(test)]
+pub(crate) use float::push_float;

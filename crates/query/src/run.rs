@@ -1,0 +1,267 @@
+//! Running queries: on a compute thread, within the tenant's limits, cancelled when nobody waits
+//! for the answer any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{FrontendConfig, Limits, Overrides, QuerierConfig};
+use model::{Clock, Executor, QueryContext, TenantId, TimeRange, TimestampMs};
+use promql::annotations::Severity;
+use promql::ast::Expr;
+use promql::parser::{ParserOptions, parse_expr};
+use promql::{Engine, EngineOptions, QueryKind};
+use rt::{ComputePool, Metrics};
+use wire::client::{BlockStore, IngesterQuery};
+
+use crate::error::ApiError;
+use crate::json::Answer;
+use crate::limits;
+use crate::metrics::QueryMetrics;
+use crate::source::{Sources, TenantQueryable};
+
+/// At most this many annotations of a kind are shown.
+const MAX_ANNOTATIONS: usize = 10;
+
+/// What a query service is made of.
+pub struct Dependencies {
+    /// Options of the engine.
+    pub querier: QuerierConfig,
+    /// Options of the entry.
+    pub frontend: FrontendConfig,
+    /// Limits of the tenants.
+    pub overrides: Arc<Overrides>,
+    /// Recent samples.
+    pub ingester: Arc<dyn IngesterQuery>,
+    /// Blocks of the bucket.
+    pub blocks: Arc<dyn BlockStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The threads that queries run on.
+    pub pool: ComputePool,
+    /// Where the parts of one query run at the same time.
+    pub executor: Arc<dyn Executor>,
+    /// Where metrics are registered.
+    pub metrics: Metrics,
+}
+
+/// Answers queries.
+pub struct QueryService {
+    pub(crate) querier: QuerierConfig,
+    pub(crate) frontend: FrontendConfig,
+    overrides: Arc<Overrides>,
+    sources: Sources,
+    pool: ComputePool,
+    executor: Arc<dyn Executor>,
+    metrics: QueryMetrics,
+}
+
+/// A query as a client asks it.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryRequest {
+    /// The text.
+    pub(crate) query: String,
+    /// When it is evaluated.
+    pub(crate) kind: QueryKind,
+    /// How long the client is willing to wait.
+    pub(crate) timeout: Option<Duration>,
+    /// How far instant selectors look back, ms, where it is not the server's default.
+    pub(crate) lookback_delta_ms: Option<i64>,
+    /// At most this many series in the answer; 0 = all.
+    pub(crate) limit: usize,
+}
+
+/// Cancels a query when it is dropped: when the answer is there, or nobody waits for it.
+struct CancelOnDrop(Arc<QueryContext>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl QueryService {
+    /// A service that is ready at once.
+    pub fn new(deps: Dependencies) -> Self {
+        let sources = Sources {
+            ingester: deps.ingester,
+            blocks: deps.blocks,
+            clock: deps.clock,
+            query_store_after_ms: deps.querier.query_store_after.millis(),
+        };
+        Self {
+            metrics: QueryMetrics::new(&deps.metrics, &deps.querier),
+            querier: deps.querier,
+            frontend: deps.frontend,
+            overrides: deps.overrides,
+            sources,
+            pool: deps.pool,
+            executor: deps.executor,
+        }
+    }
+
+    /// The tenant's limits.
+    pub(crate) fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
+        self.overrides.limits(tenant)
+    }
+
+    /// The time of day, ms.
+    pub(crate) fn now_ms(&self) -> TimestampMs {
+        self.sources.clock.now_ms()
+    }
+
+    /// Recent samples.
+    pub(crate) fn ingester(&self) -> &Arc<dyn IngesterQuery> {
+        &self.sources.ingester
+    }
+
+    /// The switches of the parser for a tenant.
+    pub(crate) fn parser_options(limits: &Limits) -> ParserOptions {
+        let is_on = |list: &str| !list.trim().is_empty();
+        ParserOptions {
+            enable_experimental_functions: is_on(&limits.enabled_promql_experimental_functions),
+            enable_extended_range_selectors: is_on(&limits.enabled_promql_extended_range_selectors),
+            ..ParserOptions::default()
+        }
+    }
+
+    /// Parses, checks and evaluates a query.
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        request: QueryRequest,
+    ) -> Result<Answer, ApiError> {
+        let limits = self.limits(&tenant);
+        limits::check_expression_size(&request.query, &limits)?;
+        let options = Self::parser_options(&limits);
+        let this = Arc::clone(self);
+        let timeout = self.timeout(request.timeout);
+        let start = self.sources.clock.monotonic();
+        let result = self
+            .run(timeout, &Arc::clone(&limits), move |context| {
+                let expr = parse_expr(&request.query, &options)
+                    .map_err(|error| ApiError::invalid_parameter("query", error))?;
+                this.evaluate(tenant, (&request, &expr), &limits, &context)
+            })
+            .await;
+        let took = self.sources.clock.monotonic().saturating_sub(start);
+        self.metrics.finished(took, result.as_ref().err());
+        result
+    }
+
+    fn timeout(&self, asked: Option<Duration>) -> Duration {
+        let own = self.querier.timeout.std();
+        asked.map_or(own, |asked| asked.min(own))
+    }
+
+    fn evaluate(
+        &self,
+        tenant: TenantId,
+        (request, expr): (&QueryRequest, &Expr),
+        limits: &Limits,
+        context: &Arc<QueryContext>,
+    ) -> Result<Answer, ApiError> {
+        let kind = self.clamp(request.kind, limits)?;
+        let queryable = self.tenant_queryable(tenant, limits);
+        let engine = Engine::new(self.engine_options(request, limits));
+        let result = engine.query(expr, kind, &queryable, context);
+        self.metrics.used(&context.usage());
+        let result = result?;
+        let texts = |severity| result.annotations.texts(severity, &request.query, MAX_ANNOTATIONS);
+        let mut warnings = texts(Severity::Warning);
+        let infos = texts(Severity::Info);
+        let mut value = result.value;
+        if truncate(&mut value, request.limit) {
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        Ok(Answer { value, warnings, infos })
+    }
+
+    fn engine_options(&self, request: &QueryRequest, limits: &Limits) -> EngineOptions {
+        EngineOptions {
+            lookback_delta_ms: request
+                .lookback_delta_ms
+                .unwrap_or_else(|| self.querier.lookback_delta.millis()),
+            max_samples: self.querier.max_samples,
+            default_subquery_step_ms: self.querier.default_evaluation_interval.millis(),
+            enable_delayed_name_removal: limits.enable_delayed_name_removal,
+            executor: Arc::clone(&self.executor),
+            ..EngineOptions::default()
+        }
+    }
+
+    /// Moves the start of a range query to what the tenant may see, and refuses one that is too
+    /// long.
+    fn clamp(&self, kind: QueryKind, limits: &Limits) -> Result<QueryKind, ApiError> {
+        let QueryKind::Range { start_ms, end_ms, step_ms } = kind else { return Ok(kind) };
+        limits::check_length(start_ms, end_ms, limits)?;
+        let mut clamped = start_ms;
+        if let Some(earliest) = limits::earliest_start(self.now_ms(), limits)
+            && earliest > start_ms
+        {
+            // Whole steps, so that the points stay where they were.
+            let steps = (earliest - start_ms + step_ms - 1) / step_ms;
+            clamped = (start_ms + steps * step_ms).min(end_ms);
+        }
+        Ok(QueryKind::Range { start_ms: clamped, end_ms, step_ms })
+    }
+
+    /// All data of a tenant.
+    pub(crate) fn tenant_queryable(&self, tenant: TenantId, limits: &Limits) -> TenantQueryable {
+        TenantQueryable {
+            sources: self.sources.clone(),
+            tenant,
+            query_ingesters_within_ms: limits.query_ingesters_within.millis(),
+        }
+    }
+
+    /// Runs a job on a compute thread; it is told to stop when the returned future is dropped.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        limits: &Limits,
+        job: impl FnOnce(Arc<QueryContext>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let limits = limits::query_limits(limits, timeout);
+        let context = Arc::new(QueryContext::new(limits, Arc::clone(&self.sources.clock)));
+        let _cancel = CancelOnDrop(Arc::clone(&context));
+        let _inflight = self.metrics.enter();
+        self.pool.run(move || job(context)).await?
+    }
+
+    /// Runs a label or series request over a range of time.
+    pub(crate) async fn run_over<T: Send + 'static>(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        (start_ms, end_ms): (TimestampMs, TimestampMs),
+        job: impl FnOnce(&dyn model::Querier, &QueryContext) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let limits = self.limits(&tenant);
+        let (start_ms, end_ms) = limits::labels_range((start_ms, end_ms), self.now_ms(), &limits);
+        let queryable = self.tenant_queryable(tenant, &limits);
+        self.run(self.timeout(None), &limits, move |context| {
+            use model::Queryable as _;
+            let querier = queryable.querier(TimeRange::new(start_ms, end_ms), &context)?;
+            job(&*querier, &context)
+        })
+        .await
+    }
+}
+
+/// Cuts a vector or matrix to its first `limit` series; whether there were more.
+fn truncate(value: &mut promql::value::Value, limit: usize) -> bool {
+    use promql::value::Value;
+    let len = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar(_) | Value::String { .. } => 0,
+    };
+    if limit == 0 || len <= limit {
+        return false;
+    }
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar(_) | Value::String { .. } => {}
+    }
+    true
+}

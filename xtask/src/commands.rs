@@ -1,0 +1,84 @@
+//! The commands that run other programs: cargo, and apt-get for the test servers.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Programs that the end-to-end tests start, and the Debian package of each.
+const SERVERS: &[(&str, &str)] = &[("prometheus", "prometheus"), ("promtool", "prometheus")];
+
+/// The project's root.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or_else(|| manifest.to_owned(), Path::to_owned)
+}
+
+/// Writes a line for the person at the terminal.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+pub(crate) fn test() -> Result<()> {
+    deps()?;
+    ci()
+}
+
+pub(crate) fn ci() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    crate::tidy::run()?;
+    crate::docs::run(true)?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    cargo(&["test", "--workspace", "--no-fail-fast"])?;
+    cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+pub(crate) fn bench(options: &[&str]) -> Result<()> {
+    let smoke = options.contains(&"--smoke");
+    let crates: Vec<&str> = options.iter().copied().filter(|o| *o != "--smoke").collect();
+    let crates = if crates.is_empty() { vec!["tsdb", "promql"] } else { crates };
+    for name in crates {
+        let mut args = vec!["bench", "--package", name, "--benches"];
+        if smoke {
+            args.extend(["--", "--test"]);
+        }
+        cargo(&args)?;
+    }
+    Ok(())
+}
+
+/// Installs what is missing of [`SERVERS`].
+pub(crate) fn deps() -> Result<()> {
+    let missing: Vec<&str> =
+        SERVERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, p)| *p).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("installing {}", missing.join(", ")));
+    run(Command::new("apt-get").arg("update"))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "--no-install-recommends"]).args(&missing);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success())
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    cargo_with(args, &[])
+}
+
+fn cargo_with(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
+    say(&format!("cargo {}", args.join(" ")));
+    run(Command::new("cargo").current_dir(root()).args(args).envs(env.iter().copied()))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed: {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Rules for the tree: which crates may depend on which, what the map must list, no `mod.rs`.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+/// The project's own crates that each crate may depend on. Components never import each other.
+const EDGES: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("tsdb", &["model"]),
+    ("promql", &["model"]),
+    ("rt", &["model"]),
+    ("config", &["model"]),
+    ("wire", &["model"]),
+    ("bucket", &["model", "tsdb", "rt"]),
+    ("distributor", &["model", "wire", "config", "rt"]),
+    ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
+    ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
+    ("query", &["model", "wire", "promql", "tsdb", "config", "rt"]),
+    ("web", &["model", "config", "rt"]),
+];
+
+/// Everything in the tree that is against the rules.
+pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
+    for name in crates(root)? {
+        if !map.contains(&format!("`crates/{name}`")) {
+            problems.push(format!("ARCHITECTURE.md does not list `crates/{name}`"));
+        }
+        let manifest = std::fs::read_to_string(root.join("crates").join(&name).join("Cargo.toml"))?;
+        problems.extend(edge_problems(&name, &manifest));
+    }
+    for file in rust_files(root)? {
+        if file.ends_with("/mod.rs") {
+            problems.push(format!("{file}: a module stands in NAME.rs, not in mod.rs"));
+        }
+    }
+    Ok(problems)
+}
+
+fn edge_problems(name: &str, manifest: &str) -> Vec<String> {
+    let Some((_, allowed)) = EDGES.iter().find(|(known, _)| *known == name) else {
+        return Vec::new();
+    };
+    let normal = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+    let own = EDGES.iter().map(|(own, _)| *own);
+    own.filter(|own| normal.lines().any(|line| line.starts_with(&format!("{own}."))))
+        .filter(|own| !allowed.contains(own))
+        .map(|own| format!("crates/{name} must not depend on {own}"))
+        .collect()
+}
+
+fn crates(root: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root.join("crates"))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The Rust files that git knows or could take, relative to the root.
+pub(super) fn rust_files(root: &Path) -> Result<Vec<String>> {
+    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
+    let output = Command::new("git").current_dir(root).args(list).output().context("run git")?;
+    let files = String::from_utf8(output.stdout)?;
+    Ok(files.lines().filter(|f| root.join(f).is_file()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_edge_is_named() {
+        let manifest = "[dependencies]\nmodel.workspace = true\ntsdb.workspace = true\n\
+                        [dev-dependencies]\nrt.workspace = true\n";
+        assert_eq!(edge_problems("promql", manifest), ["crates/promql must not depend on tsdb"]);
+        assert!(edge_problems("tsdb", "[dependencies]\nmodel.workspace = true\n").is_empty());
+    }
+}
