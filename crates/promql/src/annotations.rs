@@ -8,7 +8,7 @@ mod kind;
 
 use std::collections::BTreeMap;
 
-pub use kind::Annotation;
+pub use kind::{Annotation, ForcedMonotonicity, HistogramOperation};
 
 use crate::position::PositionRange;
 

@@ -4,13 +4,32 @@
 //! time nor threads from the system: cancellation and deadline come with the query's context,
 //! threads with the executor.
 
+mod account;
+pub(crate) mod batch;
+pub(crate) mod context;
 mod error;
+pub(crate) mod grid;
+mod invariance;
+mod lower;
+pub(crate) mod matrix;
+pub(crate) mod naming;
+mod negate;
+pub(crate) mod operand;
+pub(crate) mod plan;
+mod result;
+pub(crate) mod run;
+pub(crate) mod select;
+pub(crate) mod selector;
+pub(crate) mod stream;
+pub(crate) mod windows;
 
 use std::sync::Arc;
 
 use model::{Executor, QueryContext, Queryable, TimestampMs};
 
 pub use error::{ErrorKind, QueryError};
+
+use context::EvalContext;
 
 use crate::annotations::Annotations;
 use crate::ast::Expr;
@@ -114,11 +133,20 @@ impl Engine {
     /// See [`QueryError`].
     pub fn query(
         &self,
-        _expr: &Expr,
-        _kind: QueryKind,
-        _queryable: &dyn Queryable,
-        _context: &Arc<QueryContext>,
+        expr: &Expr,
+        kind: QueryKind,
+        queryable: &dyn Queryable,
+        context: &Arc<QueryContext>,
     ) -> Result<QueryResult, QueryError> {
-        Err(QueryError::Internal("the engine is not built yet".to_owned()))
+        lower::check_result_type(expr, kind)?;
+        let plan = lower::lower(expr, kind, &self.options)?;
+        let querier = match plan.time_range {
+            Some(range) => Some(queryable.querier(range, context)?),
+            None => None,
+        };
+        let cx = EvalContext::new(&self.options, context, querier);
+        let value = result::finish(run::run(plan, &cx)?, kind, &cx)?;
+        let (annotations, stats) = cx.finish();
+        Ok(QueryResult { value, annotations, stats })
     }
 }

@@ -33,6 +33,13 @@ pub(crate) fn format_f(v: f64) -> String {
 /// Where Go goes over to an exponent when it prints the shortest digits.
 const SHORTEST_PRECISION: usize = 6;
 
+/// `v` as OpenMetrics writes a label of a quantile: as `%g`, but a whole number with `.0`.
+pub(crate) fn format_openmetrics(v: f64) -> String {
+    let text = format_g(v);
+    let is_plain = !text.contains(['.', 'e']) && v.is_finite();
+    if is_plain { text + ".0" } else { text }
+}
+
 fn special(v: f64) -> Option<&'static str> {
     if v.is_nan() {
         Some("NaN")

@@ -1,10 +1,13 @@
 //! PromQL: lexer, parser, printer, planner, engine, functions and the test-script runner.
 
+mod aggregations;
 pub mod annotations;
 pub mod ast;
 pub mod ast_json;
+mod binops;
 pub mod duration;
 pub mod engine;
+mod functions;
 pub mod functions_table;
 mod gofmt;
 mod lexer;

@@ -1,0 +1,79 @@
+//! `count_values`: how many series have each value, the value as a label.
+
+use hashbrown::HashMap;
+use model::{Labels, LabelsBuilder};
+
+use super::Aggregation;
+use crate::engine::QueryError;
+use crate::engine::batch::{Cell, SeriesBatch, SeriesHead, is_absent};
+use crate::engine::naming::settle_names;
+use crate::engine::stream::VectorStream;
+use crate::gofmt::format_f;
+
+/// One series for each value of a group.
+pub(super) fn count_values(
+    aggregation: &Aggregation<'_>,
+    label: &[u8],
+    mut input: VectorStream,
+) -> Result<VectorStream, QueryError> {
+    let cx = aggregation.cx;
+    let label =
+        std::str::from_utf8(label).ok().filter(|label| !label.is_empty()).ok_or_else(|| {
+            let label = model::quote::quote(label);
+            QueryError::execution(format!("invalid label name {label}"))
+        })?;
+    let grouping = aggregation.grouping.and_by(label);
+    let mut counts = Counts {
+        batch: SeriesBatch::with_capacity(0, aggregation.grid.count),
+        rows: HashMap::default(),
+    };
+    while let Some(mut batch) = input.next_batch(cx)? {
+        settle_names(&mut batch, cx);
+        for row in 0..batch.len() {
+            cx.check()?;
+            let mut builder = LabelsBuilder::new(&batch.heads[row].labels);
+            let mut last: Option<(String, usize)> = None;
+            for step in 0..batch.steps {
+                let Some(value) = text_of(batch.cell(row, step)) else { continue };
+                let target = match &last {
+                    Some((text, target)) if *text == value => *target,
+                    _ => {
+                        let labels = builder.set(label, &value).build();
+                        let target = counts.row(grouping.labels_of(&labels));
+                        cx.account.check_size(counts.batch.floats.len())?;
+                        last = Some((value, target));
+                        target
+                    }
+                };
+                counts.count(target, step);
+            }
+        }
+    }
+    cx.hold(&mut counts.batch)?;
+    Ok(VectorStream::of(counts.batch))
+}
+
+fn text_of(cell: Cell<'_>) -> Option<String> {
+    match cell {
+        Cell::Absent => None,
+        Cell::Float(value) => Some(format_f(value)),
+        Cell::Histogram(histogram) => Some(histogram.to_string()),
+    }
+}
+
+struct Counts {
+    batch: SeriesBatch,
+    rows: HashMap<Labels, usize, foldhash::fast::FixedState>,
+}
+
+impl Counts {
+    fn row(&mut self, labels: Labels) -> usize {
+        let batch = &mut self.batch;
+        *self.rows.entry(labels.clone()).or_insert_with(|| batch.push(SeriesHead::new(labels)))
+    }
+
+    fn count(&mut self, row: usize, step: usize) {
+        let count = &mut self.batch.floats_of_mut(row)[step];
+        *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
+    }
+}

@@ -1,0 +1,107 @@
+//! The series that results of pairs go to.
+
+use hashbrown::HashMap;
+use model::{Labels, LabelsBuilder};
+
+use crate::ast::Cardinality;
+use crate::binops::matching::SignatureLabels;
+use crate::binops::{VectorOperator, changes_metric};
+use crate::engine::QueryError;
+use crate::engine::batch::{Cell, SeriesBatch, SeriesHead};
+use crate::engine::naming::{duplicate_labelset, is_metadata_label};
+
+/// A left and a right row; `None` where a fill value stands in.
+type PairKey = (Option<usize>, Option<usize>);
+
+type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// Makes the labels of results, once for each pair of series.
+pub(super) struct ResultLabels<'a> {
+    operator: &'a VectorOperator<'a>,
+    known: FixedMap<PairKey, usize>,
+    last: Option<(PairKey, usize)>,
+}
+
+impl<'a> ResultLabels<'a> {
+    pub(super) fn new(operator: &'a VectorOperator<'a>) -> Self {
+        Self { operator, known: FixedMap::default(), last: None }
+    }
+
+    /// The row that a pair's results go to, if that was asked before.
+    pub(super) fn known(&mut self, key: PairKey) -> Option<usize> {
+        match self.last {
+            Some((last, row)) if last == key => Some(row),
+            _ => {
+                let row = *self.known.get(&key)?;
+                self.last = Some((key, row));
+                Some(row)
+            }
+        }
+    }
+
+    pub(super) fn remember(&mut self, key: PairKey, row: usize) {
+        self.known.insert(key, row);
+        self.last = Some((key, row));
+    }
+
+    /// The labels of a result: those of the "many" side, for one-to-one only the matched ones,
+    /// and the included ones of the "one" side.
+    pub(super) fn make(
+        &self,
+        signature: &SignatureLabels,
+        many: &Labels,
+        one: &Labels,
+    ) -> SeriesHead {
+        let operator = self.operator;
+        let drop_name = operator.return_bool && !operator.cx.delays_name_removal();
+        let drop_name = drop_name || changes_metric(operator.op);
+        let one_to_one = operator.matching.card == Cardinality::OneToOne;
+        let mut builder = LabelsBuilder::new(many);
+        builder.retain(|name| {
+            !(drop_name && is_metadata_label(name))
+                && (!one_to_one || signature.keep_for_one_to_one(name))
+        });
+        for name in &operator.matching.include {
+            builder.set(name, one.value(name));
+        }
+        SeriesHead { labels: builder.build(), drop_name: operator.return_bool }
+    }
+}
+
+/// The results.
+pub(super) struct Output {
+    batch: SeriesBatch,
+    rows: FixedMap<Labels, usize>,
+}
+
+impl Output {
+    pub(super) fn new(steps: usize) -> Self {
+        Self { batch: SeriesBatch::with_capacity(0, steps), rows: FixedMap::default() }
+    }
+
+    /// The row of a series.
+    pub(super) fn row(&mut self, head: SeriesHead) -> usize {
+        let batch = &mut self.batch;
+        *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
+    }
+
+    /// Puts a value into a cell, which must be empty.
+    pub(super) fn set(
+        &mut self,
+        row: usize,
+        step: usize,
+        cell: Cell<'_>,
+    ) -> Result<(), QueryError> {
+        if !self.batch.cell(row, step).is_absent() {
+            return Err(duplicate_labelset());
+        }
+        self.batch.set(row, step, cell);
+        Ok(())
+    }
+
+    /// The series that have values.
+    pub(super) fn finish(mut self) -> SeriesBatch {
+        self.batch.prune();
+        self.batch
+    }
+}

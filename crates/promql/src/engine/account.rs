@@ -1,0 +1,74 @@
+//! The count of samples that a query holds at one time, against the engine's limit, and the
+//! estimate of its memory, against the query's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::QueryContext;
+
+use super::QueryError;
+
+/// What a query holds.
+pub(crate) struct SampleAccount {
+    context: Arc<QueryContext>,
+    max_samples: u64,
+    current: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl SampleAccount {
+    /// Nothing is held yet. 0 = no bound.
+    pub(crate) fn new(max_samples: u64, context: Arc<QueryContext>) -> Self {
+        let (current, peak) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { context, max_samples, current, peak }
+    }
+
+    /// The most samples that were held at one time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for samples and bytes, until the reservation is dropped.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        samples: u64,
+        bytes: u64,
+    ) -> Result<Reservation, QueryError> {
+        let reservation = Reservation { account: Arc::clone(self), samples, bytes };
+        let now = self.current.fetch_add(samples, Ordering::Relaxed) + samples;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        self.context.reserve_memory(bytes)?;
+        if self.max_samples != 0 && now > self.max_samples {
+            return Err(QueryError::TooManySamples);
+        }
+        Ok(reservation)
+    }
+
+    /// Fails where `cells` could never be held.
+    pub(crate) fn check_size(&self, cells: usize) -> Result<(), QueryError> {
+        /// Where nothing else bounds a query: 2^31 cells take 16 GiB.
+        const MAX_CELLS: u64 = 1 << 31;
+        let max = if self.max_samples == 0 { MAX_CELLS } else { self.max_samples };
+        if cells as u64 > max { Err(QueryError::TooManySamples) } else { Ok(()) }
+    }
+}
+
+/// Room that is taken; given back when dropped.
+pub(crate) struct Reservation {
+    account: Arc<SampleAccount>,
+    samples: u64,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.account.current.fetch_sub(self.samples, Ordering::Relaxed);
+        self.account.context.release_memory(self.bytes);
+    }
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reservation({} samples, {} bytes)", self.samples, self.bytes)
+    }
+}

@@ -1,0 +1,101 @@
+//! What all operators of one query share: options, storage, limits, annotations.
+//!
+//! Made by the engine for one query, lent to operators and to the jobs that they spread over the
+//! executor.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{Executor, Querier, QueryContext};
+
+use super::account::SampleAccount;
+use super::batch::SeriesBatch;
+use super::{EngineOptions, QueryError, QueryStats};
+use crate::annotations::{Annotation, Annotations};
+use crate::position::PositionRange;
+
+/// The surroundings of a running query.
+pub(crate) struct EvalContext<'q> {
+    /// The engine's options.
+    pub(crate) options: &'q EngineOptions,
+    /// Limits, deadline and cancellation.
+    query: &'q QueryContext,
+    /// Storage; `None` if the query selects no series.
+    pub(crate) querier: Option<Box<dyn Querier>>,
+    /// What is held.
+    pub(crate) account: Arc<SampleAccount>,
+    annotations: Mutex<Annotations>,
+    total_samples: AtomicU64,
+}
+
+/// The place of an expression in the query, for its annotations.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Site {
+    /// When it is evaluated: its number among the nodes of the plan.
+    pub(crate) order: usize,
+    /// Where it stands.
+    pub(crate) pos: PositionRange,
+}
+
+impl<'q> EvalContext<'q> {
+    /// The surroundings of a query that begins.
+    pub(crate) fn new(
+        options: &'q EngineOptions,
+        query: &'q Arc<QueryContext>,
+        querier: Option<Box<dyn Querier>>,
+    ) -> Self {
+        Self {
+            options,
+            query,
+            querier,
+            account: Arc::new(SampleAccount::new(options.max_samples, Arc::clone(query))),
+            annotations: Mutex::default(),
+            total_samples: AtomicU64::new(0),
+        }
+    }
+
+    /// Fails when the query must stop.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        self.query.check().map_err(QueryError::from)
+    }
+
+    /// Where independent series are worked on.
+    pub(crate) fn executor(&self) -> &dyn Executor {
+        &*self.options.executor
+    }
+
+    /// Names are removed at the end of the query.
+    pub(crate) fn delays_name_removal(&self) -> bool {
+        self.options.enable_delayed_name_removal
+    }
+
+    /// Counts samples that a function looked at.
+    pub(crate) fn count_samples(&self, count: u64) {
+        self.total_samples.fetch_add(count, Ordering::Relaxed);
+        self.query.add_samples(count);
+    }
+
+    /// Takes the values of `batch` into account for as long as it lives.
+    pub(crate) fn hold(&self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
+        batch.reservation = None;
+        let reservation = self.account.reserve(batch.sample_count(), batch.cell_bytes())?;
+        batch.reservation = Some(reservation);
+        Ok(())
+    }
+
+    /// Adds a warning or an info.
+    pub(crate) fn annotate(&self, site: Site, annotation: Annotation) {
+        let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.add(site.order, site.pos, annotation);
+    }
+
+    /// What the query gathered besides its value.
+    pub(crate) fn finish(self) -> (Annotations, QueryStats) {
+        let annotations = self.annotations.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stats = QueryStats {
+            total_samples: self.total_samples.into_inner(),
+            peak_samples: self.account.peak(),
+        };
+        (annotations, stats)
+    }
+}

@@ -1,0 +1,114 @@
+//! Subqueries: the rows of an expression, evaluated at steps of its own, become the samples of
+//! windows.
+
+use std::sync::Arc;
+
+use model::{CounterResetHint, FloatHistogram, SampleBuffer};
+
+use super::{RangeFunction, RangeInput};
+use crate::engine::QueryError;
+use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
+use crate::engine::context::EvalContext;
+use crate::engine::grid::Grid;
+use crate::engine::naming::settle_names;
+use crate::engine::stream::{SeriesMap, SeriesSource, VectorStream, apply_maps};
+use crate::engine::windows::Windows;
+
+/// The expression of a subquery and its windows.
+pub(super) struct SubquerySource {
+    inner: VectorStream,
+    grid: Grid,
+    windows: Windows,
+}
+
+impl SubquerySource {
+    pub(super) fn new(inner: VectorStream, grid: Grid, windows: Windows) -> Self {
+        Self { inner, grid, windows }
+    }
+
+    /// The results of `function` for every series of the expression.
+    pub(super) fn apply(self, function: Box<dyn RangeFunction>) -> VectorStream {
+        let steps = self.windows.count();
+        let unique = self.inner.unique_without_name;
+        let source = AppliedSubquery { source: self, function };
+        VectorStream::new(Box::new(source), steps).with_unique_series(unique)
+    }
+
+    /// The rows of the next series of the expression.
+    pub(super) fn next_rows(
+        &mut self,
+        cx: &EvalContext<'_>,
+    ) -> Result<Option<SeriesBatch>, QueryError> {
+        if self.grid.count == 0 {
+            return Ok(None);
+        }
+        let Some(mut batch) = self.inner.next_batch(cx)? else { return Ok(None) };
+        settle_names(&mut batch, cx);
+        Ok(Some(batch))
+    }
+
+    /// The values of a row as samples.
+    pub(super) fn fill(&self, batch: &SeriesBatch, row: usize, samples: &mut SampleBuffer) {
+        samples.clear();
+        for (step, value) in batch.floats_of(row).iter().enumerate() {
+            if !is_absent(*value) {
+                samples.push_float(self.grid.time(step), *value);
+            }
+        }
+        let histograms = batch.histograms_of(row).into_iter().flatten().enumerate();
+        for (step, histogram) in histograms {
+            if let Some(histogram) = histogram {
+                samples.push_histogram(self.grid.time(step), without_reset_hint(histogram));
+            }
+        }
+    }
+}
+
+/// A subquery may leave out samples or repeat them, so what they say about resets between them
+/// means nothing any more.
+fn without_reset_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.counter_reset_hint {
+        CounterResetHint::CounterReset | CounterResetHint::NotCounterReset => {
+            let mut copy = FloatHistogram::clone(histogram);
+            copy.counter_reset_hint = CounterResetHint::Unknown;
+            Arc::new(copy)
+        }
+        CounterResetHint::Unknown | CounterResetHint::Gauge => Arc::clone(histogram),
+    }
+}
+
+/// A range function over a subquery.
+struct AppliedSubquery {
+    source: SubquerySource,
+    function: Box<dyn RangeFunction>,
+}
+
+impl SeriesSource for AppliedSubquery {
+    fn next_batch(
+        &mut self,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+    ) -> Result<Option<SeriesBatch>, QueryError> {
+        let Some(rows) = self.source.next_rows(cx)? else { return Ok(None) };
+        let mut out = SeriesBatch::with_capacity(rows.len(), self.source.windows.count());
+        let mut samples = SampleBuffer::default();
+        for (row, head) in rows.heads.iter().enumerate() {
+            cx.check()?;
+            self.source.fill(&rows, row, &mut samples);
+            let drop_name = head.drop_name || self.function.drops_name();
+            let target = out.push(SeriesHead { labels: head.labels.clone(), drop_name });
+            let input = RangeInput {
+                labels: &head.labels,
+                samples: &samples,
+                windows: &self.source.windows,
+            };
+            self.function.evaluate(&input, out.row_mut(target), cx)?;
+            if !out.has_values(target) {
+                out.pop();
+            }
+        }
+        cx.hold(&mut out)?;
+        apply_maps(maps, &mut out, cx)?;
+        Ok(Some(out))
+    }
+}

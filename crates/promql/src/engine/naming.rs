@@ -1,0 +1,124 @@
+//! Metric names that go: what belongs to a name, when it is removed, and what becomes of series
+//! that are alike without it.
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use model::{Labels, METRIC_NAME_LABEL};
+
+use super::QueryError;
+use super::batch::SeriesBatch;
+use super::context::EvalContext;
+use super::stream::VectorStream;
+
+/// Whether `name` is a label that goes with the metric's name.
+pub(crate) fn is_metadata_label(name: &str) -> bool {
+    matches!(name, METRIC_NAME_LABEL | "__type__" | "__unit__")
+}
+
+/// `labels` without the metric's name, type and unit.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    if labels.iter().any(|label| is_metadata_label(label.name)) {
+        labels.retain(|name| !is_metadata_label(name))
+    } else {
+        labels.clone()
+    }
+}
+
+/// The error of two series that are alike at one step.
+pub(crate) fn duplicate_labelset() -> QueryError {
+    QueryError::execution("vector cannot contain metrics with the same labelset")
+}
+
+/// Removes the names that are to go, unless names go at the end of the query only. To be called
+/// by whoever looks at labels.
+pub(crate) fn settle_names(batch: &mut SeriesBatch, cx: &EvalContext<'_>) {
+    if !cx.delays_name_removal() {
+        remove_names(batch);
+    }
+}
+
+/// Removes the names that are to go.
+pub(crate) fn remove_names(batch: &mut SeriesBatch) {
+    for head in batch.heads.iter_mut().filter(|head| head.drop_name) {
+        head.labels = without_metadata(&head.labels);
+        head.drop_name = false;
+    }
+}
+
+/// What to do with series that are alike after their names went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    /// The query fails.
+    Fail,
+    /// They become one series; the query fails where both have a value.
+    Merge,
+}
+
+/// Treats series that are alike because their names went right here (not with delayed removal).
+pub(crate) fn after_name_removal(
+    stream: VectorStream,
+    duplicates: Duplicates,
+    cx: &EvalContext<'_>,
+) -> Result<VectorStream, QueryError> {
+    if cx.delays_name_removal() || stream.unique_without_name {
+        return Ok(stream);
+    }
+    let mut batch = stream.collect(cx)?;
+    remove_names(&mut batch);
+    let merged = merge_duplicates(batch, duplicates, cx)?;
+    Ok(VectorStream::of(merged).with_unique_series(true))
+}
+
+/// Makes one series of those that have the same labels.
+pub(crate) fn merge_duplicates(
+    batch: SeriesBatch,
+    duplicates: Duplicates,
+    cx: &EvalContext<'_>,
+) -> Result<SeriesBatch, QueryError> {
+    if !has_duplicates(&batch) {
+        return Ok(batch);
+    }
+    if duplicates == Duplicates::Fail {
+        return Err(duplicate_labelset());
+    }
+    let mut merged = SeriesBatch::with_capacity(batch.len(), batch.steps);
+    let mut rows: HashMap<Labels, usize, foldhash::fast::FixedState> = HashMap::default();
+    for (row, head) in batch.heads.iter().enumerate() {
+        match rows.entry(head.labels.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(merged.push_copy(&batch, row, head.clone()));
+            }
+            Entry::Occupied(occupied) => merge_row(&mut merged, *occupied.get(), &batch, row)?,
+        }
+    }
+    cx.hold(&mut merged)?;
+    Ok(merged)
+}
+
+fn has_duplicates(batch: &SeriesBatch) -> bool {
+    let mut seen: hashbrown::HashSet<&Labels, foldhash::fast::FixedState> =
+        hashbrown::HashSet::with_capacity_and_hasher(
+            batch.len(),
+            foldhash::fast::FixedState::default(),
+        );
+    !batch.heads.iter().all(|head| seen.insert(&head.labels))
+}
+
+fn merge_row(
+    into: &mut SeriesBatch,
+    target: usize,
+    from: &SeriesBatch,
+    row: usize,
+) -> Result<(), QueryError> {
+    for step in 0..from.steps {
+        let cell = from.cell(row, step);
+        if cell.is_absent() {
+            continue;
+        }
+        if !into.cell(target, step).is_absent() {
+            return Err(duplicate_labelset());
+        }
+        into.set(target, step, cell);
+    }
+    Ok(())
+}

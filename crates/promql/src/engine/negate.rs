@@ -1,0 +1,42 @@
+//! The sign in front of an expression.
+
+use std::sync::Arc;
+
+use super::QueryError;
+use super::batch::{SeriesBatch, is_absent};
+use super::context::EvalContext;
+use super::naming::{Duplicates, after_name_removal};
+use super::operand::{Operand, ScalarColumn};
+use super::stream::SeriesMap;
+
+/// The negative of every value; the metric's name goes.
+pub(crate) fn negate(operand: Operand, cx: &EvalContext<'_>) -> Result<Operand, QueryError> {
+    match operand {
+        Operand::Scalar(ScalarColumn::Constant(value)) => {
+            Ok(Operand::Scalar(ScalarColumn::Constant(-value)))
+        }
+        Operand::Scalar(ScalarColumn::Steps(values)) => {
+            let values = values.into_iter().map(|v| -v).collect();
+            Ok(Operand::Scalar(ScalarColumn::Steps(values)))
+        }
+        other => {
+            let stream = other.into_vector()?.map(Box::new(NegateMap));
+            after_name_removal(stream, Duplicates::Merge, cx).map(Operand::Vector)
+        }
+    }
+}
+
+struct NegateMap;
+
+impl SeriesMap for NegateMap {
+    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
+        batch.heads.iter_mut().for_each(|head| head.drop_name = true);
+        for value in batch.floats.iter_mut().filter(|v| !is_absent(**v)) {
+            *value = -*value;
+        }
+        for histogram in batch.histograms.iter_mut().flatten().flatten() {
+            Arc::make_mut(histogram).mul(-1.0);
+        }
+        Ok(())
+    }
+}

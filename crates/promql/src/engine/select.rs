@@ -1,0 +1,187 @@
+//! Reading series from storage: the selector's samples are decoded, a kernel makes the row over
+//! all steps, and the samples are let go before the next series.
+//!
+//! Series are worked on in chunks, spread over the executor; a round of chunks is in memory at a
+//! time, and rows come out in the order of storage.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use model::{Labels, SampleBuffer, SeriesEntry, SeriesSet};
+
+use super::QueryError;
+use super::batch::{RowMut, SeriesBatch, SeriesHead};
+use super::context::EvalContext;
+use super::stream::{SeriesMap, SeriesSource, apply_maps};
+
+/// Makes the row of one series from its samples.
+pub(crate) trait SeriesKernel: Send + Sync {
+    /// Fills `row` from `samples` (all that were read, stale markers included). `samples` may be
+    /// changed; it is emptied afterwards.
+    fn evaluate(
+        &self,
+        labels: &Labels,
+        samples: &mut SampleBuffer,
+        row: RowMut<'_>,
+        cx: &EvalContext<'_>,
+    ) -> Result<(), QueryError>;
+
+    /// Whether the series loses its metric name.
+    fn drops_name(&self) -> bool;
+}
+
+/// Series of storage, each made into a row by a kernel.
+pub(crate) struct SelectSource {
+    series: Option<Box<dyn SeriesSet>>,
+    kernel: Box<dyn SeriesKernel>,
+    steps: usize,
+    ready: VecDeque<SeriesBatch>,
+}
+
+impl SelectSource {
+    /// The series of `series`, with rows of `steps` cells.
+    pub(crate) fn new(
+        series: Box<dyn SeriesSet>,
+        kernel: Box<dyn SeriesKernel>,
+        steps: usize,
+    ) -> Self {
+        Self { series: Some(series), kernel, steps, ready: VecDeque::new() }
+    }
+
+    /// Series of one chunk: rows of a chunk should fit a core's cache.
+    fn chunk_len(&self) -> usize {
+        const CELLS: usize = 16 * 1024;
+        (CELLS / self.steps.max(1)).clamp(8, 512)
+    }
+
+    /// Takes the series of one round from storage; empty at the end.
+    fn next_round(&mut self, cx: &EvalContext<'_>) -> Result<Vec<Vec<SeriesEntry>>, QueryError> {
+        /// More chunks than threads, so that a slow one does not hold up the round.
+        const CHUNKS_PER_THREAD: usize = 4;
+        let max_chunks = match cx.executor().parallelism() {
+            0 | 1 => 1,
+            threads => threads * CHUNKS_PER_THREAD,
+        };
+        let chunk_len = self.chunk_len();
+        let mut chunks = Vec::with_capacity(max_chunks);
+        while chunks.len() < max_chunks {
+            let chunk = self.next_chunk(chunk_len, cx)?;
+            if chunk.is_empty() {
+                break;
+            }
+            chunks.push(chunk);
+        }
+        Ok(chunks)
+    }
+
+    fn next_chunk(
+        &mut self,
+        len: usize,
+        cx: &EvalContext<'_>,
+    ) -> Result<Vec<SeriesEntry>, QueryError> {
+        let mut chunk = Vec::new();
+        while chunk.len() < len {
+            let Some(series) = &mut self.series else { break };
+            cx.check()?;
+            match series.next_series()? {
+                Some(entry) => chunk.push(entry),
+                None => self.series = None,
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+impl SeriesSource for SelectSource {
+    fn next_batch(
+        &mut self,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+    ) -> Result<Option<SeriesBatch>, QueryError> {
+        if let Some(batch) = self.ready.pop_front() {
+            return Ok(Some(batch));
+        }
+        let round = self.next_round(cx)?;
+        let job = ChunkJob { kernel: &*self.kernel, steps: self.steps, maps, cx };
+        self.ready = run_round(round, &job)?;
+        Ok(self.ready.pop_front())
+    }
+}
+
+/// What is done with every chunk of a round.
+struct ChunkJob<'a> {
+    kernel: &'a dyn SeriesKernel,
+    steps: usize,
+    maps: &'a [Box<dyn SeriesMap>],
+    cx: &'a EvalContext<'a>,
+}
+
+type Slot = Mutex<Option<Result<SeriesBatch, QueryError>>>;
+
+/// Works on all chunks at once. Of several errors the first chunk's counts.
+fn run_round(
+    round: Vec<Vec<SeriesEntry>>,
+    job: &ChunkJob<'_>,
+) -> Result<VecDeque<SeriesBatch>, QueryError> {
+    if round.len() <= 1 {
+        return round.into_iter().map(|chunk| job.run(chunk)).collect();
+    }
+    let chunks: Vec<Mutex<Vec<SeriesEntry>>> = round.into_iter().map(Mutex::new).collect();
+    let slots: Vec<Slot> = chunks.iter().map(|_| Mutex::new(None)).collect();
+    let failed = AtomicBool::new(false);
+    job.cx.executor().for_each(chunks.len(), &|index| {
+        if failed.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut chunk = chunks[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let result = job.run(std::mem::take(&mut *chunk));
+        failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        *slots[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    let results = slots.into_iter().map(|s| s.into_inner().unwrap_or_else(PoisonError::into_inner));
+    results.flatten().collect()
+}
+
+impl ChunkJob<'_> {
+    fn run(&self, chunk: Vec<SeriesEntry>) -> Result<SeriesBatch, QueryError> {
+        let mut batch = SeriesBatch::with_capacity(chunk.len(), self.steps);
+        let mut samples = SampleBuffer::default();
+        for entry in chunk {
+            self.cx.check()?;
+            self.add_series(entry, &mut samples, &mut batch)?;
+        }
+        self.cx.hold(&mut batch)?;
+        apply_maps(self.maps, &mut batch, self.cx)?;
+        Ok(batch)
+    }
+
+    fn add_series(
+        &self,
+        mut entry: SeriesEntry,
+        samples: &mut SampleBuffer,
+        batch: &mut SeriesBatch,
+    ) -> Result<(), QueryError> {
+        samples.clear();
+        entry.samples.read_all(samples)?;
+        drop(entry.samples);
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let held = self.cx.account.reserve(samples.len() as u64, buffer_bytes(samples))?;
+        let drop_name = self.kernel.drops_name();
+        let row = batch.push(SeriesHead { labels: entry.labels.clone(), drop_name });
+        self.kernel.evaluate(&entry.labels, samples, batch.row_mut(row), self.cx)?;
+        if !batch.has_values(row) {
+            batch.pop();
+        }
+        drop(held);
+        Ok(())
+    }
+}
+
+fn buffer_bytes(samples: &SampleBuffer) -> u64 {
+    let floats = samples.float_times.len() * 16;
+    let histograms = samples.histogram_times.len() * 512;
+    (floats + histograms) as u64
+}

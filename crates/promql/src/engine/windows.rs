@@ -1,0 +1,120 @@
+//! Where the window of each step lies in a series: two indices that only move forward.
+
+use model::TimestampMs;
+
+use super::grid::Grid;
+
+/// The moments that a selector looks at for the steps of a grid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct References {
+    /// The steps.
+    pub(crate) grid: Grid,
+    /// The moment for all steps, where `@` fixes it.
+    pub(crate) at_ms: Option<TimestampMs>,
+    /// How far to look back; may be negative.
+    pub(crate) offset_ms: i64,
+}
+
+impl References {
+    /// The moment that the selector looks at for the step `index`.
+    #[inline]
+    pub(crate) fn time(&self, index: usize) -> TimestampMs {
+        self.at_ms.unwrap_or_else(|| self.grid.time(index)) - self.offset_ms
+    }
+
+    /// The earliest moment.
+    pub(crate) fn min_ms(&self) -> TimestampMs {
+        self.time(0)
+    }
+
+    /// The latest moment.
+    pub(crate) fn max_ms(&self) -> TimestampMs {
+        self.time(self.grid.count.saturating_sub(1))
+    }
+}
+
+/// Left-open windows `(reference - range, reference]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    /// Where each window ends.
+    pub(crate) references: References,
+    /// How wide it is, ms.
+    pub(crate) range_ms: i64,
+}
+
+impl Windows {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.references.grid.count
+    }
+
+    /// The open start and the closed end of the window of the step `index`.
+    #[inline]
+    pub(crate) fn bounds(&self, index: usize) -> (TimestampMs, TimestampMs) {
+        let end = self.references.time(index);
+        (end.saturating_sub(self.range_ms), end)
+    }
+}
+
+/// Indices into times that ascend, for windows that do not move back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WindowCursor {
+    /// The first sample inside the window.
+    pub(crate) low: usize,
+    /// One past the last sample inside the window.
+    pub(crate) high: usize,
+}
+
+impl WindowCursor {
+    /// Moves to the window `(start, end]`.
+    #[inline]
+    pub(crate) fn advance(&mut self, times: &[TimestampMs], start: TimestampMs, end: TimestampMs) {
+        self.high = first_after(times, self.high, end);
+        self.low = first_after(times, self.low, start);
+    }
+
+    /// The samples inside.
+    #[inline]
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.low.min(self.high)..self.high
+    }
+}
+
+/// The first index from `from` on whose time is after `bound`: a few steps one by one, then
+/// leaps, so that dense steps cost little and a lone step is found by bisection.
+#[inline]
+pub(crate) fn first_after(times: &[TimestampMs], from: usize, bound: TimestampMs) -> usize {
+    const NEAR: usize = 16;
+    let near_end = times.len().min(from + NEAR);
+    let mut index = from;
+    while index < near_end {
+        if times[index] > bound {
+            return index;
+        }
+        index += 1;
+    }
+    if index == times.len() || times[index] > bound {
+        return index;
+    }
+    index + times[index..].partition_point(|&t| t <= bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_open_on_the_left() {
+        let times: Vec<i64> = (0..100).map(|i| i * 10).collect();
+        let grid = Grid::range(0, 2_000, 35);
+        let references = References { grid, at_ms: None, offset_ms: 20 };
+        let windows = Windows { references, range_ms: 60 };
+        let mut cursor = WindowCursor::default();
+        for index in 0..windows.count() {
+            let (start, end) = windows.bounds(index);
+            cursor.advance(&times, start, end);
+            let want: Vec<i64> = times.iter().copied().filter(|&t| t > start && t <= end).collect();
+            assert_eq!(&times[cursor.range()], want, "window {index}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The join itself: for each series and step the newest info series of each info metric.
+
+use hashbrown::HashMap;
+use model::{Labels, LabelsBuilder, METRIC_NAME_LABEL};
+
+use super::{Conditions, IDENTIFYING_LABELS};
+use crate::engine::QueryError;
+use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
+use crate::engine::naming::duplicate_labelset;
+use crate::functions::CallContext;
+
+/// Values of the identifying labels.
+type Identity = [String; 2];
+
+type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// The series of `base` with the labels of their info series.
+pub(super) fn join(
+    call: &CallContext<'_>,
+    conditions: &Conditions,
+    base: &SeriesBatch,
+    is_info: &[bool],
+    info: &SeriesBatch,
+) -> Result<SeriesBatch, QueryError> {
+    let mut by_identity: FixedMap<Identity, Vec<usize>> = FixedMap::default();
+    for (row, head) in info.heads.iter().enumerate() {
+        by_identity.entry(identity(&head.labels)).or_default().push(row);
+    }
+    for rows in by_identity.values() {
+        check_unique(info, rows)?;
+    }
+    let mut out = Joined {
+        batch: SeriesBatch::with_capacity(base.len(), call.grid.count),
+        rows: FixedMap::default(),
+    };
+    for row in 0..base.len() {
+        call.cx.check()?;
+        let labels = &base.heads[row].labels;
+        let candidates = if is_info[row] { None } else { by_identity.get(&identity(labels)) };
+        let candidates = candidates.map(Vec::as_slice).unwrap_or_default();
+        let mut combined: FixedMap<Vec<usize>, Option<Labels>> = FixedMap::default();
+        for step in 0..call.grid.count {
+            let cell = base.cell(row, step);
+            if cell.is_absent() {
+                continue;
+            }
+            let newest = newest_of_each(info, candidates, step);
+            let labels = match combined.get(&newest) {
+                Some(labels) => labels.clone(),
+                None => {
+                    let labels = if is_info[row] {
+                        Some(labels.clone())
+                    } else {
+                        combine(conditions, labels, info, &newest)?
+                    };
+                    combined.entry(newest).or_insert(labels).clone()
+                }
+            };
+            if let Some(labels) = labels {
+                let target = out.row(SeriesHead { labels, ..base.heads[row] });
+                if !out.batch.cell(target, step).is_absent() {
+                    return Err(duplicate_labelset());
+                }
+                out.batch.set(target, step, cell);
+            }
+        }
+    }
+    out.batch.prune();
+    call.cx.hold(&mut out.batch)?;
+    Ok(out.batch)
+}
+
+struct Joined {
+    batch: SeriesBatch,
+    rows: FixedMap<Labels, usize>,
+}
+
+impl Joined {
+    fn row(&mut self, head: SeriesHead) -> usize {
+        let batch = &mut self.batch;
+        *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
+    }
+}
+
+fn identity(labels: &Labels) -> Identity {
+    IDENTIFYING_LABELS.map(|name| labels.value(name).to_owned())
+}
+
+/// Of several info series of one metric the newest counts; two that are equally new are an error,
+/// whether a series belongs to them or not.
+fn check_unique(info: &SeriesBatch, rows: &[usize]) -> Result<(), QueryError> {
+    for step in 0..info.steps {
+        newest_by_name(info, rows, step)?;
+    }
+    Ok(())
+}
+
+fn newest_by_name(
+    info: &SeriesBatch,
+    rows: &[usize],
+    step: usize,
+) -> Result<Vec<usize>, QueryError> {
+    let mut newest: Vec<usize> = Vec::new();
+    for &row in rows {
+        let time = info.floats_of(row)[step];
+        if is_absent(time) {
+            continue;
+        }
+        let name = info.heads[row].labels.metric_name();
+        let same = newest.iter_mut().find(|r| info.heads[**r].labels.metric_name() == name);
+        let Some(existing) = same else {
+            newest.push(row);
+            continue;
+        };
+        let existing_time = info.floats_of(*existing)[step];
+        if existing_time == time {
+            let (a, b) = (&info.heads[*existing].labels, &info.heads[row].labels);
+            return Err(QueryError::execution(format!(
+                "found duplicate series for info metric: existing {a} @ {existing_time}, new {b} \
+                 @ {time}"
+            )));
+        }
+        if existing_time < time {
+            *existing = row;
+        }
+    }
+    Ok(newest)
+}
+
+/// The newest info series of each info metric; uniqueness is checked before.
+fn newest_of_each(info: &SeriesBatch, candidates: &[usize], step: usize) -> Vec<usize> {
+    newest_by_name(info, candidates, step).unwrap_or_default()
+}
+
+/// The labels of a series with those of its info series; `None` if the series does not stay.
+fn combine(
+    conditions: &Conditions,
+    labels: &Labels,
+    info: &SeriesBatch,
+    newest: &[usize],
+) -> Result<Option<Labels>, QueryError> {
+    if newest.is_empty() {
+        return Ok(conditions.accepts_nothing().then(|| labels.clone()));
+    }
+    let mut added = LabelsBuilder::default();
+    for &row in newest {
+        for label in info.heads[row].labels.iter() {
+            if label.name == METRIC_NAME_LABEL || !conditions.asks_for(label.name) {
+                continue;
+            }
+            if added.get(label.name).is_some_and(|v| v != label.value) {
+                let name = label.name;
+                return Err(QueryError::execution(format!("conflicting label: {name}")));
+            }
+            if labels.get(label.name).is_none() {
+                added.set(label.name, label.value);
+            }
+        }
+    }
+    let mut builder = LabelsBuilder::new(labels);
+    for label in added.build().iter() {
+        builder.set(label.name, label.value);
+    }
+    Ok(Some(builder.build()))
+}
