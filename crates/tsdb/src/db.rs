@@ -17,17 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use model::storage::EmptySeriesSet;
-use model::{
-    Matcher, Querier, QueryContext, Queryable, SelectHints, SeriesSet, StorageError, TimeRange,
-    WriteBatch,
-};
+use model::{Querier, QueryContext, Queryable, StorageError, TimeRange, WriteBatch};
 use ulid::Ulid;
 
 pub use options::{BlockInfo, CompactionMode, DbEnv, DbOptions, DbStats};
 
 use crate::error::TsdbError;
-use crate::head::{AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions};
+use crate::head::{AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier};
+use crate::head_chunks::{DEFAULT_FILE_BYTES, HeadChunks};
 use crate::wal::Wal;
 
 /// The scratch of a thread is given back above this size, bytes.
@@ -59,7 +56,8 @@ impl Db {
             shards: options.shards,
             hasher: env.hasher,
         };
-        let head = Arc::new(Head::new(head_options, wal));
+        let files = HeadChunks::open(env.fs.clone(), &dir.join("chunks_head"), DEFAULT_FILE_BYTES)?;
+        let head = Arc::new(Head::new(head_options, wal, Some(Arc::new(files))));
         Ok(Self { dir: dir.to_owned(), options, env, head, last_append_ms: AtomicI64::new(0) })
     }
 
@@ -151,23 +149,6 @@ impl Queryable for Db {
         range: TimeRange,
         context: &Arc<QueryContext>,
     ) -> Result<Box<dyn Querier>, StorageError> {
-        let _ = (range, context);
-        Ok(Box::new(Nothing))
-    }
-}
-
-struct Nothing;
-
-impl Querier for Nothing {
-    fn select(&self, _: &[Matcher], _: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
-        Ok(Box::new(EmptySeriesSet))
-    }
-
-    fn label_values(&self, _: &str, _: &[Matcher], _: usize) -> Result<Vec<String>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    fn label_names(&self, _: &[Matcher], _: usize) -> Result<Vec<String>, StorageError> {
-        Ok(Vec::new())
+        Ok(Box::new(HeadQuerier::new(self.head.clone(), range, context.clone())))
     }
 }

@@ -21,31 +21,39 @@ mod histograms;
 mod labels;
 mod locate;
 mod log;
+mod matching;
+mod order;
 mod outcome;
 mod postings;
+mod read;
 mod rules;
+mod samples;
 mod series;
 mod shards;
 mod slab;
 mod symbols;
 mod table;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use model::batch::{BatchSeries, SeriesHasher};
 use model::{Labels, TimestampMs, WriteBatch};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use append::AppendScratch;
 pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
+pub use read::{HeadQuerier, HeadQueryable};
 
 use chunks::ChunkSink;
 use log::HeadLog;
 use postings::Postings;
+use read::ReadLease;
 use rules::NO_MAX_TIME;
 use shards::Shards;
 use symbols::Symbols;
 
+use crate::head_chunks::HeadChunks;
 use crate::wal::Wal;
 
 /// Options of a head.
@@ -67,6 +75,9 @@ pub struct Head {
     symbols: RwLock<Symbols>,
     postings: RwLock<Postings>,
     log: HeadLog,
+    files: Option<Arc<HeadChunks>>,
+    /// Cloned by every query; replaced when something is going to be removed.
+    lease: Mutex<ReadLease>,
     next_series_ref: AtomicU64,
     series_count: AtomicU64,
     created_series: AtomicU64,
@@ -80,7 +91,7 @@ pub struct Head {
 
 impl Head {
     /// An empty head that logs to `wal`.
-    pub fn new(options: HeadOptions, wal: Option<Wal>) -> Self {
+    pub fn new(options: HeadOptions, wal: Option<Wal>, files: Option<Arc<HeadChunks>>) -> Self {
         let seed = options.hasher.hash(&[]);
         Self {
             options,
@@ -89,6 +100,8 @@ impl Head {
             symbols: RwLock::new(Symbols::new(seed)),
             postings: RwLock::default(),
             log: HeadLog::new(wal),
+            files,
+            lease: Mutex::default(),
             next_series_ref: AtomicU64::new(1),
             series_count: AtomicU64::new(0),
             created_series: AtomicU64::new(0),
@@ -109,8 +122,24 @@ impl Head {
         self.log.wal()
     }
 
+    /// The head chunk files; `None` without them.
+    pub fn files(&self) -> Option<&Arc<HeadChunks>> {
+        self.files.as_ref()
+    }
+
+    /// Times of the oldest and the newest sample; `None` when there is none.
+    pub fn time_bounds(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let min = self.min_time_ms.load(Ordering::Acquire);
+        let max = self.max_time_ms.load(Ordering::Acquire);
+        (min <= max).then_some((min, max))
+    }
+
+    fn lease(&self) -> ReadLease {
+        self.lease.lock().clone()
+    }
+
     fn chunk_sink(&self) -> ChunkSink<'_> {
-        ChunkSink { block_range_ms: self.options.block_range_ms, _marker: std::marker::PhantomData }
+        ChunkSink { block_range_ms: self.options.block_range_ms, files: self.files.as_deref() }
     }
 
     /// Bytes that the head's tables hold, without complete chunks.

@@ -7,24 +7,38 @@ use model::TimestampMs;
 
 use super::series::ChunkPlace;
 use crate::chunk::ChunkEncoding;
+use crate::head_chunks::{HeadChunk, HeadChunks};
 
 /// What appending needs besides the shard.
 #[derive(Clone, Copy)]
 pub(super) struct ChunkSink<'a> {
     /// No chunk crosses a multiple of this, ms.
     pub(super) block_range_ms: i64,
-    pub(super) _marker: std::marker::PhantomData<&'a ()>,
+    /// The head chunk files.
+    pub(super) files: Option<&'a HeadChunks>,
 }
 
 impl ChunkSink<'_> {
     /// Stores a complete chunk whose first and last times are `times`.
     pub(super) fn store(
         &self,
-        _series_ref: u64,
-        _times: (TimestampMs, TimestampMs),
+        series_ref: u64,
+        times: (TimestampMs, TimestampMs),
         encoding: ChunkEncoding,
         data: &[u8],
     ) -> ChunkPlace {
-        ChunkPlace::Memory(encoding, Arc::from(data))
+        let chunk = HeadChunk {
+            series_ref,
+            mint: times.0,
+            maxt_incl: times.1,
+            encoding: encoding.number(),
+            is_out_of_order: false,
+            data,
+        };
+        match self.files.map(|files| files.write(chunk)) {
+            Some(Ok(disk_ref)) => ChunkPlace::Mapped(disk_ref),
+            // The samples are in the WAL; only memory is lost by keeping the chunk there.
+            Some(Err(_)) | None => ChunkPlace::Memory(encoding, Arc::from(data)),
+        }
     }
 }

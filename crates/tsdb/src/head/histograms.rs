@@ -1,10 +1,11 @@
 //! The open histogram chunk of a series.
 
-use model::TimestampMs;
 use model::batch::HistogramValue;
+use model::{TimeRange, TimestampMs};
 
 use super::chunks::ChunkSink;
 use super::rules::Newest;
+use super::series::FullChunk;
 use super::shards::Shard;
 
 /// An open histogram chunk.
@@ -19,6 +20,16 @@ impl OpenHistogram {
     pub(super) fn last_time(&self) -> TimestampMs {
         self.last_time_ms
     }
+}
+
+/// The time of the first sample of the open histogram chunk.
+pub(super) fn first_open_time(_shard: &Shard, _slot: u32) -> Option<TimestampMs> {
+    None
+}
+
+/// A copy of the open histogram chunk, if it has samples in `range`.
+pub(super) fn copy_open(_shard: &Shard, _slot: u32, _range: TimeRange) -> Option<FullChunk> {
+    None
 }
 
 /// Moves the open histogram chunk to the full chunks.

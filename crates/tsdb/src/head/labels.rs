@@ -36,6 +36,11 @@ impl LabelArena {
         &self.words[first..first + count]
     }
 
+    /// What follows the shape of the label set that starts at `start`: its values, then others.
+    pub(super) fn tail(&self, start: u32) -> &[Symbol] {
+        &self.words[start as usize + 1..]
+    }
+
     /// The label set that starts at `start`: names and values.
     pub(super) fn pairs<'a>(
         &'a self,

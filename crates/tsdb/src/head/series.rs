@@ -9,6 +9,7 @@ use super::histograms::OpenHistogram;
 use super::slab::SlotRef;
 use crate::chunk::ChunkEncoding;
 use crate::chunk::xor::XorState;
+use crate::head_chunks::ChunkDiskRef;
 
 /// "There is none" for indices.
 pub(super) const NONE: u32 = u32::MAX;
@@ -137,6 +138,8 @@ pub(super) struct FullChunk {
 /// Where the bytes of a complete chunk are.
 #[derive(Debug, Clone)]
 pub(super) enum ChunkPlace {
+    /// In the head chunk files.
+    Mapped(ChunkDiskRef),
     /// In memory: the files could not be written, or there are none.
     Memory(ChunkEncoding, std::sync::Arc<[u8]>),
 }

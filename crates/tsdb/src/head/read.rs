@@ -1,0 +1,258 @@
+//! Queries over the head.
+//!
+//! A select first finds the series (postings, then one look into each shard), puts them in label
+//! order and then hands them out one by one; the samples of a series are copied when its turn
+//! comes, under the lock of its shard. Series that are created meanwhile are not seen, samples
+//! that are appended meanwhile may be.
+//!
+//! While a [`ReadLease`] is alive the head removes nothing (`truncate.rs`), so that a series
+//! that was found is still there when its turn comes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{
+    Labels, Matcher, Querier, QueryContext, Queryable, SampleReader, SelectHints, SeriesEntry,
+    SeriesSet, Shard as QueryShard, StorageError, TimeRange,
+};
+
+use super::Head;
+use super::floats::{first_time, newest_time};
+use super::matching::matching_numbers;
+use super::order::{Row, Rows};
+use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
+use super::series::Open;
+use super::shards::{Location, Shard};
+use super::symbols::Symbol;
+
+/// Keeps the head from removing what a query has found.
+pub(super) type ReadLease = Arc<()>;
+
+/// A querier over the head.
+pub struct HeadQuerier {
+    head: Arc<Head>,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+    lease: ReadLease,
+}
+
+impl HeadQuerier {
+    /// A view of what the head has in `range`.
+    pub fn new(head: Arc<Head>, range: TimeRange, context: Arc<QueryContext>) -> Self {
+        let lease = head.lease();
+        Self { head, range, context, lease }
+    }
+
+    /// Where the series are that satisfy all matchers; in no particular order.
+    fn find(&self, matchers: &[Matcher]) -> Vec<Location> {
+        let symbols = self.head.symbols.read();
+        let postings = self.head.postings.read();
+        let numbers = matching_numbers(&symbols, &postings, matchers);
+        numbers.into_iter().map(|number| postings.location(number)).collect()
+    }
+
+    /// Visits the series that satisfy all matchers and may have samples in the range, shard by
+    /// shard.
+    fn visit(
+        &self,
+        matchers: &[Matcher],
+        mut visit: impl FnMut(&Shard, Location),
+    ) -> Result<(), StorageError> {
+        let mut locations = self.find(matchers);
+        locations.sort_unstable();
+        for part in locations.chunk_by(|a, b| a.shard() == b.shard()) {
+            self.context.check()?;
+            let shard = self.head.shards.lock(part[0].shard());
+            for &location in part {
+                if self.may_have_samples(&shard, location.slot()) {
+                    visit(&shard, location);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn may_have_samples(&self, shard: &Shard, slot: u32) -> bool {
+        let Some(newest) = newest_time(shard, slot) else { return false };
+        newest >= self.range.start_ms_incl && oldest_time(shard, slot) <= self.range.end_ms_incl
+    }
+
+    /// Whether every series may be in the range, so that the tables alone can answer.
+    fn covers_head(&self) -> bool {
+        let times = self.head.time_bounds();
+        times.is_some_and(|(min, max)| {
+            self.range.start_ms_incl <= min && max <= self.range.end_ms_incl
+        })
+    }
+
+    fn strings(&self, symbols: impl IntoIterator<Item = Symbol>, limit: usize) -> Vec<String> {
+        let table = self.head.symbols.read();
+        let texts = symbols.into_iter().map(|symbol| table.get(symbol).to_owned());
+        let mut texts: Vec<String> = texts.collect();
+        drop(table);
+        texts.sort_unstable();
+        if limit > 0 {
+            texts.truncate(limit);
+        }
+        texts
+    }
+}
+
+/// The time of the first sample of a series; later than all for a series without samples.
+fn oldest_time(shard: &Shard, slot: u32) -> i64 {
+    if let Some(full) = shard.cold(slot).and_then(|cold| cold.full.first()) {
+        return full.min_time_ms;
+    }
+    let series = &shard.series[slot as usize];
+    match series.open {
+        Open::Nothing => i64::MAX,
+        Open::Float => first_time(shard.slab.get(series.chunk_slot())),
+        Open::Histogram => super::histograms::first_open_time(shard, slot).unwrap_or(i64::MAX),
+    }
+}
+
+impl Querier for HeadQuerier {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        let mut rows = Rows::default();
+        self.visit(matchers, |shard, location| {
+            let series = &shard.series[location.slot() as usize];
+            let shape = shard.labels.shape(series.labels);
+            let row = Row { location, series_ref: series.series_ref(), words: 0 };
+            rows.push(row, shape, shard.labels.tail(series.labels), &self.head.symbols);
+        })?;
+        rows.sort(&self.head.symbols.read());
+        if hints.limit > 0 && hints.shard.is_none() {
+            rows.truncate(hints.limit);
+        }
+        Ok(Box::new(HeadSeriesSet {
+            head: self.head.clone(),
+            range: self.range,
+            context: self.context.clone(),
+            lease: self.lease.clone(),
+            labels_only: hints.labels_only,
+            newest_only: hints.newest_only && hints.end_ms_incl == self.range.end_ms_incl,
+            shard: hints.shard,
+            left: if hints.limit > 0 { hints.limit } else { usize::MAX },
+            rows,
+            next: 0,
+        }))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        let Some(name) = self.head.symbols.read().find(name) else { return Ok(Vec::new()) };
+        if matchers.is_empty() && self.covers_head() {
+            let values: Vec<Symbol> =
+                self.head.postings.read().values(name).map(|(value, _)| value).collect();
+            return Ok(self.strings(values, limit));
+        }
+        let mut values = BTreeSet::new();
+        self.visit(matchers, |shard, location| {
+            let start = shard.series[location.slot() as usize].labels;
+            let symbols = self.head.symbols.read();
+            let mut pairs = shard.labels.pairs(start, &symbols);
+            values.extend(pairs.find(|(n, _)| *n == name).map(|(_, value)| value));
+        })?;
+        Ok(self.strings(values, limit))
+    }
+
+    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
+        if matchers.is_empty() && self.covers_head() {
+            let names: Vec<Symbol> = self.head.postings.read().names().collect();
+            return Ok(self.strings(names, limit));
+        }
+        let mut shapes = BTreeSet::new();
+        self.visit(matchers, |shard, location| {
+            shapes.insert(shard.labels.shape(shard.series[location.slot() as usize].labels));
+        })?;
+        let names: BTreeSet<Symbol> = {
+            let symbols = self.head.symbols.read();
+            shapes.iter().flat_map(|&shape| symbols.shape(shape)).copied().collect()
+        };
+        Ok(self.strings(names, limit))
+    }
+}
+
+/// The series of one select.
+struct HeadSeriesSet {
+    head: Arc<Head>,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+    lease: ReadLease,
+    labels_only: bool,
+    newest_only: bool,
+    shard: Option<QueryShard>,
+    /// How many more series are needed.
+    left: usize,
+    rows: Rows,
+    next: usize,
+}
+
+impl HeadSeriesSet {
+    fn samples(&self, row: &Row) -> Option<Snapshot> {
+        let shard = self.head.shards.lock(row.location.shard());
+        shard.series_if(row.location.slot(), row.series_ref)?;
+        snapshot(&shard, row.location.slot(), self.range, self.newest_only)
+    }
+
+    fn entry(&self, labels: Labels, snapshot: Snapshot) -> Result<SeriesEntry, StorageError> {
+        self.context.add_series(1)?;
+        let (chunks, bytes) = snapshot.size();
+        self.context.add_chunks(chunks, bytes)?;
+        let samples: Box<dyn SampleReader> = match snapshot {
+            Snapshot::Newest(t, value) => Box::new(NewestSample(Some((t, value)))),
+            Snapshot::Chunks(chunks) => {
+                let files = self.head.files().cloned();
+                Box::new(HeadSamples::new(chunks, files, self.lease.clone()))
+            }
+        };
+        Ok(SeriesEntry { labels, samples })
+    }
+}
+
+impl SeriesSet for HeadSeriesSet {
+    fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
+        while self.left > 0 && self.next < self.rows.len() {
+            if self.next.is_multiple_of(64) {
+                self.context.check()?;
+            }
+            let index = self.next;
+            self.next += 1;
+            let labels = self.rows.labels(index, &self.head.symbols.read());
+            let outside = |s: QueryShard| labels.stable_hash() % s.count.max(1) != s.index;
+            if self.shard.is_some_and(outside) {
+                continue;
+            }
+            let snapshot = if self.labels_only {
+                Snapshot::Chunks(Default::default())
+            } else {
+                let Some(snapshot) = self.samples(self.rows.row(index)) else { continue };
+                snapshot
+            };
+            self.left -= 1;
+            return self.entry(labels, snapshot).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// The head alone; [`crate::db::Db`] merges it with the blocks.
+pub struct HeadQueryable(pub Arc<Head>);
+
+impl Queryable for HeadQueryable {
+    fn querier(
+        &self,
+        range: TimeRange,
+        context: &Arc<QueryContext>,
+    ) -> Result<Box<dyn Querier>, StorageError> {
+        Ok(Box::new(HeadQuerier::new(self.0.clone(), range, context.clone())))
+    }
+}

@@ -1,0 +1,172 @@
+//! The samples of one series of the head, as they were when the query reached the series.
+//!
+//! Made by `read.rs` under the lock of the series' shard; read without any lock.
+
+use std::sync::Arc;
+
+use model::{EncodedChunk, SampleBuffer, SampleReader, StorageError, TimeRange, TimestampMs};
+use smallvec::SmallVec;
+
+use super::floats::{copy_open_float, first_time};
+use super::histograms;
+use super::read::ReadLease;
+use super::series::{ChunkPlace, FullChunk, Open};
+use super::shards::Shard;
+use crate::chunk::{self, ChunkEncoding};
+use crate::error::TsdbError;
+use crate::head_chunks::HeadChunks;
+
+/// The samples of a series.
+pub(super) enum Snapshot {
+    /// Only the newest one.
+    Newest(TimestampMs, f64),
+    /// Chunks, ascending in time.
+    Chunks(SmallVec<[FullChunk; 2]>),
+}
+
+/// Copies what a query of `range` needs; `None` when the series has nothing in it.
+pub(super) fn snapshot(
+    shard: &Shard,
+    slot: u32,
+    range: TimeRange,
+    newest_only: bool,
+) -> Option<Snapshot> {
+    let series = &shard.series[slot as usize];
+    if newest_only && series.open == Open::Float {
+        let last = series.xor.last_time();
+        if (range.start_ms_incl..=range.end_ms_incl).contains(&last) {
+            return Some(Snapshot::Newest(last, series.xor.last_value()));
+        }
+    }
+    let mut chunks = SmallVec::new();
+    if let Some(cold) = shard.cold(slot) {
+        let overlaps = |c: &&FullChunk| range.overlaps(c.min_time_ms, c.max_time_ms);
+        chunks.extend(cold.full.iter().filter(overlaps).cloned());
+    }
+    chunks.extend(open_chunk(shard, slot, range));
+    (!chunks.is_empty()).then_some(Snapshot::Chunks(chunks))
+}
+
+/// A copy of the open chunk, if it has samples in `range`.
+fn open_chunk(shard: &Shard, slot: u32, range: TimeRange) -> Option<FullChunk> {
+    let series = &shard.series[slot as usize];
+    match series.open {
+        Open::Nothing => None,
+        Open::Float => {
+            let min_time_ms = first_time(shard.slab.get(series.chunk_slot()));
+            let max_time_ms = series.xor.last_time();
+            range.overlaps(min_time_ms, max_time_ms).then(|| FullChunk {
+                min_time_ms,
+                max_time_ms,
+                place: ChunkPlace::Memory(
+                    ChunkEncoding::Xor,
+                    copy_open_float(series, &shard.slab).into(),
+                ),
+            })
+        }
+        Open::Histogram => histograms::copy_open(shard, slot, range),
+    }
+}
+
+impl Snapshot {
+    /// The number of chunks and their bytes, as far as they are known.
+    pub(super) fn size(&self) -> (u64, u64) {
+        match self {
+            Self::Newest(..) => (0, 0),
+            Self::Chunks(chunks) => {
+                let bytes = |chunk: &FullChunk| match &chunk.place {
+                    ChunkPlace::Memory(_, data) => data.len() as u64,
+                    ChunkPlace::Mapped(_) => TYPICAL_MAPPED_BYTES,
+                };
+                (chunks.len() as u64, chunks.iter().map(bytes).sum())
+            }
+        }
+    }
+}
+
+/// What a chunk in the files counts as before it is read, bytes.
+const TYPICAL_MAPPED_BYTES: u64 = 400;
+
+/// Reads a [`Snapshot`].
+pub(super) struct HeadSamples {
+    rest: SmallVec<[FullChunk; 2]>,
+    files: Option<Arc<HeadChunks>>,
+    /// Keeps the files from being deleted.
+    _lease: ReadLease,
+}
+
+impl HeadSamples {
+    /// A reader of `chunks`.
+    pub(super) fn new(
+        mut chunks: SmallVec<[FullChunk; 2]>,
+        files: Option<Arc<HeadChunks>>,
+        lease: ReadLease,
+    ) -> Self {
+        chunks.reverse();
+        Self { rest: chunks, files, _lease: lease }
+    }
+}
+
+impl SampleReader for HeadSamples {
+    fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
+        let Some(chunk) = self.rest.pop() else { return Ok(false) };
+        with_chunk(self.files.as_deref(), &chunk.place, |encoding, data| {
+            chunk::decode(encoding, data, out)
+                .map_err(|source| TsdbError::corrupt("chunk of the head", source))
+        })??;
+        Ok(true)
+    }
+
+    fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
+        let mut chunks = Vec::with_capacity(self.rest.len());
+        while let Some(chunk) = self.rest.pop() {
+            let (encoding, data) = match chunk.place {
+                ChunkPlace::Memory(encoding, data) => (encoding, data),
+                place @ ChunkPlace::Mapped(_) => {
+                    with_chunk(self.files.as_deref(), &place, |encoding, data| {
+                        (encoding, Arc::from(data))
+                    })?
+                }
+            };
+            chunks.push(EncodedChunk {
+                min_time_ms: chunk.min_time_ms,
+                max_time_ms: chunk.max_time_ms,
+                encoding: encoding.number(),
+                data,
+            });
+        }
+        Ok(Some(chunks))
+    }
+}
+
+/// Hands the bytes of a chunk to `visit`, wherever they are.
+pub(super) fn with_chunk<R>(
+    files: Option<&HeadChunks>,
+    place: &ChunkPlace,
+    visit: impl FnOnce(ChunkEncoding, &[u8]) -> R,
+) -> Result<R, TsdbError> {
+    match (place, files) {
+        (ChunkPlace::Memory(encoding, data), _) => Ok(visit(*encoding, data)),
+        (ChunkPlace::Mapped(disk_ref), Some(files)) => {
+            let read = files.read(*disk_ref, |chunk| {
+                ChunkEncoding::from_number(chunk.encoding)
+                    .map(|encoding| visit(encoding, chunk.data))
+            })?;
+            read.map_err(|source| TsdbError::corrupt("head chunk file", source))
+        }
+        (ChunkPlace::Mapped(_), None) => {
+            Err(TsdbError::Invalid("a head without files has a chunk in a file".to_owned()))
+        }
+    }
+}
+
+/// The newest sample alone.
+pub(super) struct NewestSample(pub(super) Option<(TimestampMs, f64)>);
+
+impl SampleReader for NewestSample {
+    fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
+        let Some((t, value)) = self.0.take() else { return Ok(false) };
+        out.push_float(t, value);
+        Ok(true)
+    }
+}

@@ -1,0 +1,6 @@
+//! The head and the tenant database, as their users see them.
+
+#[path = "db/appends.rs"]
+mod appends;
+#[path = "db/support.rs"]
+mod support;

@@ -1,0 +1,172 @@
+//! Which samples are taken, and that they come back.
+
+use std::collections::BTreeMap;
+
+use model::{Labels, stale_nan};
+use proptest::prelude::*;
+use tsdb::head::{AppendLimits, RejectionKind};
+
+use crate::support::*;
+
+#[test]
+fn samples_come_back_with_their_bits() {
+    let db = World::new().open();
+    let values =
+        [1.5, -0.0, f64::INFINITY, stale_nan(), f64::NAN, f64::from_bits(0x7ff8_0000_0000_0001)];
+    let start = 10 * HOUR;
+    for (i, &value) in values.iter().enumerate() {
+        let outcome = append(&db, &[float(1, start + i as i64 * 1000, value)]);
+        assert_eq!(outcome.accepted_floats, 1);
+        assert_eq!(outcome.created_series, u64::from(i == 0));
+    }
+    let contents = contents(&db);
+    let samples = &contents[&labels(1)];
+    let want = values.iter().enumerate();
+    let want = want.map(|(i, v)| (start + i as i64 * 1000, Value::Float(v.to_bits())));
+    assert_eq!(*samples, want.collect::<Samples>());
+}
+
+#[test]
+fn duplicates_are_compared_by_their_bits() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    append(&db, &[float(1, t, f64::NAN)]);
+    let again = append(&db, &[float(1, t, f64::NAN)]);
+    assert_eq!((again.accepted_floats, again.rejected_total()), (1, 0));
+    let other = append(&db, &[float(1, t, stale_nan()), float(1, t - 1, 0.0), float(2, t, 0.0)]);
+    assert_eq!(other.rejected(RejectionKind::DuplicateTimestamp), 1);
+    assert_eq!(other.rejected(RejectionKind::OutOfOrder), 1);
+    assert_eq!(other.accepted_floats, 1);
+    let first = other.first_rejection().unwrap();
+    assert_eq!((first.series_index, first.timestamp_ms), (0, t));
+    assert_eq!(first.labels, labels(1));
+    assert_eq!(first.kind, RejectionKind::DuplicateTimestamp);
+}
+
+#[test]
+fn old_samples_are_out_of_bounds_and_create_nothing() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    append(&db, &[float(1, t, 0.0)]);
+    let outcome = append(&db, &[float(2, t - HOUR - 1, 0.0), float(3, t - HOUR, 0.0)]);
+    assert_eq!(outcome.rejected(RejectionKind::OutOfBounds), 1);
+    assert_eq!(outcome.created_series, 1);
+    assert_eq!(db.stats().series, 2);
+}
+
+#[test]
+fn the_series_limit_stops_new_series_only() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    let limits = AppendLimits { max_series: 3, ..AppendLimits::default() };
+    let samples: Vec<_> = (0..5).map(|i| float(i, t, 0.0)).collect();
+    let outcome = try_append(&db, &samples, &limits).unwrap();
+    assert_eq!(outcome.created_series, 3);
+    assert_eq!(outcome.rejected(RejectionKind::SeriesLimit), 2);
+    let known: Vec<usize> = (0..5).filter(|&i| contents(&db).contains_key(&labels(i))).collect();
+    let samples: Vec<_> = (0..5).map(|i| float(i, t + 1, 0.0)).collect();
+    let outcome = try_append(&db, &samples, &limits).unwrap();
+    assert_eq!((outcome.accepted_floats, outcome.created_series), (3, 0));
+    assert!(
+        contents(&db)
+            .keys()
+            .cloned()
+            .eq(known.into_iter().map(labels).collect::<std::collections::BTreeSet<_>>())
+    );
+}
+
+#[test]
+fn a_batch_of_another_hasher_finds_the_same_series() {
+    let db = World::new().open();
+    append(&db, &[float(1, 10 * HOUR, 1.0)]);
+    let strings = label_strings(1);
+    let labels: Vec<_> = strings.iter().map(|(name, value)| model::Label { name, value }).collect();
+    let mut batch = model::WriteBatch::new(model::batch::SeriesHasher::new(123));
+    let sample = model::batch::BatchSample { timestamp_ms: 10 * HOUR + 1, value: 2.0 };
+    batch.push_float(&labels, sample);
+    let outcome = db.append(&batch, &AppendLimits::default()).unwrap();
+    assert_eq!((outcome.created_series, outcome.accepted_floats), (0, 1));
+}
+
+#[test]
+fn long_series_are_cut_into_many_chunks() {
+    let db = World::new().open();
+    let start = 10 * HOUR;
+    let mut want: BTreeMap<Labels, Samples> = BTreeMap::new();
+    for i in 0..3000i64 {
+        // Incompressible values cut by bytes, the others by time.
+        let noise = f64::from_bits((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+        let samples = [float(1, start + i * 15_000, i as f64), float(2, start + i * 15_000, noise)];
+        append(&db, &samples);
+        for sample in &samples {
+            let TestValue::Float(v) = &sample.value else { unreachable!() };
+            let series = want.entry(labels(sample.series)).or_default();
+            series.insert(sample.t, Value::Float(v.to_bits()));
+        }
+    }
+    assert_eq!(contents(&db), want);
+}
+
+/// What the rules say, with nothing but a map.
+#[derive(Default)]
+struct NaiveHead {
+    series: BTreeMap<usize, BTreeMap<i64, u64>>,
+    max: Option<i64>,
+}
+
+impl NaiveHead {
+    fn append(&mut self, batch: &[(usize, i64, f64)]) -> [u64; 4] {
+        let mut counts = [0; 4];
+        let max = self.max.unwrap_or(batch[0].1);
+        for &(series, t, value) in batch {
+            let newest = self.series.get(&series).and_then(|s| s.last_key_value());
+            let newest = newest.map(|(&t, &bits)| (t, bits));
+            let slot = match newest {
+                _ if t < max - HOUR => 1,
+                Some((last, bits)) if t == last && bits == value.to_bits() => 0,
+                Some((last, _)) if t == last => 2,
+                Some((last, _)) if t < last => 3,
+                _ => {
+                    self.series.entry(series).or_default().insert(t, value.to_bits());
+                    self.max = Some(self.max.map_or(t, |m| m.max(t)));
+                    0
+                }
+            };
+            counts[slot] += 1;
+        }
+        counts
+    }
+}
+
+fn batches() -> impl Strategy<Value = Vec<Vec<(usize, i64, f64)>>> {
+    let values = prop::sample::select(vec![0.0, 1.0, -0.0, f64::NAN, 1e300, 0.1]);
+    let sample = (0usize..12, -3i64..40, values);
+    prop::collection::vec(prop::collection::vec(sample, 1..20), 1..25)
+}
+
+proptest! {
+    #[test]
+    fn rules_are_those_of_a_naive_model(batches in batches(), step in 60_000i64..400_000) {
+        let db = World::new().open();
+        let mut naive = NaiveHead::default();
+        for (round, batch) in batches.iter().enumerate() {
+            // Times wander forward, so that all rules come to bear.
+            let time = |t: i64| 10 * HOUR + (t + round as i64 * 2) * step;
+            let batch: Vec<_> = batch.iter().map(|&(s, t, v)| (s, time(t), v)).collect();
+            let samples: Vec<_> = batch.iter().map(|&(s, t, v)| float(s, t, v)).collect();
+            let outcome = append(&db, &samples);
+            let got = [
+                outcome.accepted_floats,
+                outcome.rejected(RejectionKind::OutOfBounds),
+                outcome.rejected(RejectionKind::DuplicateTimestamp),
+                outcome.rejected(RejectionKind::OutOfOrder),
+            ];
+            prop_assert_eq!(got, naive.append(&batch));
+        }
+        let want: BTreeMap<Labels, Samples> = naive.series.iter().map(|(&series, samples)| {
+            let samples = samples.iter().map(|(&t, &bits)| (t, Value::Float(bits)));
+            (labels(series), samples.collect())
+        }).collect();
+        prop_assert_eq!(contents(&db), want);
+    }
+}
