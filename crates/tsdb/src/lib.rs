@@ -8,4 +8,5 @@ pub mod fs;
 pub mod head;
 pub mod head_chunks;
 pub mod merge;
+pub mod postings;
 pub mod wal;
