@@ -1,7 +1,8 @@
 //! The PromQL parser: from query text to a checked syntax tree.
 //!
 //! Called by the HTTP API, the rule loader and the test scripts. Hand-written: a token cursor
-//! ([`cursor`]), operators by precedence ([`expr`]), and one file for each kind of operand. Must
+//! ([`cursor`]), operators by precedence on a stack of their own ([`expr`]), and one file for each
+//! kind of operand. Must
 //! never panic, overflow the stack or take more than linear time on any input. Error texts and
 //! positions are Prometheus', since clients and tests match on them; where several things are
 //! wrong with a query, the one is reported that Prometheus' generated parser finds first, which is
@@ -17,6 +18,7 @@ mod literal;
 mod matching;
 mod metric;
 mod modifier;
+mod operand;
 mod selector;
 
 pub(crate) use cursor::{Context, Parsed, Parser};

@@ -101,7 +101,7 @@ impl Pretty {
     }
 
     fn call(&mut self, call: &Call, level: usize) -> fmt::Result {
-        write!(self, "{}(\n", call.func.name)?;
+        writeln!(self, "{}(", call.func.name)?;
         for (index, arg) in call.args.iter().enumerate() {
             self.write_str(if index == 0 { "" } else { ",\n" })?;
             self.expr(arg, level + 1)?;
@@ -110,7 +110,7 @@ impl Pretty {
     }
 
     fn aggregate(&mut self, aggregate: &AggregateExpr, level: usize) -> fmt::Result {
-        write!(self, "{}(\n", AggregateHead(aggregate))?;
+        writeln!(self, "{}(", AggregateHead(aggregate))?;
         if let Some(param) = &aggregate.param {
             self.expr(param, level + 1)?;
             self.write_str(",\n")?;

@@ -3,6 +3,7 @@
 //!
 //! The corpora are read from the conformance folder beside the project; without it the tests are
 //! skipped loudly.
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ fn check_corpus(name: &str, count: usize, check: impl Fn(&Value) -> Result<(), S
     let Some(cases) = corpus(name) else { return };
     assert_eq!(cases.len(), count, "cases in {name}");
     let failures = cases.iter().filter_map(|case| {
-        let input = case.get("expr").or(case.get("line"));
+        let input = case.get("expr").or_else(|| case.get("line"));
         check(case).err().map(|error| format!("{} {error}", input.unwrap_or(case)))
     });
     let failures: Vec<_> = failures.collect();

@@ -7,7 +7,7 @@ use super::NumberLiteral;
 use crate::position::PositionRange;
 
 /// The largest duration in seconds: what fits 63 bits of nanoseconds.
-pub(crate) const MAX_DURATION_SECONDS: f64 = 9_223_372_036.854_775_808;
+pub(crate) const MAX_DURATION_SECONDS: f64 = 9_223_372_036.854_776;
 
 /// A duration in the query.
 #[derive(Debug, Clone, PartialEq)]

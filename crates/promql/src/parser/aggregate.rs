@@ -1,6 +1,7 @@
 //! Aggregations and the lists of labels in parentheses.
 
 use super::cursor::{Context, Parsed, Parser};
+use super::operand::Open;
 use crate::ast::{AggregateExpr, AggregateOp, BinaryOp, Expr};
 use crate::lexer::{Keyword, TokenKind};
 use crate::position::PositionRange;
@@ -17,32 +18,53 @@ struct Grouping {
     without: bool,
 }
 
+/// An aggregation that waits for an argument.
+pub(super) struct OpenAggregate {
+    op: AggregateOp,
+    op_pos: PositionRange,
+    /// The clause in front of the arguments.
+    grouping: Option<Grouping>,
+    pub(super) args: Vec<Expr>,
+    outer_context: Context,
+}
+
 impl Parser<'_> {
-    /// An aggregation, or a selector of a metric that is named like one.
-    pub(super) fn parse_aggregate_or_selector(&mut self, op: AggregateOp) -> Parsed<Expr> {
+    /// Opens an aggregation, or reads a selector of a metric that is named like one.
+    pub(super) fn start_aggregate_or_selector(
+        &mut self,
+        op: AggregateOp,
+        open: &mut Vec<Open>,
+    ) -> Parsed<Option<Expr>> {
         let op_token = self.next()?;
         let next = self.peek()?.kind;
         if next != TokenKind::LeftParen && !is_grouping_keyword(next) {
-            return self.parse_selector_from(op_token);
+            return self.parse_selector_from(op_token).map(Some);
         }
-        let (grouping, args, end) = self.in_context(IN_AGGREGATION, Self::parse_aggregate_parts)?;
-        let pos = PositionRange::new(op_token.pos.start, end);
-        let (param, expr) = self.check_aggregate_args(op, args, pos)?;
-        let Grouping { labels, without } = grouping;
-        let aggregate = AggregateExpr { op, expr, param, grouping: labels, without, pos };
-        Ok(Expr::Aggregate(Box::new(aggregate)))
+        let outer_context = std::mem::replace(&mut self.context, IN_AGGREGATION);
+        let grouping = if is_grouping_keyword(next) { Some(self.parse_grouping()?) } else { None };
+        self.expect(TokenKind::LeftParen)?;
+        let op_pos = op_token.pos;
+        let aggregate = OpenAggregate { op, op_pos, grouping, args: Vec::new(), outer_context };
+        if self.accept(TokenKind::RightParen)?.is_some() {
+            return self.finish_aggregate(aggregate).map(Some);
+        }
+        open.push(Open::Aggregate(Box::new(aggregate)));
+        Ok(None)
     }
 
-    fn parse_aggregate_parts(&mut self) -> Parsed<(Grouping, Vec<Expr>, u32)> {
-        if is_grouping_keyword(self.peek()?.kind) {
-            let grouping = self.parse_grouping()?;
-            let args = self.parse_args()?;
-            return Ok((grouping, args, self.last_end));
-        }
-        let args = self.parse_args()?;
-        let has_grouping = is_grouping_keyword(self.peek()?.kind);
-        let grouping = if has_grouping { self.parse_grouping()? } else { Grouping::default() };
-        Ok((grouping, args, self.last_end))
+    /// An aggregation whose closing parenthesis has been taken; the clause may follow it.
+    pub(super) fn finish_aggregate(&mut self, open: OpenAggregate) -> Parsed<Expr> {
+        let Grouping { labels, without } = match open.grouping {
+            Some(grouping) => grouping,
+            None if is_grouping_keyword(self.peek()?.kind) => self.parse_grouping()?,
+            None => Grouping::default(),
+        };
+        self.context = open.outer_context;
+        let pos = PositionRange::new(open.op_pos.start, self.last_end);
+        let (param, expr) = self.check_aggregate_args(open.op, open.args, pos)?;
+        let op = open.op;
+        let aggregate = AggregateExpr { op, expr, param, grouping: labels, without, pos };
+        Ok(Expr::Aggregate(Box::new(aggregate)))
     }
 
     fn parse_grouping(&mut self) -> Parsed<Grouping> {

@@ -31,7 +31,8 @@ pub(crate) struct Parser<'a> {
     peeked: Option<Token>,
     /// One past the last byte of the last token taken.
     pub(super) last_end: u32,
-    depth: usize,
+    /// How deep the current duration expression is.
+    pub(super) duration_depth: usize,
     /// Subqueries directly on subqueries so far. All of them are ill-typed, but they nest.
     pub(super) stacked_subquery_count: usize,
     /// Operators of the current duration expression so far.
@@ -59,7 +60,7 @@ impl<'a> Parser<'a> {
             lexer,
             peeked: None,
             last_end: 0,
-            depth: 0,
+            duration_depth: 0,
             stacked_subquery_count: 0,
             duration_op_count: 0,
         })
@@ -162,22 +163,6 @@ impl<'a> Parser<'a> {
             TokenKind::Space => quote(&text[..text.len().min(1)]),
             _ => quote_shortened(text),
         }
-    }
-
-    /// Runs `parse` one level deeper.
-    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        self.enter()?;
-        let parsed = parse(self);
-        self.depth -= 1;
-        parsed
-    }
-
-    fn enter(&mut self) -> Parsed<()> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(self.too_deep());
-        }
-        Ok(())
     }
 
     #[cold]

@@ -2,7 +2,7 @@
 
 use super::MAX_DEPTH;
 use super::cursor::{Parsed, Parser};
-use super::expr::unary_op;
+use super::operand::unary_op;
 use crate::ast::{
     BinaryOp, DurationExpr, DurationOp, DurationOpExpr, DurationSpec, MAX_DURATION_SECONDS,
     NumberLiteral, UnaryOp,
@@ -52,6 +52,13 @@ impl Parser<'_> {
 
     fn parse_signed_offset(&mut self, op: UnaryOp) -> Parsed<DurationExpr> {
         let sign = self.next()?;
+        if let TokenKind::Keyword(keyword) = self.peek()?.kind {
+            // Here alone a plus in front of a call stays in the tree.
+            let op = if op == UnaryOp::Minus { DurationOp::Sub } else { DurationOp::Add };
+            let call = self.parse_duration_call(keyword)?;
+            let pos = sign.pos.to(call.position());
+            return Ok(new_op(op, None, Some(call), pos));
+        }
         if unary_op(self.peek()?.kind).is_none() {
             let operand = self.parse_duration_operand()?;
             return self.apply_sign(sign, op, operand);
@@ -61,18 +68,26 @@ impl Parser<'_> {
         self.parse_duration_ops(signed, BinaryOp::Add.precedence())
     }
 
+    /// Operands joined by operators that bind at least as tightly as `loosest`. Unlike expressions
+    /// this recurses, up to the depth limit.
     fn parse_duration_binary(&mut self, loosest: u8) -> Parsed<DurationExpr> {
-        self.nested(|parser| {
-            let first = match unary_op(parser.peek()?.kind) {
-                Some(op) => {
-                    let sign = parser.next()?;
-                    let operand = parser.parse_duration_binary(BinaryOp::Pow.precedence())?;
-                    parser.apply_sign(sign, op, operand)?
-                }
-                None => parser.parse_duration_operand()?,
-            };
-            parser.parse_duration_ops(first, loosest)
-        })
+        self.duration_depth += 1;
+        if self.duration_depth > MAX_DEPTH {
+            return Err(self.too_deep());
+        }
+        let first = match unary_op(self.peek()?.kind) {
+            Some(op) => self.parse_signed_duration(op)?,
+            None => self.parse_duration_operand()?,
+        };
+        let duration = self.parse_duration_ops(first, loosest)?;
+        self.duration_depth -= 1;
+        Ok(duration)
+    }
+
+    fn parse_signed_duration(&mut self, op: UnaryOp) -> Parsed<DurationExpr> {
+        let sign = self.next()?;
+        let operand = self.parse_duration_binary(BinaryOp::Pow.precedence())?;
+        self.apply_sign(sign, op, operand)
     }
 
     /// Operators behind `lhs` that bind at least as tightly as `loosest`.

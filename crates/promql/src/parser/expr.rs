@@ -1,12 +1,24 @@
-//! Expressions: operators by precedence, signs, and what operands look like.
+//! Expressions: operators by precedence.
+//!
+//! The parser does not recurse: what is open (a parenthesis, a call, a sign, an operator that waits
+//! for its right side) stands on a stack of its own, whose height is the depth of the query and is
+//! limited. The loop changes between two places: in front of an operand, where something may be
+//! opened, and behind one, where an operator may follow or something is closed.
 
-use super::cursor::{Parsed, Parser, can_be_metric_name};
-use crate::ast::{BinaryExpr, BinaryOp, Expr, ParenExpr, UnaryExpr, UnaryOp};
-use crate::lexer::{Token, TokenKind};
+use super::MAX_DEPTH;
+use super::cursor::{Parsed, Parser};
+use super::matching::BinaryModifiers;
+use super::operand::{Closed, Open};
+use crate::ast::{BinaryExpr, BinaryOp, Expr, UnaryExpr, UnaryOp};
+use crate::lexer::TokenKind;
 use crate::position::PositionRange;
 
-/// The precedence of the loosest operator.
-const LOOSEST: u8 = 1;
+/// An operator that waits for its right operand.
+pub(super) struct PendingBinary {
+    op: BinaryOp,
+    lhs: Expr,
+    modifiers: BinaryModifiers,
+}
 
 impl Parser<'_> {
     /// The whole text as one expression.
@@ -19,32 +31,74 @@ impl Parser<'_> {
         Ok(expr)
     }
 
-    pub(super) fn parse_expr(&mut self) -> Parsed<Expr> {
-        self.parse_binary(LOOSEST)
-    }
-
-    /// Operands joined by operators that bind at least as tightly as `loosest`.
-    ///
-    /// Left-associative chains are a loop, so they may have any length.
-    fn parse_binary(&mut self, loosest: u8) -> Parsed<Expr> {
-        self.nested(|parser| {
-            let mut lhs = parser.parse_signed()?;
-            while let TokenKind::Op(op) = parser.peek()?.kind {
-                if op.precedence() < loosest {
-                    break;
-                }
-                parser.next()?;
-                lhs = parser.parse_binary_rest(op, lhs)?;
+    fn parse_expr(&mut self) -> Parsed<Expr> {
+        let mut open = Vec::new();
+        let mut operand = self.parse_operand(&mut open)?;
+        loop {
+            if let TokenKind::Op(op) = self.peek()?.kind {
+                operand = self.apply_tighter(&mut open, operand, op)?;
+                self.next()?;
+                let modifiers = self.parse_binary_modifiers()?;
+                open.push(Open::Binary(Box::new(PendingBinary { op, lhs: operand, modifiers })));
+                operand = self.parse_operand(&mut open)?;
+                continue;
             }
-            Ok(lhs)
-        })
+            operand = self.apply_all(&mut open, operand)?;
+            let Some(innermost) = open.pop() else { return Ok(operand) };
+            operand = match self.close(innermost, operand)? {
+                Closed::Operand(closed) => self.parse_modifiers(closed)?,
+                Closed::NextArgument(call) => {
+                    open.push(call);
+                    self.parse_operand(&mut open)?
+                }
+            };
+        }
     }
 
-    /// What follows a binary operator.
-    fn parse_binary_rest(&mut self, op: BinaryOp, lhs: Expr) -> Parsed<Expr> {
-        let modifiers = self.parse_binary_modifiers()?;
-        let is_right_associative = op == BinaryOp::Pow;
-        let rhs = self.parse_binary(op.precedence() + u8::from(!is_right_associative))?;
+    /// Opens what stands in front of an operand and reads the operand with its modifiers.
+    fn parse_operand(&mut self, open: &mut Vec<Open>) -> Parsed<Expr> {
+        loop {
+            if open.len() > MAX_DEPTH {
+                return Err(self.too_deep());
+            }
+            if let Some(operand) = self.start_operand(open)? {
+                return self.parse_modifiers(operand);
+            }
+        }
+    }
+
+    /// Applies the signs and operators on the stack that bind `operand` before `next` does.
+    fn apply_tighter(
+        &self,
+        open: &mut Vec<Open>,
+        mut operand: Expr,
+        next: BinaryOp,
+    ) -> Parsed<Expr> {
+        while let Some(innermost) = open.pop_if(|innermost| binds_before(innermost, next)) {
+            operand = self.apply(innermost, operand)?;
+        }
+        Ok(operand)
+    }
+
+    /// Applies the signs and operators up to the innermost parenthesis.
+    fn apply_all(&self, open: &mut Vec<Open>, mut operand: Expr) -> Parsed<Expr> {
+        let is_operator = |open: &mut Open| matches!(open, Open::Binary(_) | Open::Sign(..));
+        while let Some(innermost) = open.pop_if(is_operator) {
+            operand = self.apply(innermost, operand)?;
+        }
+        Ok(operand)
+    }
+
+    fn apply(&self, operator: Open, operand: Expr) -> Parsed<Expr> {
+        match operator {
+            Open::Binary(pending) => self.new_binary(*pending, operand),
+            Open::Sign(op, sign) => Ok(new_unary(op, sign, operand)),
+            _ => Ok(operand),
+        }
+    }
+
+    fn new_binary(&self, pending: PendingBinary, rhs: Expr) -> Parsed<Expr> {
+        let PendingBinary { op, lhs, modifiers } = pending;
         let mut binary = BinaryExpr::new(op, lhs, rhs);
         let fill = modifiers.matching.fill;
         let has_fill = fill.lhs.is_some() || fill.rhs.is_some();
@@ -56,97 +110,26 @@ impl Parser<'_> {
         binary.matching = Some(modifiers.matching);
         Ok(Expr::Binary(Box::new(binary)))
     }
-
-    fn parse_signed(&mut self) -> Parsed<Expr> {
-        let token = self.peek()?;
-        match unary_op(token.kind) {
-            Some(op) => self.parse_unary(op),
-            None => {
-                let operand = self.parse_operand()?;
-                self.parse_modifiers(operand)
-            }
-        }
-    }
-
-    /// A sign and what it applies to; it binds as `*` does, so `-a^b` is `-(a^b)`.
-    fn parse_unary(&mut self, op: UnaryOp) -> Parsed<Expr> {
-        let sign = self.next()?.pos;
-        let expr = self.parse_binary(BinaryOp::Pow.precedence())?;
-        let pos = sign.to(expr.position());
-        if let Expr::NumberLiteral(mut number) = expr {
-            number.value = if op == UnaryOp::Minus { -number.value } else { number.value };
-            number.pos = pos;
-            return Ok(Expr::NumberLiteral(number));
-        }
-        Ok(Expr::Unary(Box::new(UnaryExpr { op, expr, pos })))
-    }
-
-    fn parse_operand(&mut self) -> Parsed<Expr> {
-        match self.peek()?.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                self.parse_number_literal().map(Expr::NumberLiteral)
-            }
-            TokenKind::String => self.parse_string_literal(),
-            TokenKind::LeftParen => self.parse_paren(),
-            TokenKind::Aggregate(op) => self.parse_aggregate_or_selector(op),
-            TokenKind::Identifier => self.parse_call_or_selector(),
-            TokenKind::Keyword(keyword) if keyword.is_function() => self.parse_call_or_selector(),
-            _ => {
-                let selector = self.parse_vector_selector()?;
-                Ok(Expr::VectorSelector(Box::new(selector)))
-            }
-        }
-    }
-
-    fn parse_paren(&mut self) -> Parsed<Expr> {
-        let left = self.next()?.pos;
-        let expr = self.parse_expr()?;
-        let right = self.expect(TokenKind::RightParen)?.pos;
-        Ok(Expr::Paren(Box::new(ParenExpr { expr, pos: left.to(right) })))
-    }
-
-    fn parse_call_or_selector(&mut self) -> Parsed<Expr> {
-        let name = self.next()?;
-        if self.peek()?.kind == TokenKind::LeftParen {
-            return self.parse_call(name);
-        }
-        self.parse_selector_from(name)
-    }
-
-    /// A vector selector whose name has been taken.
-    pub(super) fn parse_selector_from(&mut self, name: Token) -> Parsed<Expr> {
-        let selector = self.parse_selector_behind_name(name)?;
-        Ok(Expr::VectorSelector(Box::new(selector)))
-    }
 }
 
-/// The sign that a token may be.
-pub(super) fn unary_op(kind: TokenKind) -> Option<UnaryOp> {
-    match kind {
-        TokenKind::Op(BinaryOp::Add) => Some(UnaryOp::Plus),
-        TokenKind::Op(BinaryOp::Sub) => Some(UnaryOp::Minus),
-        _ => None,
-    }
+/// Whether an operator on the stack takes the operand behind it before `next`, which follows the
+/// operand, can. A sign binds as `*` does, so `-a^b` is `-(a^b)`.
+fn binds_before(open: &Open, next: BinaryOp) -> bool {
+    let precedence = match open {
+        Open::Binary(pending) => pending.op.precedence(),
+        Open::Sign(..) => BinaryOp::Mul.precedence(),
+        _ => return false,
+    };
+    let is_right_associative = next == BinaryOp::Pow;
+    precedence > next.precedence() || (precedence == next.precedence() && !is_right_associative)
 }
 
-/// Whether a token may start an expression.
-pub(super) fn starts_expr(kind: TokenKind) -> bool {
-    match kind {
-        TokenKind::Number
-        | TokenKind::Duration
-        | TokenKind::String
-        | TokenKind::LeftParen
-        | TokenKind::LeftBrace => true,
-        kind => unary_op(kind).is_some() || is_metric_name(kind),
+fn new_unary(op: UnaryOp, sign: PositionRange, operand: Expr) -> Expr {
+    let pos = sign.to(operand.position());
+    if let Expr::NumberLiteral(mut number) = operand {
+        number.value = if op == UnaryOp::Minus { -number.value } else { number.value };
+        number.pos = pos;
+        return Expr::NumberLiteral(number);
     }
-}
-
-/// Whether a token may be the name of a metric. Most keywords may.
-pub(super) fn is_metric_name(kind: TokenKind) -> bool {
-    match kind {
-        TokenKind::Identifier | TokenKind::MetricIdentifier | TokenKind::Aggregate(_) => true,
-        TokenKind::Op(op) => op.is_set(),
-        TokenKind::Keyword(keyword) => can_be_metric_name(keyword),
-        _ => false,
-    }
+    Expr::Unary(Box::new(UnaryExpr { op, expr: operand, pos }))
 }

@@ -1,12 +1,11 @@
 //! What may stand between a binary operator and its right operand.
 
 use super::cursor::{Parsed, Parser};
-use super::expr::unary_op;
+use super::operand::unary_op;
 use crate::ast::{Cardinality, UnaryOp, VectorMatching};
 use crate::lexer::{Keyword, TokenKind};
 
 /// `bool`, `on`, `group_left`, `fill` and their like.
-#[derive(Default)]
 pub(super) struct BinaryModifiers {
     pub(super) return_bool: bool,
     pub(super) matching: VectorMatching,
@@ -14,16 +13,15 @@ pub(super) struct BinaryModifiers {
 
 impl Parser<'_> {
     pub(super) fn parse_binary_modifiers(&mut self) -> Parsed<BinaryModifiers> {
-        let mut modifiers = BinaryModifiers::default();
-        modifiers.return_bool = self.accept_keyword(Keyword::Bool)?;
-        let is_on = self.accept_keyword(Keyword::On)?;
-        if is_on || self.accept_keyword(Keyword::Ignoring)? {
-            modifiers.matching.on = is_on;
-            modifiers.matching.labels = self.parse_grouping_labels()?;
-            self.parse_group_modifier(&mut modifiers.matching)?;
+        let return_bool = self.accept_keyword(Keyword::Bool)?;
+        let on = self.accept_keyword(Keyword::On)?;
+        let mut matching = VectorMatching { on, ..VectorMatching::default() };
+        if on || self.accept_keyword(Keyword::Ignoring)? {
+            matching.labels = self.parse_grouping_labels()?;
+            self.parse_group_modifier(&mut matching)?;
         }
-        self.parse_fill_modifiers(&mut modifiers.matching)?;
-        Ok(modifiers)
+        self.parse_fill_modifiers(&mut matching)?;
+        Ok(BinaryModifiers { return_bool, matching })
     }
 
     fn accept_keyword(&mut self, keyword: Keyword) -> Parsed<bool> {

@@ -3,7 +3,7 @@
 use model::{Labels, LabelsBuilder};
 
 use super::cursor::{Parsed, Parser};
-use super::expr::is_metric_name;
+use super::operand::is_metric_name;
 use crate::lexer::{Token, TokenKind};
 
 impl Parser<'_> {

@@ -2,7 +2,7 @@
 
 use super::MAX_DEPTH;
 use super::cursor::{Context, Parsed, Parser};
-use super::expr::unary_op;
+use super::operand::unary_op;
 use crate::ast::{
     AtModifier, DurationSpec, Expr, MatrixSelector, RangeExtension, SubqueryExpr, UnaryOp,
 };
@@ -171,7 +171,7 @@ impl Parser<'_> {
         }
         let value = self.parse_number_literal()?.value;
         let seconds = if sign == Some(UnaryOp::Minus) { -value } else { value };
-        if !(seconds.abs() < 2_f64.powi(63)) {
+        if seconds.is_nan() || seconds.abs() >= 2_f64.powi(63) {
             let text =
                 if seconds.is_finite() { format!("{seconds:.6}") } else { format_float(seconds) };
             let message = format!("timestamp out of bounds for @ modifier: {text}");

@@ -3,7 +3,7 @@
 use model::{MatchOp, Matcher};
 
 use super::cursor::{Parsed, Parser};
-use super::expr::is_metric_name;
+use super::operand::is_metric_name;
 use crate::ast::{BinaryOp, LabelMatcher, VectorSelector};
 use crate::lexer::{Token, TokenKind};
 use crate::position::PositionRange;
