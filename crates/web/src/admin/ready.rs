@@ -1,0 +1,40 @@
+//! `/ready` and `/services`: whether the process can be used, and what it consists of.
+
+use std::fmt::Write;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+
+use super::Shared;
+use crate::reply::{page, text_error, typed, wants_json};
+
+pub(super) async fn ready(State(admin): Shared) -> Response {
+    if admin.stopping.is_set() {
+        return text_error(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping");
+    }
+    let reasons = admin.services.not_ready();
+    if reasons.is_empty() {
+        return typed("text/plain; charset=utf-8", "ready");
+    }
+    let message = format!("some services are not running:\n{}", reasons.join("\n"));
+    text_error(StatusCode::SERVICE_UNAVAILABLE, &message)
+}
+
+pub(super) async fn services(State(admin): Shared, headers: HeaderMap) -> Response {
+    let states = admin.services.states();
+    if wants_json(&headers) {
+        let services: Vec<_> = states
+            .iter()
+            .map(|(name, state)| serde_json::json!({"name": name, "status": state.as_str()}))
+            .collect();
+        let body = serde_json::json!({ "services": services }).to_string();
+        return typed("application/json", body);
+    }
+    let mut rows = String::from("<table>\n<tr><th>Service</th><th>Status</th></tr>\n");
+    for (name, state) in states {
+        let _ = writeln!(rows, "<tr><td>{name}</td><td>{state}</td></tr>"); // Never fails.
+    }
+    rows.push_str("</table>");
+    page("Services", &rows)
+}

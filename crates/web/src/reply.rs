@@ -1,0 +1,54 @@
+//! Small answers that several modules give.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+
+/// An error as plain text with a line break, as Go's `http.Error` writes it.
+pub fn text_error(status: StatusCode, message: &str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+    ];
+    (status, headers, format!("{message}\n")).into_response()
+}
+
+/// A body with a content type.
+pub(crate) fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body.into()).into_response()
+}
+
+/// An HTML page around `content`, which is HTML already.
+pub(crate) fn page(title: &str, content: &str) -> Response {
+    let title = escape(title);
+    let html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
+         </title><style>body{{font-family:sans-serif;margin:2em;max-width:70em}}\
+         td,th{{text-align:left;padding:.2em 1em .2em 0}}</style></head>\n\
+         <body><h1>{title}</h1>\n{content}\n</body></html>\n"
+    );
+    typed("text/html; charset=utf-8", html)
+}
+
+/// Text inside of HTML.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether the client asks for JSON.
+pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/json"))
+}
