@@ -9,6 +9,7 @@ pub(crate) mod batch;
 pub(crate) mod context;
 mod error;
 pub(crate) mod grid;
+mod histogram_stats;
 mod invariance;
 mod lower;
 pub(crate) mod matrix;

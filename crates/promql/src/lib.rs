@@ -11,12 +11,14 @@ mod functions;
 pub mod functions_table;
 mod gofmt;
 mod lexer;
+pub mod memstore;
 pub mod parser;
 pub mod position;
 pub mod prettier;
 pub mod printer;
 pub mod series_desc;
 pub mod strings;
+pub mod testlang;
 mod typecheck;
 pub mod value;
 

@@ -36,16 +36,17 @@ pub(super) fn combine(
     let swapped = operator.matching.card == Cardinality::OneToMany;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     let signatures = Signatures::new(&operator.matching, &many, &one);
+    // As in Prometheus: `fill_left` stands in on the "many" side and `fill_right` on the "one"
+    // side also where `group_right` makes the right side the "many" one.
     let fill = operator.matching.fill;
-    let (fill_many, fill_one) = if swapped { (fill.rhs, fill.lhs) } else { (fill.lhs, fill.rhs) };
     let mut join = Join {
         operator,
         labels: SignatureLabels::new(&operator.matching),
         results: ResultLabels::new(operator),
         many: &many,
         one: &one,
-        fill_many,
-        fill_one,
+        fill_many: fill.lhs,
+        fill_one: fill.rhs,
         swapped,
         out: Output::new(operator.grid.count),
         notes: BTreeMap::new(),

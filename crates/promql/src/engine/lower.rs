@@ -42,6 +42,7 @@ pub(crate) fn lower(
         function: "",
         aggregate: None,
         step_ms: query.duration_context.step_ms,
+        histograms: HistogramNeed::default(),
     };
     lowering.work.push(Work::Visit(expr, scope));
     while let Some(work) = lowering.work.pop() {
@@ -93,6 +94,30 @@ struct Scope<'a> {
     /// The aggregation right above.
     aggregate: Option<&'a AggregateExpr>,
     step_ms: i64,
+    /// What is needed of native histograms.
+    histograms: HistogramNeed,
+}
+
+/// What the expressions around a selector need of its native histograms.
+#[derive(Debug, Clone, Copy, Default)]
+struct HistogramNeed {
+    /// A function that takes count and sum alone stands somewhere around.
+    stats: bool,
+    /// Something that needs buckets stands somewhere around.
+    buckets: bool,
+}
+
+impl HistogramNeed {
+    fn only_stats(self) -> bool {
+        self.stats && !self.buckets
+    }
+
+    fn within_call(mut self, name: &str) -> Self {
+        self.stats |= matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+        self.buckets |=
+            matches!(name, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction");
+        self
+    }
 }
 
 enum Work<'a> {
@@ -193,7 +218,8 @@ impl<'a> Lowering<'a> {
     }
 
     fn visit_binary(&mut self, binary: &'a BinaryExpr, scope: Scope<'a>) {
-        let operand_scope = Scope { function: "", aggregate: None, ..scope };
+        let mut operand_scope = Scope { function: "", aggregate: None, ..scope };
+        operand_scope.histograms.buckets |= binary.op.is_trim();
         self.work.push(Work::Finish(Finish::Binary(binary, scope.grid)));
         self.work.push(Work::Visit(&binary.rhs, operand_scope));
         self.work.push(Work::Visit(&binary.lhs, operand_scope));
@@ -214,7 +240,8 @@ impl<'a> Lowering<'a> {
             self.emit(PlanOp::Number(value), scope.grid, call.pos);
             return Ok(());
         }
-        let arg_scope = Scope { function: call.func.name, aggregate: None, ..scope };
+        let histograms = scope.histograms.within_call(call.func.name);
+        let arg_scope = Scope { function: call.func.name, aggregate: None, histograms, ..scope };
         let mut shapes = Vec::with_capacity(call.args.len());
         let mut visits = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {

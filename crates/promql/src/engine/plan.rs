@@ -71,6 +71,8 @@ pub(crate) struct SelectPlan {
     pub(crate) range_ms: i64,
     /// What the result is for, as a hint to storage.
     pub(crate) purpose: Purpose,
+    /// Of native histograms only count and sum are needed.
+    pub(crate) only_histogram_stats: bool,
     /// In the query.
     pub(crate) pos: PositionRange,
 }

@@ -13,6 +13,7 @@ use model::{Labels, SampleBuffer, SeriesEntry, SeriesSet};
 use super::QueryError;
 use super::batch::{RowMut, SeriesBatch, SeriesHead};
 use super::context::EvalContext;
+use super::histogram_stats::keep_stats;
 use super::stream::{SeriesMap, SeriesSource, apply_maps};
 
 /// Makes the row of one series from its samples.
@@ -36,6 +37,7 @@ pub(crate) struct SelectSource {
     series: Option<Box<dyn SeriesSet>>,
     kernel: Box<dyn SeriesKernel>,
     steps: usize,
+    only_histogram_stats: bool,
     ready: VecDeque<SeriesBatch>,
 }
 
@@ -46,7 +48,14 @@ impl SelectSource {
         kernel: Box<dyn SeriesKernel>,
         steps: usize,
     ) -> Self {
-        Self { series: Some(series), kernel, steps, ready: VecDeque::new() }
+        let ready = VecDeque::new();
+        Self { series: Some(series), kernel, steps, only_histogram_stats: false, ready }
+    }
+
+    /// Says whether of native histograms only count and sum are needed.
+    pub(crate) fn with_histogram_stats(mut self, only_stats: bool) -> Self {
+        self.only_histogram_stats = only_stats;
+        self
     }
 
     /// Series of one chunk: rows of a chunk should fit a core's cache.
@@ -103,7 +112,13 @@ impl SeriesSource for SelectSource {
             return Ok(Some(batch));
         }
         let round = self.next_round(cx)?;
-        let job = ChunkJob { kernel: &*self.kernel, steps: self.steps, maps, cx };
+        let job = ChunkJob {
+            kernel: &*self.kernel,
+            steps: self.steps,
+            only_histogram_stats: self.only_histogram_stats,
+            maps,
+            cx,
+        };
         self.ready = run_round(round, &job)?;
         Ok(self.ready.pop_front())
     }
@@ -113,6 +128,7 @@ impl SeriesSource for SelectSource {
 struct ChunkJob<'a> {
     kernel: &'a dyn SeriesKernel,
     steps: usize,
+    only_histogram_stats: bool,
     maps: &'a [Box<dyn SeriesMap>],
     cx: &'a EvalContext<'a>,
 }
@@ -167,6 +183,9 @@ impl ChunkJob<'_> {
         drop(entry.samples);
         if samples.is_empty() {
             return Ok(());
+        }
+        if self.only_histogram_stats && !samples.histograms.is_empty() {
+            keep_stats(samples);
         }
         let held = self.cx.account.reserve(samples.len() as u64, buffer_bytes(samples))?;
         let drop_name = self.kernel.drops_name();

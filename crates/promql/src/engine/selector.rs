@@ -48,7 +48,8 @@ pub(crate) fn kernel_stream(
     let has_one_name = plan.matchers.iter().any(|m| {
         m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty()
     });
-    let source = SelectSource::new(series, kernel, steps);
+    let source =
+        SelectSource::new(series, kernel, steps).with_histogram_stats(plan.only_histogram_stats);
     Ok(VectorStream::new(Box::new(source), steps).with_unique_series(has_one_name))
 }
 

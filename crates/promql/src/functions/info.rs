@@ -104,6 +104,7 @@ fn select_info(
         time_range: TimeRange::new(start_ms, references.max_ms()),
         range_ms: 0,
         purpose: Purpose { function: "info", step_ms: call.grid.step_ms, ..Purpose::default() },
+        only_histogram_stats: false,
         pos: call.site.pos,
     };
     collect_with(&plan, Box::new(InfoKernel { references, lookback_ms }), call.cx)

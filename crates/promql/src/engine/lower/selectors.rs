@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 use model::{Labels, LabelsBuilder, METRIC_NAME_LABEL, MatchOp, TimeRange, TimestampMs};
 
-use super::{Lowering, MatrixShape, Scope};
+use super::{HistogramNeed, Lowering, MatrixShape, Scope};
 use crate::ast::{
     AtModifier, DurationSpec, Expr, MatrixSelector, RangeExtension, SubqueryExpr, VectorSelector,
 };
@@ -53,6 +53,7 @@ impl Lowering<'_> {
             time_range,
             range_ms,
             purpose: purpose(scope),
+            only_histogram_stats: scope.histograms.only_stats(),
             pos: selector.pos,
         })
     }
@@ -130,7 +131,9 @@ impl Lowering<'_> {
             Grid::range(first, references.max_ms(), step_ms)
         };
         let windows = Windows { references, range_ms };
-        let inner = Scope { grid, step_ms, aggregate: None, ..scope };
+        // Whether there was a reset between samples of a subquery, only their buckets tell.
+        let histograms = HistogramNeed { buckets: true, ..scope.histograms };
+        let inner = Scope { grid, step_ms, aggregate: None, histograms, ..scope };
         Ok((MatrixShape { windows, grid, pos: subquery.pos }, inner))
     }
 

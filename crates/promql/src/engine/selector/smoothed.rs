@@ -104,14 +104,15 @@ impl SmoothedKernel {
         let is_counter = gauges.iter().any(|h| h.counter_reset_hint != CounterResetHint::Gauge);
         let from = (times[previous], &*values[previous]);
         let to = (times[next], &*values[next]);
+        let same_kind = from.1.uses_custom_buckets() == to.1.uses_custom_buckets();
         match interpolate_histograms(from, to, at, is_counter) {
-            Ok((histogram, reconciled)) => {
+            Ok((histogram, reconciled)) if same_kind => {
                 for operation in reconciled.operations() {
                     cx.annotate(self.site, Annotation::MismatchedCustomBuckets(operation));
                 }
                 Some(Arc::new(histogram))
             }
-            Err(_) => {
+            _ => {
                 let metric = metric.to_owned();
                 cx.annotate(self.site, Annotation::MixedExponentialCustomHistograms(metric));
                 None
