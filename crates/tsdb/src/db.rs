@@ -23,9 +23,11 @@ use ulid::Ulid;
 pub use options::{BlockInfo, CompactionMode, DbEnv, DbOptions, DbStats};
 
 use crate::error::TsdbError;
-use crate::head::{AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier};
+use crate::head::{
+    AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier, ReplayReport,
+};
 use crate::head_chunks::{DEFAULT_FILE_BYTES, HeadChunks};
-use crate::wal::Wal;
+use crate::wal::{Wal, WalOptions, remove_leftovers};
 
 /// The scratch of a thread is given back above this size, bytes.
 const MAX_SCRATCH_BYTES: usize = 1 << 20;
@@ -40,6 +42,7 @@ pub struct Db {
     options: DbOptions,
     env: DbEnv,
     head: Arc<Head>,
+    replay: ReplayReport,
     last_append_ms: AtomicI64,
 }
 
@@ -47,18 +50,24 @@ impl Db {
     /// Opens the database in `dir`, which is created if need be: reads the blocks and replays
     /// the write-ahead log.
     pub fn open(dir: &Path, options: DbOptions, env: DbEnv) -> Result<Self, TsdbError> {
-        let wal = match options.wal {
-            Some(wal) => Some(Wal::open(env.fs.clone(), &dir.join("wal"), wal)?),
-            None => None,
-        };
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             shards: options.shards,
             hasher: env.hasher,
         };
         let files = HeadChunks::open(env.fs.clone(), &dir.join("chunks_head"), DEFAULT_FILE_BYTES)?;
-        let head = Arc::new(Head::new(head_options, wal, Some(Arc::new(files))));
-        Ok(Self { dir: dir.to_owned(), options, env, head, last_append_ms: AtomicI64::new(0) })
+        let head = Arc::new(Head::new(head_options, Some(Arc::new(files))));
+        let replay = match options.wal {
+            Some(wal) => replay_and_attach(&head, &dir.join("wal"), wal, &env)?,
+            None => ReplayReport::default(),
+        };
+        let last_append_ms = AtomicI64::new(0);
+        Ok(Self { dir: dir.to_owned(), options, env, head, replay, last_append_ms })
+    }
+
+    /// What the replay at the opening did.
+    pub fn replay_report(&self) -> &ReplayReport {
+        &self.replay
     }
 
     /// Appends all samples of `batch` that the rules allow and returns what became of them.
@@ -141,6 +150,19 @@ impl Db {
     pub fn head(&self) -> &Head {
         &self.head
     }
+}
+
+/// Replays the log, then opens it for writing.
+fn replay_and_attach(
+    head: &Head,
+    dir: &Path,
+    options: WalOptions,
+    env: &DbEnv,
+) -> Result<ReplayReport, TsdbError> {
+    remove_leftovers(&env.fs, dir)?;
+    let report = head.replay(&env.fs, dir, &*env.executor)?;
+    head.attach_wal(Wal::open(env.fs.clone(), dir, options)?);
+    Ok(report)
 }
 
 impl Queryable for Db {

@@ -26,6 +26,7 @@ mod order;
 mod outcome;
 mod postings;
 mod read;
+mod replay;
 mod rules;
 mod samples;
 mod series;
@@ -44,6 +45,7 @@ use parking_lot::{Mutex, RwLock};
 pub use append::AppendScratch;
 pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
 pub use read::{HeadQuerier, HeadQueryable};
+pub use replay::ReplayReport;
 
 use chunks::ChunkSink;
 use log::HeadLog;
@@ -90,8 +92,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// An empty head that logs to `wal`.
-    pub fn new(options: HeadOptions, wal: Option<Wal>, files: Option<Arc<HeadChunks>>) -> Self {
+    /// An empty head without a log; `files` takes its complete chunks.
+    pub fn new(options: HeadOptions, files: Option<Arc<HeadChunks>>) -> Self {
         let seed = options.hasher.hash(&[]);
         Self {
             options,
@@ -99,7 +101,7 @@ impl Head {
             shards: Shards::new(options.shards),
             symbols: RwLock::new(Symbols::new(seed)),
             postings: RwLock::default(),
-            log: HeadLog::new(wal),
+            log: HeadLog::default(),
             files,
             lease: Mutex::default(),
             next_series_ref: AtomicU64::new(1),
@@ -110,6 +112,11 @@ impl Head {
             max_time_ms: AtomicI64::new(NO_MAX_TIME),
             min_valid_time_ms: AtomicI64::new(TimestampMs::MIN),
         }
+    }
+
+    /// Logs to `wal` from now on. To be called once, after the replay and before any append.
+    pub fn attach_wal(&self, wal: Wal) {
+        self.log.attach(wal);
     }
 
     /// The number of series.

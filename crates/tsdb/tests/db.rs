@@ -2,5 +2,9 @@
 
 #[path = "db/appends.rs"]
 mod appends;
+#[path = "db/restarts.rs"]
+mod restarts;
 #[path = "db/support.rs"]
 mod support;
+#[path = "db/threads.rs"]
+mod threads;

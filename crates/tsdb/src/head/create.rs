@@ -4,18 +4,20 @@ use std::sync::atomic::Ordering;
 
 use model::Label;
 use model::batch::BatchSeries;
+use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use super::Head;
 use super::append::Request;
 use super::outcome::RejectionKind;
 use super::series::{MAX_SERIES_REF, NONE, Series};
 use super::shards::{Location, Shard};
-use super::symbols::{Symbol, Symbols};
+use super::symbols::{ShapeId, Symbol, Symbols};
 
-/// A series that has a place in its shard but no number in the postings yet.
-struct Created {
-    slot: u32,
-    labels: u32,
+/// A label set as numbers.
+struct Interned {
+    shape: ShapeId,
+    values: SmallVec<[Symbol; 32]>,
 }
 
 impl Head {
@@ -30,28 +32,25 @@ impl Head {
         slots: &mut [u32],
     ) {
         let mut created = Vec::new();
-        {
-            let mut symbols = self.symbols.write();
-            for (slot, &i) in slots.iter_mut().zip(part).filter(|(slot, _)| **slot == NONE) {
-                let series = request.batch.series[i as usize];
-                let labels = request.batch.labels_of(&series);
-                let hash = hash_of(i);
-                // The batch may name a new series twice.
-                *slot = shard.find(hash, labels, &symbols).unwrap_or(NONE);
-                if *slot == NONE && self.may_create(request, i, &series) {
-                    match self.create_in(shard, &mut symbols, (hash, labels), None) {
-                        Some(new) => {
-                            *slot = new;
-                            let labels = shard.series[new as usize].labels;
-                            created.push(Created { slot: new, labels });
-                            request.outcome.created_series += 1;
-                        }
-                        None => request.reject_series(i, RejectionKind::SeriesLimit),
-                    }
+        for (slot, &i) in slots.iter_mut().zip(part).filter(|(slot, _)| **slot == NONE) {
+            let series = request.batch.series[i as usize];
+            let labels = request.batch.labels_of(&series);
+            let hash = hash_of(i);
+            // The batch may name a new series twice.
+            *slot = shard.find(hash, labels, &self.symbols.read()).unwrap_or(NONE);
+            if *slot != NONE || !self.may_create(request, i, &series) {
+                continue;
+            }
+            match self.create_in(shard, (hash, labels), None) {
+                Some(new) => {
+                    *slot = new;
+                    created.push(new);
+                    request.outcome.created_series += 1;
                 }
+                None => request.reject_series(i, RejectionKind::SeriesLimit),
             }
         }
-        self.number(index, shard, &created);
+        self.number(index, shard, created.into_iter());
     }
 
     /// Whether a series may be created; refuses its samples if not. A series that may has been
@@ -73,56 +72,67 @@ impl Head {
 
     /// Puts a new series, counted already, into a shard; it has no number in the postings yet.
     /// `None`, and not counted any more, when the shard has no room. `series_ref` is given in a
-    /// replay.
+    /// replay, for a series that the WAL has.
     pub(super) fn create_in(
         &self,
         shard: &mut Shard,
-        symbols: &mut Symbols,
         (hash, labels): (u64, &[Label<'_>]),
         series_ref: Option<u64>,
     ) -> Option<u32> {
+        let is_logged = series_ref.is_some() || !self.log.is_on();
         let series_ref =
             series_ref.unwrap_or_else(|| self.next_series_ref.fetch_add(1, Ordering::Relaxed));
+        let interned = intern(&self.symbols, labels);
         let created = (series_ref <= MAX_SERIES_REF)
-            .then(|| intern(shard, symbols, labels))
+            .then(|| shard.labels.push(interned.shape, &interned.values))
             .flatten()
-            .and_then(|start| shard.insert(hash, Series::new(series_ref, start, NONE)));
+            .and_then(|start| shard.insert(hash, Series::new(series_ref, start, is_logged)));
         match created {
-            Some(slot) => {
-                self.created_series.fetch_add(1, Ordering::Relaxed);
-                shard.series[slot as usize].logged = !self.log.is_on();
-                Some(slot)
-            }
-            None => {
-                self.series_count.fetch_sub(1, Ordering::AcqRel);
-                None
-            }
-        }
+            Some(_) => self.created_series.fetch_add(1, Ordering::Relaxed),
+            None => self.series_count.fetch_sub(1, Ordering::AcqRel),
+        };
+        created
     }
 
-    /// Gives new series their numbers and adds them to the postings.
-    fn number(&self, index: usize, shard: &mut Shard, created: &[Created]) {
-        if created.is_empty() {
+    /// Gives the series in new slots their numbers and adds them to the postings.
+    pub(super) fn number(
+        &self,
+        index: usize,
+        shard: &mut Shard,
+        slots: impl ExactSizeIterator<Item = u32>,
+    ) {
+        if slots.len() == 0 {
             return;
         }
         let symbols = self.symbols.read();
         let mut postings = self.postings.write();
-        for new in created {
-            let pairs = shard.labels.pairs(new.labels, &symbols);
-            let number = postings.add(Location::new(index, new.slot), pairs);
-            shard.series[new.slot as usize].number = number;
+        for slot in slots {
+            let pairs = shard.labels.pairs(shard.series[slot as usize].labels, &symbols);
+            let number = postings.add(Location::new(index, slot), pairs);
+            shard.series[slot as usize].number = number;
         }
     }
 }
 
-/// Stores a label set; `None` when the arena is full.
-fn intern(shard: &mut Shard, symbols: &mut Symbols, labels: &[Label<'_>]) -> Option<u32> {
-    let mut names = smallvec::SmallVec::<[Symbol; 32]>::new();
-    let mut values = smallvec::SmallVec::<[Symbol; 32]>::new();
+/// The numbers of a label set. Nearly always all of its strings are known, so that many threads
+/// can look them up at the same time.
+fn intern(symbols: &RwLock<Symbols>, labels: &[Label<'_>]) -> Interned {
+    let known = find_all(&symbols.read(), labels);
+    known.unwrap_or_else(|| {
+        let mut symbols = symbols.write();
+        let names: SmallVec<[Symbol; 32]> =
+            labels.iter().map(|label| symbols.intern(label.name)).collect();
+        let values = labels.iter().map(|label| symbols.intern(label.value)).collect();
+        Interned { shape: symbols.intern_shape(&names), values }
+    })
+}
+
+fn find_all(symbols: &Symbols, labels: &[Label<'_>]) -> Option<Interned> {
+    let mut names = SmallVec::<[Symbol; 32]>::new();
+    let mut values = SmallVec::new();
     for label in labels {
-        names.push(symbols.intern(label.name));
-        values.push(symbols.intern(label.value));
+        names.push(symbols.find(label.name)?);
+        values.push(symbols.find(label.value)?);
     }
-    let shape = symbols.intern_shape(&names);
-    shard.labels.push(shape, &values)
+    Some(Interned { shape: symbols.find_shape(&names)?, values })
 }

@@ -6,6 +6,7 @@
 //! request that has not been answered. The backlog holds at most the requests that were on their
 //! way when the log failed.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::Label;
@@ -61,7 +62,7 @@ impl LogRecords {
 /// The log of a head, or none.
 #[derive(Default)]
 pub(super) struct HeadLog {
-    wal: Option<Wal>,
+    wal: OnceLock<Wal>,
     has_backlog: AtomicBool,
     backlog: Mutex<Vec<FailedWrite>>,
 }
@@ -73,19 +74,19 @@ struct FailedWrite {
 }
 
 impl HeadLog {
-    /// Writes to `wal`; keeps nothing where there is none.
-    pub(super) fn new(wal: Option<Wal>) -> Self {
-        Self { wal, ..Self::default() }
+    /// Writes to `wal` from now on.
+    pub(super) fn attach(&self, wal: Wal) {
+        assert!(self.wal.set(wal).is_ok(), "a head gets one log, once");
     }
 
     /// Whether there is a log.
     pub(super) fn is_on(&self) -> bool {
-        self.wal.is_some()
+        self.wal().is_some()
     }
 
     /// The log.
     pub(super) fn wal(&self) -> Option<&Wal> {
-        self.wal.as_ref()
+        self.wal.get()
     }
 
     /// Writes the backlog, if there is one.
@@ -96,7 +97,7 @@ impl HeadLog {
 
     #[cold]
     fn write_backlog(&self, head: &Head) -> Result<(), TsdbError> {
-        let Some(wal) = &self.wal else { return Ok(()) };
+        let Some(wal) = self.wal() else { return Ok(()) };
         let mut backlog = self.backlog.lock();
         let mut scratch = LogScratch::default();
         while let Some(failed) = backlog.first() {
@@ -111,7 +112,7 @@ impl HeadLog {
 
     /// Logs what the request encoded. After an error the request must fail.
     pub(super) fn commit(&self, head: &Head, scratch: &mut AppendScratch) -> Result<(), TsdbError> {
-        let result = match &self.wal {
+        let result = match self.wal() {
             Some(wal) => self.write(wal, scratch),
             None => Ok(()),
         };

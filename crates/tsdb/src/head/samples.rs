@@ -48,7 +48,7 @@ pub(super) fn snapshot(
 }
 
 /// A copy of the open chunk, if it has samples in `range`.
-fn open_chunk(shard: &Shard, slot: u32, range: TimeRange) -> Option<FullChunk> {
+pub(super) fn open_chunk(shard: &Shard, slot: u32, range: TimeRange) -> Option<FullChunk> {
     let series = &shard.series[slot as usize];
     match series.open {
         Open::Nothing => None,

@@ -14,6 +14,9 @@ use crate::head_chunks::ChunkDiskRef;
 /// "There is none" for indices.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// The number of a series that is not in the postings yet.
+const UNNUMBERED: u32 = u32::MAX - 1;
+
 /// What kind of chunk a series is appending to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Open {
@@ -56,8 +59,9 @@ const _: () = assert!(size_of::<Series>() == 64, "the hot part is one cache line
 pub(super) const MAX_SERIES_REF: u64 = (1 << 40) - 1;
 
 impl Series {
-    /// A series without samples.
-    pub(super) fn new(series_ref: u64, labels: u32, number: u32) -> Self {
+    /// A series without samples that has no number in the postings yet. `logged`: whether the
+    /// WAL has its labels.
+    pub(super) fn new(series_ref: u64, labels: u32, logged: bool) -> Self {
         debug_assert!(series_ref <= MAX_SERIES_REF);
         Self {
             xor: XorState::new(),
@@ -66,17 +70,17 @@ impl Series {
             labels,
             cold: NONE,
             chunk_address: 0,
-            number,
+            number: UNNUMBERED,
             ref_high: (series_ref >> 32) as u8,
             chunk_class: 0,
             open: Open::Nothing,
-            logged: false,
+            logged,
         }
     }
 
     /// What stands in a slot that belongs to no series.
     pub(super) fn vacant() -> Self {
-        Self::new(0, 0, NONE)
+        Self { number: NONE, ..Self::new(0, 0, true) }
     }
 
     /// Whether the slot belongs to a series.

@@ -4,7 +4,7 @@
 //! Order of locks: shard, then symbols, then postings. Whoever holds a later one must not take an
 //! earlier one. No two shards are locked at the same time by one thread.
 
-use model::Label;
+use model::{Label, TimestampMs};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::labels::{LabelArena, grow_gently};
@@ -96,6 +96,8 @@ pub(super) struct Shard {
     free_cold: Vec<u32>,
     free_slots: Vec<u32>,
     live_count: usize,
+    /// During a replay: until when a series has chunks of the files, by slot.
+    mapped_until: Vec<TimestampMs>,
 }
 
 impl Shard {
@@ -195,6 +197,34 @@ impl Shard {
             *cold = Cold::default();
             self.free_cold.push(index);
         }
+    }
+
+    /// Gives the open chunk up, of whatever kind it is.
+    pub(super) fn drop_open(&mut self, slot: u32) {
+        self.drop_open_float(slot);
+        self.series[slot as usize].open = Open::Nothing;
+        if let Some(cold) = self.cold_mut(slot) {
+            cold.histogram = None;
+        }
+    }
+
+    /// Until when a series has chunks of the head chunk files of an earlier process.
+    pub(super) fn mapped_until(&self, slot: u32) -> TimestampMs {
+        self.mapped_until.get(slot as usize).copied().unwrap_or(TimestampMs::MIN)
+    }
+
+    /// Notes that a series has such chunks.
+    pub(super) fn set_mapped_until(&mut self, slot: u32, until: TimestampMs) {
+        let slot = slot as usize;
+        if self.mapped_until.len() <= slot {
+            self.mapped_until.resize(slot + 1, TimestampMs::MIN);
+        }
+        self.mapped_until[slot] = until;
+    }
+
+    /// Forgets what only the replay needs.
+    pub(super) fn finish_replay(&mut self) {
+        self.mapped_until = Vec::new();
     }
 
     /// Gives the memory of the open XOR chunk back.

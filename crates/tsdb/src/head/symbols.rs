@@ -96,6 +96,12 @@ impl Symbols {
         &self.shapes[shape as usize]
     }
 
+    /// The shape with these names, if there is one.
+    pub(super) fn find_shape(&self, names: &[Symbol]) -> Option<ShapeId> {
+        let same = |&shape: &ShapeId| &*self.shapes[shape as usize] == names;
+        self.shape_table.find(hash_shape(names), same).copied()
+    }
+
     /// The shape with these names, which are ascending as strings.
     pub(super) fn intern_shape(&mut self, names: &[Symbol]) -> ShapeId {
         let hash = hash_shape(names);

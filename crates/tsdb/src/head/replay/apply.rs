@@ -1,0 +1,181 @@
+//! Applying a decoded batch: series and samples shard by shard, several shards at a time.
+
+use std::sync::atomic::Ordering;
+
+use model::{Executor, TimestampMs};
+use parking_lot::Mutex;
+
+use super::super::floats::{newest_time, push_float};
+use super::super::histograms::push_histogram;
+use super::super::shards::{Location, Shard};
+use super::decode::{RecordBatch, SampleItem, SampleRun, SampleValue, SeriesItem, SeriesRun};
+use super::{Replay, late};
+use crate::wal::Corruption;
+
+/// How many bytes of records one thread decodes at a time.
+const RUN_BYTES: usize = 256 << 10;
+/// How many samples are looked at ahead.
+const AHEAD: usize = 32;
+
+impl Replay<'_> {
+    /// Applies all records of a batch. Returns where the first one is that cannot be decoded.
+    pub(super) fn apply(&mut self, batch: &RecordBatch) -> Option<Corruption> {
+        let runs = batch.split(RUN_BYTES);
+        let shards = &self.head.shards;
+        let series = collect(self.executor, runs.len(), &|i| {
+            SeriesRun::decode(batch, runs[i].clone(), (shards, self.head.hasher))
+        });
+        if series.iter().any(|run| !run.is_empty()) {
+            let found = collect(self.executor, shards.len(), &|i| self.apply_series(i, &series));
+            for (series_ref, location) in found.into_iter().flatten() {
+                self.refs.insert(series_ref, location);
+            }
+        }
+        let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
+        let samples = collect(self.executor, runs.len(), &|i| {
+            SampleRun::decode(batch, runs[i].clone(), &self.refs, (shards.len(), min_valid))
+        });
+        self.executor.for_each(shards.len(), &|i| self.apply_samples(i, &samples));
+        for run in &samples {
+            self.counts.skipped.fetch_add(run.skipped, Ordering::Relaxed);
+            self.counts.unknown.fetch_add(run.unknown, Ordering::Relaxed);
+        }
+        let bad = series.iter().filter_map(|run| run.bad_record);
+        let bad = bad.chain(samples.iter().filter_map(|run| run.bad_record)).min();
+        bad.map(|index| batch.corruption(index))
+    }
+
+    /// Finds or creates the series of one shard.
+    fn apply_series(&self, index: usize, runs: &[SeriesRun<'_>]) -> Vec<(u64, Location)> {
+        let mut found = Vec::new();
+        let mut shard = self.head.shards.lock(index);
+        for run in runs {
+            for item in run.of_shard(index) {
+                let slot = self.find_or_create(&mut shard, run, item);
+                found.extend(slot.map(|slot| (item.series_ref, Location::new(index, slot))));
+            }
+        }
+        found
+    }
+
+    fn find_or_create(
+        &self,
+        shard: &mut Shard,
+        run: &SeriesRun<'_>,
+        item: &SeriesItem,
+    ) -> Option<u32> {
+        let labels = run.labels_of(item);
+        let known = shard.find(item.hash, labels, &self.head.symbols.read());
+        let slot = match known {
+            Some(slot) => slot,
+            None => {
+                self.head.series_count.fetch_add(1, Ordering::AcqRel);
+                self.head.create_in(shard, (item.hash, labels), Some(item.series_ref))?
+            }
+        };
+        self.attach_files(shard, slot, item.series_ref);
+        Some(slot)
+    }
+
+    /// Gives a series its chunks of the head chunk files.
+    fn attach_files(&self, shard: &mut Shard, slot: u32, series_ref: u64) {
+        let chunks = {
+            let mut mapped = self.mapped.lock();
+            if mapped.is_empty() { None } else { mapped.remove(&series_ref) }
+        };
+        for chunk in chunks.into_iter().flatten() {
+            // A second reference of the series may have chunks too; those that overlap are left
+            // to the log.
+            if newest_time(shard, slot).is_none_or(|newest| chunk.min_time_ms > newest) {
+                self.note_times(chunk.min_time_ms, chunk.max_time_ms);
+                shard.set_mapped_until(slot, chunk.max_time_ms);
+                shard.cold_or_new(slot).full.push(chunk);
+            }
+        }
+    }
+
+    fn apply_samples(&self, index: usize, runs: &[SampleRun]) {
+        let mut shard = self.head.shards.lock(index);
+        let mut applied = Applied::default();
+        for run in runs {
+            for items in run.by_shard[index].chunks(AHEAD) {
+                look_ahead(&shard, items);
+                for item in items {
+                    self.apply_sample(&mut shard, item, &mut applied);
+                }
+            }
+        }
+        if applied.times.0 <= applied.times.1 {
+            self.note_times(applied.times.0, applied.times.1);
+        }
+        late::insert(&mut shard, &applied.late, &self.head.chunk_sink());
+        self.counts.samples.fetch_add(applied.count, Ordering::Relaxed);
+        self.counts.skipped.fetch_add(applied.skipped, Ordering::Relaxed);
+        self.counts.late.fetch_add(applied.late.len() as u64, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn apply_sample(&self, shard: &mut Shard, item: &SampleItem, applied: &mut Applied) {
+        let (slot, t) = (item.slot, item.t);
+        if newest_time(shard, slot).is_some_and(|newest| t <= newest) {
+            if t <= shard.mapped_until(slot) {
+                applied.skipped += 1;
+            } else {
+                applied.late.push(item.clone());
+            }
+            return;
+        }
+        let sink = self.head.chunk_sink();
+        match &item.value {
+            SampleValue::Float(value) => push_float(shard, slot, (t, *value), &sink),
+            SampleValue::Histogram(value) => push_histogram(shard, slot, (t, value), &sink),
+        }
+        applied.count += 1;
+        applied.times = (applied.times.0.min(t), applied.times.1.max(t));
+    }
+
+    fn note_times(&self, min: TimestampMs, max: TimestampMs) {
+        self.head.min_time_ms.fetch_min(min, Ordering::AcqRel);
+        self.head.max_time_ms.fetch_max(max, Ordering::AcqRel);
+    }
+}
+
+/// What became of the samples of one shard.
+struct Applied {
+    count: u64,
+    skipped: u64,
+    late: Vec<SampleItem>,
+    times: (TimestampMs, TimestampMs),
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        let times = (TimestampMs::MAX, TimestampMs::MIN);
+        Self { count: 0, skipped: 0, late: Vec::new(), times }
+    }
+}
+
+/// Brings the hot parts and the ends of the chunks into the cache, many at a time.
+#[inline]
+fn look_ahead(shard: &Shard, items: &[SampleItem]) {
+    let mut ends = [0u32; AHEAD];
+    for (end, item) in ends.iter_mut().zip(items) {
+        *end = shard.series[item.slot as usize].labels;
+    }
+    for (end, item) in ends.iter_mut().zip(items) {
+        *end ^= u32::from(shard.chunk_end_byte(&shard.series[item.slot as usize]));
+    }
+    std::hint::black_box(&ends);
+}
+
+/// Runs `job` for every number below `count` and returns the results in order.
+fn collect<T: Send>(
+    executor: &dyn Executor,
+    count: usize,
+    job: &(dyn Fn(usize) -> T + Sync),
+) -> Vec<T> {
+    let slots: Vec<Mutex<Option<T>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    executor.for_each(count, &|i| *slots[i].lock() = Some(job(i)));
+    let result = |slot: Mutex<Option<T>>| slot.into_inner();
+    slots.into_iter().map(|slot| result(slot).expect("the executor calls every job")).collect()
+}

@@ -1,0 +1,301 @@
+//! Decoding a batch of records: into series by shard, then into samples by shard.
+//!
+//! Pure work over bytes, done by several threads at a time, each with a run of records.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::batch::{HistogramValue, SeriesHasher, push_canonical};
+use model::{Label, TimestampMs};
+
+use super::super::shards::{Location, Shards};
+use super::refs::RefTable;
+use crate::error::DecodeError;
+use crate::wal::record::{Record, SeriesIter};
+use crate::wal::{Corruption, CorruptionKind, SegmentInfo};
+
+/// Records of the log, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct RecordBatch {
+    bytes: Vec<u8>,
+    records: Vec<RecordPlace>,
+    segments: Vec<SegmentInfo>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RecordPlace {
+    end: usize,
+    /// Index of its segment.
+    segment: usize,
+    /// Where it begins in the segment.
+    offset: u64,
+}
+
+impl RecordBatch {
+    /// Adds a record that begins at `offset` of `segment`.
+    pub(super) fn push(&mut self, record: &[u8], segment: &SegmentInfo, offset: u64) {
+        if self.segments.last().is_none_or(|last| last.path != segment.path) {
+            self.segments.push(segment.clone());
+        }
+        self.bytes.extend_from_slice(record);
+        let segment = self.segments.len() - 1;
+        self.records.push(RecordPlace { end: self.bytes.len(), segment, offset });
+    }
+
+    /// The bytes of all records.
+    pub(super) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Forgets the records and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        self.segments.clear();
+    }
+
+    /// The damage to report when record `index` cannot be decoded.
+    pub(super) fn corruption(&self, index: usize) -> Corruption {
+        let place = self.records[index];
+        let segment = &self.segments[place.segment];
+        Corruption {
+            path: segment.path.clone(),
+            segment: segment.number,
+            offset: place.offset,
+            kind: CorruptionKind::Record,
+        }
+    }
+
+    /// Runs of records with about the same number of bytes.
+    pub(super) fn split(&self, run_bytes: usize) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let (mut first, mut run_start) = (0, 0);
+        for (i, record) in self.records.iter().enumerate() {
+            if record.end - run_start >= run_bytes || i + 1 == self.records.len() {
+                runs.push(first..i + 1);
+                (first, run_start) = (i + 1, record.end);
+            }
+        }
+        runs
+    }
+
+    fn record(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.records[index - 1].end };
+        &self.bytes[start..self.records[index].end]
+    }
+}
+
+/// The series of a run of records, in order of their shards.
+#[derive(Debug, Default)]
+pub(super) struct SeriesRun<'a> {
+    items: Vec<SeriesItem>,
+    labels: Vec<Label<'a>>,
+    /// The first record that could not be decoded.
+    pub(super) bad_record: Option<usize>,
+}
+
+/// A series of a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SeriesItem {
+    pub(super) series_ref: u64,
+    pub(super) hash: u64,
+    shard: u32,
+    first_label: u32,
+    label_count: u32,
+}
+
+impl<'a> SeriesRun<'a> {
+    /// Decodes the series records of `run`.
+    pub(super) fn decode(
+        batch: &'a RecordBatch,
+        run: Range<usize>,
+        (shards, hasher): (&Shards, SeriesHasher),
+    ) -> Self {
+        let mut this = Self::default();
+        for index in run {
+            let decoded = match Record::decode(batch.record(index)) {
+                Ok(Record::Series(series)) => this.decode_record(series, (shards, hasher)),
+                Ok(_) => Ok(()),
+                Err(e) => Err(e),
+            };
+            if decoded.is_err() && this.bad_record.is_none() {
+                this.bad_record = Some(index);
+            }
+        }
+        this.items.sort_by_key(|item| item.shard);
+        this
+    }
+
+    fn decode_record(
+        &mut self,
+        mut series: SeriesIter<'a>,
+        (shards, hasher): (&Shards, SeriesHasher),
+    ) -> Result<(), DecodeError> {
+        let mut canonical = Vec::with_capacity(512);
+        while let Some(item) = series.next_item() {
+            let item = item?;
+            let first_label = self.labels.len();
+            let pairs = item.labels.iter().filter(|(_, value)| !value.is_empty());
+            self.labels.extend(pairs.map(|&(name, value)| Label { name, value }));
+            let labels = &mut self.labels[first_label..];
+            if !labels.is_sorted_by(|a, b| a.name < b.name) {
+                labels.sort_by_key(|label| label.name);
+            }
+            canonical.clear();
+            labels.iter().for_each(|label| push_canonical(&mut canonical, label));
+            let hash = hasher.hash_canonical(&canonical);
+            self.items.push(SeriesItem {
+                series_ref: item.series_ref,
+                hash,
+                shard: shards.index_of(hash) as u32,
+                first_label: first_label as u32,
+                label_count: labels.len() as u32,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there is no series.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The series of one shard, in order of the log.
+    pub(super) fn of_shard(&self, shard: usize) -> &[SeriesItem] {
+        let shard = shard as u32;
+        let start = self.items.partition_point(|item| item.shard < shard);
+        let end = self.items.partition_point(|item| item.shard <= shard);
+        &self.items[start..end]
+    }
+
+    /// The labels of a series.
+    pub(super) fn labels_of(&self, item: &SeriesItem) -> &[Label<'a>] {
+        let start = item.first_label as usize;
+        &self.labels[start..start + item.label_count as usize]
+    }
+}
+
+/// A sample for one slot of a shard.
+#[derive(Debug, Clone)]
+pub(super) struct SampleItem {
+    pub(super) slot: u32,
+    pub(super) t: TimestampMs,
+    pub(super) value: SampleValue,
+}
+
+/// Its value.
+#[derive(Debug, Clone)]
+pub(super) enum SampleValue {
+    Float(f64),
+    Histogram(Arc<HistogramValue>),
+}
+
+/// The samples of a run of records by shard, in order of the log.
+#[derive(Debug)]
+pub(super) struct SampleRun {
+    pub(super) by_shard: Vec<Vec<SampleItem>>,
+    /// Samples before the valid time.
+    pub(super) skipped: u64,
+    /// Samples of unknown series.
+    pub(super) unknown: u64,
+    /// The first record that could not be decoded.
+    pub(super) bad_record: Option<usize>,
+}
+
+impl SampleRun {
+    /// Decodes the sample records of `run`.
+    pub(super) fn decode(
+        batch: &RecordBatch,
+        run: Range<usize>,
+        refs: &RefTable,
+        (shard_count, min_valid_ms): (usize, TimestampMs),
+    ) -> Self {
+        let by_shard = (0..shard_count).map(|_| Vec::new()).collect();
+        let mut this = Self { by_shard, skipped: 0, unknown: 0, bad_record: None };
+        for index in run {
+            let decoded = this.decode_record(batch.record(index), refs, min_valid_ms);
+            if decoded.is_err() && this.bad_record.is_none() {
+                this.bad_record = Some(index);
+            }
+        }
+        this
+    }
+
+    fn decode_record(
+        &mut self,
+        record: &[u8],
+        refs: &RefTable,
+        min_valid_ms: TimestampMs,
+    ) -> Result<(), DecodeError> {
+        match Record::decode(record)? {
+            Record::Samples(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(location) =
+                        self.place(sample.series_ref, sample.t, refs, min_valid_ms)
+                    {
+                        self.push(location, sample.t, SampleValue::Float(sample.value));
+                    }
+                }
+            }
+            Record::Histograms(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(location) =
+                        self.place(sample.series_ref, sample.t, refs, min_valid_ms)
+                    {
+                        let value = HistogramValue::Int(Box::new(sample.histogram));
+                        self.push(location, sample.t, SampleValue::Histogram(Arc::new(value)));
+                    }
+                }
+            }
+            Record::FloatHistograms(samples) => {
+                for sample in samples {
+                    let sample = sample?;
+                    if let Some(location) =
+                        self.place(sample.series_ref, sample.t, refs, min_valid_ms)
+                    {
+                        let value = HistogramValue::Float(Box::new(sample.histogram));
+                        self.push(location, sample.t, SampleValue::Histogram(Arc::new(value)));
+                    }
+                }
+            }
+            Record::Series(_)
+            | Record::Tombstones(_)
+            | Record::Exemplars(_)
+            | Record::MmapMarkers(_)
+            | Record::Metadata(_)
+            | Record::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Where a sample goes; counts it when it goes nowhere.
+    #[inline]
+    fn place(
+        &mut self,
+        series_ref: u64,
+        t: TimestampMs,
+        refs: &RefTable,
+        min_valid_ms: TimestampMs,
+    ) -> Option<Location> {
+        if t < min_valid_ms {
+            self.skipped += 1;
+            return None;
+        }
+        let location = refs.get(series_ref);
+        self.unknown += u64::from(location.is_none());
+        location
+    }
+
+    #[inline]
+    fn push(&mut self, location: Location, t: TimestampMs, value: SampleValue) {
+        let slot = location.slot();
+        self.by_shard[location.shard()].push(SampleItem { slot, t, value });
+    }
+}

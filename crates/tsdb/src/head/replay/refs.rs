@@ -1,0 +1,58 @@
+//! From the references of the log to the series of the head.
+
+use hashbrown::HashMap;
+
+use super::super::shards::Location;
+
+/// References of one page.
+const PAGE_BITS: u32 = 10;
+const PAGE_LEN: usize = 1 << PAGE_BITS;
+
+/// A table in pages: references are given out one after the other, so that nearly every page
+/// is full. Several references may lead to one series.
+#[derive(Debug, Default)]
+pub(super) struct RefTable {
+    pages: HashMap<u64, Box<[Option<Location>; PAGE_LEN]>, foldhash::fast::FixedState>,
+    max_ref: u64,
+}
+
+impl RefTable {
+    /// Notes the series of a reference.
+    pub(super) fn insert(&mut self, series_ref: u64, location: Location) {
+        let page = self.pages.entry(series_ref >> PAGE_BITS);
+        let page = page.or_insert_with(|| Box::new([None; PAGE_LEN]));
+        page[series_ref as usize % PAGE_LEN] = Some(location);
+        self.max_ref = self.max_ref.max(series_ref);
+    }
+
+    /// The series of a reference.
+    #[inline]
+    pub(super) fn get(&self, series_ref: u64) -> Option<Location> {
+        self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN]
+    }
+
+    /// The highest reference so far; 0 while there is none.
+    pub(super) fn max_ref(&self) -> u64 {
+        self.max_ref
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_near_and_far() {
+        let mut table = RefTable::default();
+        let refs = [1, 2, 1023, 1024, 5_000_000, (1 << 40) - 1];
+        for (i, &series_ref) in refs.iter().enumerate() {
+            assert_eq!(table.get(series_ref), None);
+            table.insert(series_ref, Location::new(i % 3, i as u32));
+        }
+        for (i, &series_ref) in refs.iter().enumerate() {
+            assert_eq!(table.get(series_ref), Some(Location::new(i % 3, i as u32)));
+        }
+        assert_eq!(table.get(3), None);
+        assert_eq!(table.max_ref(), (1 << 40) - 1);
+    }
+}
