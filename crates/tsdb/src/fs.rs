@@ -126,7 +126,13 @@ pub fn write_atomically(fs: &dyn FileSystem, path: &Path, data: &[u8]) -> io::Re
     file.sync_data()?;
     drop(file);
     fs.rename(&temporary, path)?;
-    fs.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    fs.sync_dir(parent_dir(path))
+}
+
+/// The directory that `path` is in; `.` for a bare name.
+pub fn parent_dir(path: &Path) -> &Path {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 /// Adds the path to an error, which the operating system's own message lacks.

@@ -2,8 +2,9 @@
 //!
 //! The head writes a chunk here when it starts the next one of a series, keeps the
 //! [`ChunkDiskRef`], and reads through it; a restart finds the chunks again by [`HeadChunks::replay`].
-//! Nothing here needs to be synced: the write-ahead log has every sample too, so that what a
-//! crash takes from these files is rebuilt from there. Byte diagram: `docs/format/head_chunks.md`.
+//! The write-ahead log has every sample too, so that what a crash takes from the end of these
+//! files is rebuilt from there; a file is synced before the next one begins, so that nothing is
+//! ever missing in the middle. Byte diagram: `docs/format/head_chunks.md`.
 
 mod record;
 mod writer;
@@ -166,7 +167,7 @@ impl HeadChunks {
     /// Deletes the files whose chunks all end before `mint`, in ascending order up to the first
     /// that has later ones. Returns how many.
     pub fn truncate(&self, mint: TimestampMs) -> Result<usize, TsdbError> {
-        self.writer.lock().finish_file();
+        self.writer.lock().finish_file()?;
         let mut removed = 0;
         loop {
             let first = self.files.read().first_key_value().map(|(_, file)| file.clone());
@@ -180,13 +181,13 @@ impl HeadChunks {
 
     /// Deletes all files. References to them lead nowhere afterwards.
     pub fn discard_all(&self) -> Result<(), TsdbError> {
-        self.writer.lock().finish_file();
+        self.writer.lock().drop_file();
         self.remove_from(0)
     }
 
-    /// Ends the file that is written to; the next chunk begins a new one.
-    pub fn finish_file(&self) {
-        self.writer.lock().finish_file();
+    /// Syncs and ends the file that is written to; the next chunk begins a new one.
+    pub fn finish_file(&self) -> Result<(), TsdbError> {
+        self.writer.lock().finish_file()
     }
 
     /// Brings the file that is written to to the device.

@@ -1,6 +1,9 @@
 //! The log and the head chunk files against bytes that Prometheus wrote: records of all types,
 //! whole logs in three compressions, a head chunk file. Both ways where this version writes.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

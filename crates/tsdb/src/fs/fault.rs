@@ -15,7 +15,9 @@ use model::Random;
 use model::env::SeededRandom;
 use parking_lot::Mutex;
 
-use super::{DirEntry, FileHandle, FileLock, FileMap, FileSystem, GrowingView, Metadata};
+use super::{
+    DirEntry, FileHandle, FileLock, FileMap, FileSystem, GrowingView, Metadata, parent_dir,
+};
 
 /// The unit in which unsynced data survives or not.
 const PAGE_BYTES: usize = 4096;
@@ -180,8 +182,8 @@ impl State {
     }
 
     fn require_parent(&self, path: &Path) -> io::Result<()> {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let known = parent.as_os_str().is_empty() || self.directories.contains(parent);
+        let parent = parent_dir(path);
+        let known = parent == Path::new(".") || self.directories.contains(parent);
         if known { Ok(()) } else { Err(not_found(parent)) }
     }
 }
@@ -321,7 +323,7 @@ impl FileSystem for FaultFs {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        let is_child = |p: &Path| p.parent() == Some(path);
+        let is_child = |p: &Path| parent_dir(p) == path;
         state.durable.retain(|p, _| !is_child(p));
         let synced: Vec<_> = state.live.iter().filter(|(p, _)| is_child(p)).collect();
         let synced: Vec<_> = synced.into_iter().map(|(p, i)| (p.clone(), i.clone())).collect();

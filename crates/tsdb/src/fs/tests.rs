@@ -63,7 +63,7 @@ fn a_power_cut_loses_what_was_not_synced() {
     let file = fs.create(Path::new("f")).unwrap();
     file.write_all_at(b"kept", 0).unwrap();
     file.sync_data().unwrap();
-    fs.sync_dir(Path::new("")).unwrap();
+    fs.sync_dir(Path::new(".")).unwrap();
     file.write_all_at(b"lost", 0).unwrap();
     fs.create(Path::new("g")).unwrap();
     fs.crash(Crash::Process);

@@ -119,7 +119,8 @@ pub(super) enum Step<'a> {
 pub(super) fn step(rest: &[u8]) -> Result<Step<'_>, DecodeError> {
     let key = &rest[..rest.len().min(KEY_BYTES)];
     if key.iter().all(|&b| b == 0) {
-        return Ok(Step::End);
+        let is_end = rest.iter().all(|&b| b == 0);
+        return if is_end { Ok(Step::End) } else { Err(DecodeError::Invalid("a hole")) };
     }
     let length = record_length(&rest[..rest.len().min(MAX_HEADER_BYTES)])?;
     let bytes = rest.get(..length).ok_or(DecodeError::Truncated)?;

@@ -38,8 +38,19 @@ impl Writer {
         self.current.as_ref().map(|c| (c.file.path.clone(), c.handle.clone()))
     }
 
-    /// The next chunk begins a new file.
-    pub(super) fn finish_file(&mut self) {
+    /// The next chunk begins a new file. The finished one is synced: if its end broke in a crash
+    /// while a later file survived, the samples between the two would be missed by nobody.
+    pub(super) fn finish_file(&mut self) -> Result<(), TsdbError> {
+        if let Some(current) = &self.current {
+            let synced = current.handle.sync_data();
+            synced.map_err(|e| TsdbError::io("sync", &current.file.path, e))?;
+        }
+        self.current = None;
+        Ok(())
+    }
+
+    /// Forgets the file that is written to.
+    pub(super) fn drop_file(&mut self) {
         self.current = None;
     }
 
@@ -58,7 +69,7 @@ impl Writer {
         }
         let is_full = |c: &Current| c.end() + length > chunks.max_file_bytes;
         if self.current.as_ref().is_none_or(is_full) {
-            self.current = None;
+            self.finish_file()?;
             self.current = Some(self.begin(chunks)?);
         }
         let Some(current) = &mut self.current else {

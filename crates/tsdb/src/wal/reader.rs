@@ -132,7 +132,7 @@ impl SegmentReader {
     }
 
     /// The next record, which the next call overwrites; `None` at the end of the segment and
-    /// after an error. A record may be empty.
+    /// after an error. Records without bytes are left out.
     pub fn next_record(&mut self) -> Result<Option<&[u8]>, WalError> {
         Ok(if self.advance()? { Some(self.record()) } else { None })
     }
@@ -177,11 +177,22 @@ impl SegmentReader {
     }
 
     fn find_record(&mut self) -> Result<Option<(u8, Place)>, WalError> {
-        let Some(first) = self.next_fragment(false)? else { return Ok(None) };
+        let Some(first) = self.next_record_start()? else { return Ok(None) };
         match first.fragment_type {
             TYPE_FULL => Ok(Some((first.flags, Place::Block(first.start, first.end)))),
             TYPE_FIRST => self.assemble(&first).map(Some),
             _ => Err(self.corrupt(CorruptionKind::Sequence)),
+        }
+    }
+
+    /// The fragment that the next record begins with. A whole record without bytes says nothing,
+    /// and is what is left of a header of which only the first byte reached the device.
+    fn next_record_start(&mut self) -> Result<Option<Fragment>, WalError> {
+        loop {
+            let first = self.next_fragment(false)?;
+            if !first.as_ref().is_some_and(|f| f.fragment_type == TYPE_FULL && f.start == f.end) {
+                return Ok(first);
+            }
         }
     }
 
@@ -240,6 +251,9 @@ impl SegmentReader {
         let (start, end) = (at + RECORD_HEADER_BYTES, at + RECORD_HEADER_BYTES + length);
         if end > page_end {
             return Err(self.corrupt_or_torn(CorruptionKind::FragmentTooLong));
+        }
+        if self.block_start + start as u64 > self.info.length {
+            return Err(self.corrupt(CorruptionKind::TornRecord));
         }
         let stored = [at + 3, at + 4, at + 5, at + 6].map(|i| self.block[i]);
         if crc32c(&self.block[start..end]) != u32::from_be_bytes(stored) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::page::padding;
 use super::{Corruption, CorruptionKind, PAGE_BYTES, WalError, list_segments};
-use crate::fs::{SharedFs, exists};
+use crate::fs::{SharedFs, exists, parent_dir};
 
 /// How many damaged versions of one segment are kept.
 const MAX_KEPT_VERSIONS: u32 = 100;
@@ -29,7 +29,7 @@ pub struct RepairOutcome {
 /// segments of the same directory out of the log. A torn last record is just cut off; otherwise
 /// the damaged files stay beside the log with the ending `.corrupt`.
 pub fn repair(fs: &SharedFs, corruption: &Corruption) -> Result<RepairOutcome, WalError> {
-    let dir = corruption.path.parent().unwrap_or(Path::new("."));
+    let dir = parent_dir(&corruption.path);
     let mut outcome = RepairOutcome::default();
     let segments = list_segments(fs, dir)?;
     // From the highest down, so that an interruption leaves no gap.

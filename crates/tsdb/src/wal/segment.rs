@@ -83,8 +83,8 @@ pub(super) struct SegmentWriter {
     /// Whether files and names are brought to the device when a segment is finished.
     sync_names: bool,
     current: Segment,
-    /// Finished segments that were not synced yet.
-    finished: Vec<Arc<dyn FileHandle>>,
+    /// Finished segments that were not synced yet, in ascending order.
+    finished: Vec<Finished>,
     out: Vec<u8>,
     written: Written,
 }
@@ -97,6 +97,22 @@ struct Segment {
     offset: u64,
     /// A failed write may have left something behind `offset`.
     is_damaged: bool,
+}
+
+/// A segment that nothing is appended to any more.
+pub(super) struct Finished {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn FileHandle>,
+    /// Where to cut off what a failed write left.
+    cut_to: Option<u64>,
+}
+
+impl Finished {
+    /// Brings the segment to the device.
+    pub(super) fn sync(&self) -> Result<(), WalError> {
+        self.file.sync_data().map_err(|e| WalError::io("sync", &self.path, e))
+    }
 }
 
 impl SegmentWriter {
@@ -131,19 +147,25 @@ impl SegmentWriter {
         self.current.offset
     }
 
-    /// The file that is written to.
-    pub(super) fn file(&self) -> Arc<dyn FileHandle> {
-        self.current.file.clone()
+    /// What has to be synced so that everything written so far is on the device, in the order
+    /// in which to do it.
+    pub(super) fn unsynced(&mut self) -> Result<Vec<Finished>, WalError> {
+        self.heal()?;
+        let finished = self.finished.iter().map(|f| (f.number, &f.path, &f.file));
+        let current = (self.current.number, &self.current.path, &self.current.file);
+        let all = finished.chain([current]);
+        let copy = |(number, path, file): (u64, &PathBuf, &Arc<dyn FileHandle>)| Finished {
+            number,
+            path: path.clone(),
+            file: file.clone(),
+            cut_to: None,
+        };
+        Ok(all.map(copy).collect())
     }
 
-    /// Its path.
-    pub(super) fn path(&self) -> &Path {
-        &self.current.path
-    }
-
-    /// The finished segments that have not been taken away for a sync yet.
-    pub(super) fn take_finished(&mut self) -> Vec<Arc<dyn FileHandle>> {
-        std::mem::take(&mut self.finished)
+    /// Forgets finished segments that have been synced.
+    pub(super) fn forget(&mut self, synced: &[Finished]) {
+        self.finished.retain(|f| !synced.iter().any(|s| s.number == f.number));
     }
 
     /// Writes the records with as few calls as possible, in order; all are in the files when it
@@ -158,11 +180,21 @@ impl SegmentWriter {
         let result = self.heal().and_then(|()| self.write_all(payloads));
         batch::reset_buffer(&mut self.out);
         match result {
-            Ok(()) => Ok(self.written),
+            Ok(()) => {
+                self.drop_finished();
+                Ok(self.written)
+            }
             Err(e) => {
                 self.roll_back(start);
                 Err(e)
             }
+        }
+    }
+
+    /// Without syncs there is nothing to wait for.
+    fn drop_finished(&mut self) {
+        if !self.sync_names {
+            self.finished.clear();
         }
     }
 
@@ -207,9 +239,13 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Forgets what was written since `start`, or since the segment began when that was later.
+    /// Takes back what was written since `start`. Segments that were finished meanwhile must be
+    /// cut as well: if their unsynced end broke in a crash, the ones after it were lost with it.
     pub(super) fn roll_back(&mut self, start: (u64, u64)) {
         let (number, offset) = start;
+        for finished in self.finished.iter_mut().filter(|f| f.number >= number) {
+            finished.cut_to = Some(if finished.number == number { offset } else { 0 });
+        }
         self.current.offset = if number == self.current.number { offset } else { 0 };
         self.current.is_damaged = true;
         // A failure here is met again by the next write, which must not go on without it.
@@ -218,10 +254,18 @@ impl SegmentWriter {
 
     /// Cuts off what a failed write may have left.
     fn heal(&mut self) -> Result<(), WalError> {
+        let cut = |path: &Path, file: &dyn FileHandle, length| {
+            file.set_len(length).map_err(|e| WalError::io("truncate", path, e))
+        };
+        for finished in &mut self.finished {
+            if let Some(length) = finished.cut_to {
+                cut(&finished.path, &*finished.file, length)?;
+                finished.cut_to = None;
+            }
+        }
         let current = &mut self.current;
         if current.is_damaged {
-            let cut = current.file.set_len(current.offset);
-            cut.map_err(|e| WalError::io("truncate", &current.path, e))?;
+            cut(&current.path, &*current.file, current.offset)?;
             current.is_damaged = false;
         }
         Ok(())
@@ -231,7 +275,9 @@ impl SegmentWriter {
     /// stays in use.
     pub(super) fn cut_now(&mut self) -> Result<Written, WalError> {
         self.written = Written::default();
-        self.cut().map(|()| self.written)
+        let cut = self.cut();
+        self.drop_finished();
+        cut.map(|()| self.written)
     }
 
     fn cut(&mut self) -> Result<(), WalError> {
@@ -247,22 +293,19 @@ impl SegmentWriter {
             let _ = self.fs.remove_file(&next.path);
             return Err(e);
         }
-        let finished = std::mem::replace(&mut self.current, next);
-        if self.sync_names {
-            self.finished.push(finished.file);
-        }
+        let Segment { number, path, file, .. } = std::mem::replace(&mut self.current, next);
+        self.finished.push(Finished { number, path, file, cut_to: None });
         self.written.cuts += 1;
         Ok(())
     }
 
     /// Keeps the number of finished segments that wait for a sync small.
     fn sync_surplus(&mut self) -> Result<(), WalError> {
-        if self.finished.len() < MAX_UNSYNCED_SEGMENTS {
+        if !self.sync_names || self.finished.len() < MAX_UNSYNCED_SEGMENTS {
             return Ok(());
         }
-        for file in self.take_finished() {
-            file.sync_data().map_err(|e| WalError::io("sync", &self.current.path, e))?;
-        }
+        self.finished.iter().try_for_each(Finished::sync)?;
+        self.finished.clear();
         Ok(())
     }
 
@@ -270,9 +313,9 @@ impl SegmentWriter {
     pub(super) fn finish(&mut self) -> Result<(), WalError> {
         self.heal()?;
         self.append(&ZEROS[..padding(self.current.offset)])?;
-        for file in self.take_finished().into_iter().chain([self.file()]) {
-            file.sync_data().map_err(|e| WalError::io("sync", &self.current.path, e))?;
-        }
+        let unsynced = self.unsynced()?;
+        unsynced.iter().try_for_each(Finished::sync)?;
+        self.forget(&unsynced);
         Ok(())
     }
 }

@@ -13,13 +13,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::{Batch, check_length};
 use super::page::{PAGE_BYTES, Payload};
-use super::segment::{SegmentWriter, Written};
+use super::segment::{Finished, SegmentWriter, Written};
 use super::stats::add;
 use super::{
     Compression, FsyncPolicy, LogScratch, WalError, WalOptions, WalStats, last_checkpoint,
     list_segments,
 };
-use crate::fs::{FileHandle, SharedFs};
+use crate::fs::{SharedFs, parent_dir};
 
 /// A log that is open for writing. Shared by reference; all methods take `&self`.
 pub struct Wal {
@@ -58,7 +58,7 @@ impl Wal {
             let reason = format!("segment size {size} is not a multiple of {PAGE_BYTES}");
             return Err(WalError::Invalid(reason));
         }
-        fs.create_dir_all(dir).map_err(|e| WalError::io("create directory", dir, e))?;
+        create_dir(&fs, dir, options.fsync)?;
         let existing = list_segments(&fs, dir)?;
         let checkpoint = last_checkpoint(&fs, dir)?.map(|c| c.number);
         let last = existing.last().map(|s| s.number).max(checkpoint);
@@ -167,20 +167,19 @@ impl Wal {
 
     /// Brings everything written so far to the device, holding the lock.
     fn sync_now(&self, writer: &mut Writer) -> Result<(), WalError> {
-        let files = writer.segments.take_finished().into_iter().chain([writer.segments.file()]);
-        for file in files {
-            self.sync_file(&*file, writer.segments.path())?;
-        }
+        let unsynced = writer.segments.unsynced()?;
+        self.sync_all(&unsynced)?;
+        writer.segments.forget(&unsynced);
         writer.is_dirty = false;
         Ok(())
     }
 
-    fn sync_file(&self, file: &dyn FileHandle, path: &Path) -> Result<(), WalError> {
-        add(&self.stats.syncs, 1);
-        file.sync_data().map_err(|e| {
-            add(&self.stats.failed_syncs, 1);
-            WalError::io("sync", path, e)
-        })
+    fn sync_all(&self, segments: &[Finished]) -> Result<(), WalError> {
+        for segment in segments {
+            add(&self.stats.syncs, 1);
+            segment.sync().inspect_err(|_| add(&self.stats.failed_syncs, 1))?;
+        }
+        Ok(())
     }
 
     fn account(&self, writer: &Writer, result: &Result<Written, WalError>, payload_bytes: u64) {
@@ -202,18 +201,20 @@ impl Wal {
     /// Brings everything that was logged before to the device; does nothing when there is
     /// nothing new. Called by the owner's timer. Writers go on meanwhile.
     pub fn sync(&self) -> Result<(), WalError> {
-        let (files, path) = {
+        let unsynced = {
             let mut writer = self.writer.lock();
-            if !std::mem::take(&mut writer.is_dirty) {
+            if !writer.is_dirty {
                 return Ok(());
             }
-            let mut files = writer.segments.take_finished();
-            files.push(writer.segments.file());
-            (files, writer.segments.path().to_owned())
+            let unsynced = writer.segments.unsynced()?;
+            writer.is_dirty = false;
+            unsynced
         };
-        let synced = files.iter().try_for_each(|file| self.sync_file(&**file, &path));
-        if synced.is_err() {
-            self.writer.lock().is_dirty = true;
+        let synced = self.sync_all(&unsynced);
+        let mut writer = self.writer.lock();
+        match &synced {
+            Ok(()) => writer.segments.forget(&unsynced),
+            Err(_) => writer.is_dirty = true,
         }
         synced
     }
@@ -278,7 +279,30 @@ impl Wal {
     }
 }
 
+/// Creates the directory so that it is there after a crash.
+fn create_dir(fs: &SharedFs, dir: &Path, fsync: FsyncPolicy) -> Result<(), WalError> {
+    fs.create_dir_all(dir).map_err(|e| WalError::io("create directory", dir, e))?;
+    if fsync == FsyncPolicy::Never {
+        return Ok(());
+    }
+    let parent = parent_dir(dir);
+    fs.sync_dir(parent).map_err(|e| WalError::io("sync directory", parent, e))
+}
+
 /// A writer that panicked takes its group with it; those who waited must not take it for success.
 fn lost_group() -> WalError {
     WalError::Invalid("the writer of this group failed".to_owned())
+}
+
+#[cfg(test)]
+impl Wal {
+    /// Lets everybody else wait while the guard lives.
+    pub(super) fn hold_writer(&self) -> impl Drop + '_ {
+        self.writer.lock()
+    }
+
+    /// How many records wait.
+    pub(super) fn waiting_records(&self) -> usize {
+        self.queue.lock().batch.payloads().count()
+    }
 }
