@@ -26,7 +26,7 @@ fn mix(mut x: u64) -> u64 {
 fn value(series: u64, scrape: u64) -> f64 {
     let noise = mix(series ^ (scrape << 20));
     match series % 100 {
-        _ if mix(series) % 10 == 0 => (mix(series) % 100) as f64,
+        _ if mix(series).is_multiple_of(10) => (mix(series) % 100) as f64,
         kind @ 0..48 => {
             let le = kind % 12 + 1;
             (scrape * (1 + mix(series) % 7) * le + scrape / 3 * le) as f64
@@ -37,7 +37,7 @@ fn value(series: u64, scrape: u64) -> f64 {
             scrape as f64 * 15.0 * rate + (noise % 100) as f64 / 1000.0
         }
         70..75 => (200_000_000 + noise % 1000 * 4096) as f64,
-        kind if kind % 2 == 0 => (noise % 100_000) as f64 / 100.0,
+        kind if kind.is_multiple_of(2) => (noise % 100_000) as f64 / 100.0,
         _ => (scrape * (mix(series) % 13)) as f64,
     }
 }

@@ -6,8 +6,14 @@
 //! are drawn in `docs/format/chunks.md`.
 
 pub mod bits;
+mod field;
+pub mod histogram;
+mod start_time;
+mod varbit;
 pub mod xor;
+pub mod xor2;
 
+use histogram::{Floats, Integers};
 use model::{SampleBuffer, TimestampMs};
 
 use crate::error::DecodeError;
@@ -61,16 +67,43 @@ impl ChunkEncoding {
 
 /// Appends all samples of a chunk to `out`, whose samples must all be earlier.
 ///
-/// Timestamps that do not ascend are an error. After an error `out` is as it was before.
+/// Timestamps that do not ascend, also from those in `out` to the chunk's, are an error. After an error `out` is as it was before.
 pub fn decode(
     encoding: ChunkEncoding,
     data: &[u8],
     out: &mut SampleBuffer,
 ) -> Result<(), DecodeError> {
-    match encoding {
+    let before = (out.float_times.len(), out.histogram_times.len());
+    let result = match encoding {
         ChunkEncoding::Xor => xor::decode(data, out),
-        _ => Err(DecodeError::Invalid("unknown chunk encoding")),
+        ChunkEncoding::Xor2 => xor2::decode(data, out),
+        ChunkEncoding::Histogram => histogram::decode::<Integers>(data, false, out),
+        ChunkEncoding::HistogramSt => histogram::decode::<Integers>(data, true, out),
+        ChunkEncoding::FloatHistogram => histogram::decode::<Floats>(data, false, out),
+        ChunkEncoding::FloatHistogramSt => histogram::decode::<Floats>(data, true, out),
+    };
+    if result.is_err() {
+        truncate(out, before);
     }
+    result
+}
+
+/// Fails unless a chunk that begins at `first` comes after `last`.
+fn check_order(last: Option<TimestampMs>, first: TimestampMs) -> Result<(), DecodeError> {
+    if last.is_some_and(|last| first <= last) {
+        return Err(DecodeError::Invalid("chunk overlaps the samples before it"));
+    }
+    Ok(())
+}
+
+/// Drops all but the first so many floats and histograms.
+fn truncate(out: &mut SampleBuffer, (floats, histograms): (usize, usize)) {
+    out.float_times.truncate(floats);
+    out.float_values.truncate(floats);
+    out.float_start_times.truncate(floats);
+    out.histogram_times.truncate(histograms);
+    out.histograms.truncate(histograms);
+    out.histogram_start_times.truncate(histograms);
 }
 
 /// The number of samples that a chunk says it holds.

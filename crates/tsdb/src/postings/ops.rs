@@ -148,7 +148,7 @@ fn have_common(a: impl Sorted, b: impl Sorted) -> bool {
 pub fn union(mut lists: Vec<PostingsList<'_>>) -> PostingsList<'_> {
     lists.retain(|list| !list.is_empty());
     if lists.len() < 2 {
-        return lists.pop().unwrap_or(PostingsList::empty());
+        return lists.pop().unwrap_or_else(PostingsList::empty);
     }
     let total: usize = lists.iter().map(PostingsList::len).sum();
     let highest = lists.iter().filter_map(PostingsList::last).max().unwrap_or(0) as usize;

@@ -44,6 +44,7 @@ fn decode_columns(data: &[u8], out: &mut SampleBuffer) -> Result<(), DecodeError
     let mut reader = BitReader::new(body);
     let t = reader.varint()?;
     let value = reader.bits(64)?;
+    super::super::check_order(out.float_times.last().copied(), t)?;
     out.float_times.push(t);
     out.float_values.push(f64::from_bits(value));
     if count == 1 {
