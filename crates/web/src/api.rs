@@ -110,3 +110,6 @@ impl Api {
 async fn not_found(_: Request<Body>) -> axum::response::Response {
     text_error(StatusCode::NOT_FOUND, "404 page not found")
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,7 @@ pub(crate) async fn observe(
     });
     let response = next.run(request).instrument(labels).await;
     observation.status = response.status().as_u16();
+    observation.is_complete = response.body().is_end_stream();
     response.map(|body| Body::new(Observed { body, observation }))
 }
 

@@ -243,3 +243,6 @@ impl Service for HttpDrain {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

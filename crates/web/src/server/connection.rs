@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,7 +17,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -49,8 +50,15 @@ pub(super) fn serve(
     http1::Builder::new()
         .max_buf_size(options.max_header_bytes)
         .max_headers(MAX_HEADERS)
-        .header_read_timeout(None)
+        .timer(TokioTimer::new())
+        .header_read_timeout(backstop(options))
         .serve_connection(io, service)
+}
+
+/// hyper reads from a connection between two requests only when it has a limit of its own for
+/// headers; the socket's limits (`io.rs`) end before this one.
+fn backstop(options: ServerOptions) -> Duration {
+    options.idle_timeout.max(options.read_header_timeout) + Duration::from_secs(1)
 }
 
 async fn answer(router: Router, request: Request<Incoming>, options: ServerOptions) -> Response {
