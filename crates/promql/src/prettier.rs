@@ -12,7 +12,8 @@ use crate::ast::{AggregateExpr, BinaryExpr, Call, Expr};
 use crate::printer::{AggregateHead, OperatorHead, SubqueryTail};
 
 const MAX_LINE_BYTES: usize = 100;
-const INDENT: &str = "  ";
+const INDENT_WIDTH: usize = 2;
+const BLANKS: &str = "                                                                ";
 
 /// The most bytes that a formatted query may have.
 pub const MAX_FORMATTED_BYTES: usize = 16 << 20;
@@ -35,6 +36,8 @@ pub fn prettify(expr: &Expr) -> Result<String, FormattedTooLarge> {
 #[derive(Default)]
 struct Pretty {
     text: String,
+    /// The next indentation is left out, because a sign stands in front of it.
+    skips_indent: bool,
 }
 
 impl fmt::Write for Pretty {
@@ -49,7 +52,16 @@ impl fmt::Write for Pretty {
 
 impl Pretty {
     fn indent(&mut self, level: usize) -> fmt::Result {
-        (0..level).try_for_each(|_| self.write_str(INDENT))
+        let mut blanks_left = level * INDENT_WIDTH;
+        if std::mem::take(&mut self.skips_indent) {
+            blanks_left = 0;
+        }
+        while blanks_left > 0 {
+            let count = blanks_left.min(BLANKS.len());
+            self.write_str(&BLANKS[..count])?;
+            blanks_left -= count;
+        }
+        Ok(())
     }
 
     fn expr(&mut self, expr: &Expr, level: usize) -> fmt::Result {
@@ -57,10 +69,14 @@ impl Pretty {
             Expr::Unary(node) => {
                 self.indent(level)?;
                 self.write_str(node.op.symbol())?;
-                self.without_indent(&node.expr, level)
+                self.skips_indent = true;
+                self.expr(&node.expr, level)
             }
             // A subquery that fits on the line is not indented by Prometheus either.
-            Expr::Subquery(_) if fits(expr) => write!(self, "{expr}"),
+            Expr::Subquery(_) if fits(expr) => {
+                self.skips_indent = false;
+                write!(self, "{expr}")
+            }
             Expr::Subquery(node) => {
                 self.expr(&node.expr, level)?;
                 write!(self, "{}", SubqueryTail(node))
@@ -71,13 +87,6 @@ impl Pretty {
                 self.unindented(expr, level)
             }
         }
-    }
-
-    /// `expr` without the blanks that its first line would start with.
-    fn without_indent(&mut self, expr: &Expr, level: usize) -> fmt::Result {
-        let mut inner = Self::default();
-        inner.expr(expr, level)?;
-        self.write_str(inner.text.trim())
     }
 
     /// An expression whose indentation has been written.

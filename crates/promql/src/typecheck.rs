@@ -19,7 +19,7 @@ type Checked = Result<(), ParseError>;
 
 /// Checks `expr`, which was parsed from `source`.
 pub(crate) fn check(expr: &mut Expr, source: &[u8]) -> Checked {
-    Checker { source }.check(expr)
+    Checker { source }.check(expr).map(drop)
 }
 
 struct Checker<'a> {
@@ -27,18 +27,21 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn check(&self, expr: &mut Expr) -> Checked {
+    /// Checks everything below `expr` and gives its type.
+    fn check(&self, expr: &mut Expr) -> Result<ValueType, ParseError> {
         match expr {
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(()),
-            Expr::VectorSelector(node) => self.check_selector(node),
-            Expr::MatrixSelector(node) => self.check_selector(&node.selector),
-            Expr::Subquery(node) => self.check_subquery(node),
-            Expr::Call(node) => self.check_call(node),
-            Expr::Aggregate(node) => self.check_aggregate(node),
-            Expr::Binary(node) => self.check_binary_chain(node),
-            Expr::Unary(node) => self.check_unary(node),
-            Expr::Paren(node) => self.check(&mut node.expr),
+            Expr::VectorSelector(node) => self.check_selector(node)?,
+            Expr::MatrixSelector(node) => self.check_selector(&node.selector)?,
+            Expr::Subquery(node) => self.check_subquery(node)?,
+            Expr::Call(node) => self.check_call(node)?,
+            Expr::Aggregate(node) => self.check_aggregate(node)?,
+            Expr::Binary(node) => self.check_binary_chain(node)?,
+            // Not left to `value_type`, which would walk down again for each of many signs.
+            Expr::Unary(node) => return self.check_unary(node),
+            Expr::Paren(node) => return self.check(&mut node.expr),
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) => {}
         }
+        Ok(expr.value_type())
     }
 
     fn fail(&self, pos: PositionRange, message: impl Into<String>) -> Checked {
@@ -66,8 +69,7 @@ impl Checker<'_> {
     }
 
     fn check_subquery(&self, subquery: &mut SubqueryExpr) -> Checked {
-        self.check(&mut subquery.expr)?;
-        let got = subquery.expr.value_type();
+        let got = self.check(&mut subquery.expr)?;
         if got == ValueType::Vector {
             return Ok(());
         }
@@ -76,18 +78,17 @@ impl Checker<'_> {
         self.fail(subquery.pos, message)
     }
 
-    fn check_unary(&self, unary: &mut UnaryExpr) -> Checked {
-        self.check(&mut unary.expr)?;
-        let got = unary.expr.value_type();
+    fn check_unary(&self, unary: &mut UnaryExpr) -> Result<ValueType, ParseError> {
+        let got = self.check(&mut unary.expr)?;
         if is_operand_type(got) {
-            return Ok(());
+            return Ok(got);
         }
-        let got = quote(got.documented_name().as_bytes());
+        let name = quote(got.documented_name().as_bytes());
         let message = format!(
             "unary expression only allowed on expressions of type scalar or instant vector, \
-             got {got}"
+             got {name}"
         );
-        self.fail(unary.pos, message)
+        self.fail(unary.pos, message).map(|()| got)
     }
 
     fn check_aggregate(&self, aggregate: &mut AggregateExpr) -> Checked {
@@ -99,8 +100,8 @@ impl Checker<'_> {
     }
 
     fn expect_type(&self, expr: &mut Expr, want: ValueType, place: &str) -> Checked {
-        self.check(expr)?;
-        self.require_type(expr.position(), expr.value_type(), want, place)
+        let got = self.check(expr)?;
+        self.require_type(expr.position(), got, want, place)
     }
 
     fn require_type(
@@ -182,20 +183,20 @@ impl Checker<'_> {
             lhs = std::mem::take(&mut node.lhs);
             unlinked.push(node);
         }
-        self.check(&mut lhs)?;
+        let mut left = self.check(&mut lhs)?;
         while let Some(mut node) = unlinked.pop() {
             node.lhs = lhs;
-            self.check_operation(&mut node)?;
+            self.check_operation(&mut node, left)?;
+            left = node.value_type();
             lhs = Expr::Binary(node);
         }
         outermost.lhs = lhs;
-        self.check_operation(outermost)
+        self.check_operation(outermost, left)
     }
 
-    /// Checks an operation whose left operand has been checked.
-    fn check_operation(&self, node: &mut BinaryExpr) -> Checked {
-        self.check(&mut node.rhs)?;
-        let (left, right) = (node.lhs.value_type(), node.rhs.value_type());
+    /// Checks an operation whose left operand has been checked and is of type `left`.
+    fn check_operation(&self, node: &mut BinaryExpr, left: ValueType) -> Checked {
+        let right = self.check(&mut node.rhs)?;
         self.check_bool_modifier(node, left, right)?;
         self.check_matching_labels(node)?;
         for (operand, value_type) in [(&node.lhs, left), (&node.rhs, right)] {
@@ -295,4 +296,68 @@ impl Checker<'_> {
 /// Whether operators take values of this type.
 fn is_operand_type(value_type: ValueType) -> bool {
     matches!(value_type, ValueType::Scalar | ValueType::Vector)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ast::{Cardinality, Expr};
+    use crate::parser::{ParserOptions, parse_expr};
+
+    /// Messages and positions as Prometheus documents them in its parser's tests.
+    #[test]
+    fn ill_typed_queries_are_refused_where_they_are_wrong() {
+        for (query, want) in [
+            (
+                "foo + 1 == bool (2 and foo)",
+                "1:18: set operator \"and\" not allowed in binary scalar expression",
+            ),
+            ("1 +\n 2 ==  3", "2:4: comparisons between scalars must use BOOL modifier"),
+            (
+                "a * on(b, c) group_left(c) d",
+                "1:3: label \"c\" must not occur in ON and GROUP clause at once",
+            ),
+            ("a or on(b) group_left c", "1:1: no grouping allowed for \"or\" operation"),
+            ("a and fill(1) b", "1:1: filling in missing series not allowed for set operators"),
+            (
+                "1 + fill(1) b",
+                "1:1: filling in missing series only allowed between instant vectors",
+            ),
+            (
+                "sum(-(-x[5m]))",
+                "1:7: unary expression only allowed on expressions of type scalar or instant vector, got \"range vector\"",
+            ),
+            (
+                "x + (\"a\") + y",
+                "1:5: binary expression must contain only scalar and instant vector types",
+            ),
+            (
+                "label_join(x, 1)",
+                "1:1: expected at least 3 argument(s) in call to \"label_join\", got 2",
+            ),
+            (
+                "clamp(x, 1, y)",
+                "1:13: expected type scalar in call to function \"clamp\", got instant vector",
+            ),
+            (
+                "{a=~\".*\", b!=\"c\"}",
+                "1:1: vector selector must contain at least one non-empty matcher",
+            ),
+        ] {
+            let error = parse_expr(query, &ParserOptions::all()).unwrap_err();
+            assert_eq!(format!("{}: {}", error.location(), error.message()), want, "{query}");
+        }
+    }
+
+    #[test]
+    fn matching_is_settled_by_types() {
+        let matching = |query: &str| {
+            let expr = parse_expr(query, &ParserOptions::all()).unwrap();
+            let Expr::Binary(binary) = expr else { panic!("no operation: {query}") };
+            binary.matching.clone().map(|matching| matching.card)
+        };
+        assert_eq!(matching("a + 1"), None);
+        assert_eq!(matching("a + b"), Some(Cardinality::OneToOne));
+        assert_eq!(matching("a and b"), Some(Cardinality::ManyToMany));
+        assert_eq!(matching("a * on (x) group_right b"), Some(Cardinality::OneToMany));
+    }
 }
