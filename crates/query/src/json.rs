@@ -8,6 +8,3 @@ mod text;
 
 pub(crate) use result::{Answer, AnswerChunks, push_labels};
 pub(crate) use text::push_string;
-
-#[cfg(test)]
-pub(crate) use float::push_float;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{
-    Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange, TimestampMs,
+    Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange,
 };
 use tsdb::merge::MergeQuerier;
 use wire::client::{BlockStore, IngesterQuery};

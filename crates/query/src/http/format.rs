@@ -20,7 +20,9 @@ pub(super) async fn format(
     request: Request<Body>,
 ) -> ApiResult {
     let expr = parsed(&service, &tenant, request).await?;
-    Ok(json_response(success(|out| push_string(out, &promql::printer::pretty(&expr)))))
+    let text = promql::prettier::prettify(&expr)
+        .map_err(|error| ApiError::invalid_parameter("query", error))?;
+    Ok(json_response(success(|out| push_string(out, &text))))
 }
 
 pub(super) async fn parse(
@@ -29,7 +31,8 @@ pub(super) async fn parse(
     request: Request<Body>,
 ) -> ApiResult {
     let expr = parsed(&service, &tenant, request).await?;
-    let json = promql::ast_json::to_json(&expr);
+    let json = promql::ast_json::to_json(&expr)
+        .map_err(|error| ApiError::invalid_parameter("query", error))?;
     Ok(json_response(success(|out| out.extend_from_slice(json.as_bytes()))))
 }
 

@@ -12,7 +12,7 @@ pub(super) fn push_quoted_float(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Appends `value`.
-pub(crate) fn push_float(out: &mut Vec<u8>, value: f64) {
+fn push_float(out: &mut Vec<u8>, value: f64) {
     if value.fract() == 0.0 && value.abs() < EXACT_INTEGERS {
         if value == 0.0 && value.is_sign_negative() {
             out.push(b'-');
