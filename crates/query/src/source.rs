@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{
-    Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange,
+    Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange, TimestampMs,
 };
 use tsdb::merge::MergeQuerier;
 use wire::client::{BlockStore, IngesterQuery};

@@ -1,0 +1,109 @@
+//! Blocks in the bucket are Prometheus' blocks: promtool reads them, a Prometheus started on them
+//! answers as Urd does, and Urd answers from them when nothing is local any more.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::dataset::{self, INTERVAL_MS, QUERIES};
+use crate::harness::{self, Server};
+use crate::promql::{same_answers, seconds};
+use crate::remote_write;
+
+/// 2023-11-14 22:00 UTC, a border of two-hour blocks.
+const START_MS: i64 = 1_699_999_200_000;
+const SAMPLES: i64 = 5 * 3600 * 1000 / INTERVAL_MS;
+
+/// Queries reach every place whatever the age of the samples.
+const EVERYWHERE: &[&str] = &["-querier.query-store-after=0s", "-querier.query-ingesters-within=0s"];
+
+#[test]
+fn blocks_are_read_by_promtool_prometheus_and_urd() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut urd = harness::urd(dir.path(), EVERYWHERE);
+    for part in dataset::series(START_MS, SAMPLES).chunks(10) {
+        let answer = remote_write::push(&urd, "/api/v1/push", part);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let before = answers(&urd, "/prometheus");
+    assert_eq!(urd.get("/ingester/flush?wait=true").status / 100, 2);
+    let bucket = dir.path().join("blocks/anonymous");
+    urd.wait_until("three blocks in the bucket", || complete_blocks(&bucket).len() >= 3);
+    check_meta(&complete_blocks(&bucket));
+    assert_same(&before, &answers(&urd, "/prometheus"), "after the flush");
+    assert_eq!(urd.terminate(), Some(0), "{}", urd.log());
+
+    read_by_promtool(&bucket);
+    read_by_prometheus(&dir.path().join("prom"), &bucket, &before);
+
+    // Without any local data everything comes from the bucket.
+    std::fs::remove_dir_all(dir.path().join("tsdb")).unwrap();
+    let urd = harness::urd(dir.path(), EVERYWHERE);
+    assert_same(&before, &answers(&urd, "/prometheus"), "from the bucket");
+}
+
+fn answers(server: &Server, prefix: &str) -> Vec<Value> {
+    let (start, end) = (START_MS + 1_807_123, START_MS + SAMPLES * INTERVAL_MS - 7_877);
+    let ask = |query: &&str| {
+        let path = format!("{prefix}/api/v1/query_range");
+        let (start, end) = (seconds(start), seconds(end));
+        let params = [("query", *query), ("start", &*start), ("end", &*end), ("step", "307")];
+        server.api(&path, &params).json()
+    };
+    QUERIES.iter().map(ask).collect()
+}
+
+fn assert_same(want: &[Value], got: &[Value], what: &str) {
+    for ((query, want), got) in QUERIES.iter().zip(want).zip(got) {
+        same_answers(want, got).unwrap_or_else(|d| panic!("{what}: {query}: {d}"));
+    }
+}
+
+fn complete_blocks(bucket: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(bucket) else { return Vec::new() };
+    let dirs = entries.map(|entry| entry.unwrap().path());
+    dirs.filter(|dir| dir.join("meta.json").is_file()).collect()
+}
+
+fn check_meta(blocks: &[PathBuf]) {
+    for block in blocks {
+        let text = std::fs::read_to_string(block.join("meta.json")).unwrap();
+        let meta: Value = serde_json::from_str(&text).unwrap();
+        let (min, max) = (meta["minTime"].as_i64().unwrap(), meta["maxTime"].as_i64().unwrap());
+        assert_eq!((min % 7_200_000, max - min), (0, 7_200_000), "{text}");
+        assert_eq!(meta["compaction"]["level"], 1);
+        let thanos = &meta["thanos"];
+        assert_eq!((&thanos["version"], &thanos["source"]), (&1.into(), &"receive".into()));
+        for file in thanos["files"].as_array().unwrap() {
+            let path = block.join(file["rel_path"].as_str().unwrap());
+            let size = std::fs::metadata(&path).unwrap().len();
+            if !path.ends_with("meta.json") {
+                assert_eq!(file["size_bytes"].as_u64(), Some(size), "{}", path.display());
+            }
+        }
+    }
+}
+
+fn read_by_promtool(bucket: &Path) {
+    if !harness::has("promtool") {
+        return;
+    }
+    let data = bucket.to_str().unwrap();
+    let blocks = complete_blocks(bucket);
+    let id = blocks[0].file_name().unwrap().to_str().unwrap();
+    let analysis = harness::run("promtool", &["tsdb", "analyze", data, id]);
+    assert!(analysis.contains("http_requests_total"), "{analysis}");
+    let dump = harness::run("promtool", &["tsdb", "dump", data]);
+    let want: usize = dataset::series(START_MS, SAMPLES).iter().map(|s| s.samples.len()).sum();
+    assert_eq!(dump.lines().count(), want);
+}
+
+fn read_by_prometheus(dir: &Path, bucket: &Path, want: &[Value]) {
+    if !harness::has("prometheus") {
+        return;
+    }
+    let storage = format!("--storage.tsdb.path={}", bucket.display());
+    let options = [&*storage, "--storage.tsdb.retention.time=100y"];
+    let prometheus = harness::prometheus(dir, "", &options);
+    assert_same(&answers(&prometheus, ""), want, "a Prometheus on the blocks");
+}
