@@ -136,7 +136,7 @@ impl<T: Cell + From<f64>> SideMut<'_, T> {
             return self.add_same_schema(other);
         }
         // What the zero bucket has swallowed is left out before buckets are joined, so that a
-        // joined bucket does not count it twice.
+        // joined bucket does not count it twice. (Prometheus 3.14 does count it twice.)
         let mut buckets = other.buckets.to_vec();
         buckets.iter_mut().take(other.swallowed).for_each(|bucket| *bucket = 0.0);
         let coarse = reduced(other.spans, &buckets, steps);

@@ -68,7 +68,8 @@ impl FloatHistogram {
         }
         let rank_in_bucket = if ascending { rank - (count - bucket.count) } else { count - rank };
         // A sum of NaN may also come from +Inf and -Inf; only missing observations are NaNs.
-        let nans = self.sum.is_nan() && count + (found.seen - found.count) < self.count;
+        // (Prometheus 3.14 interpolates in the last bucket here, whatever the quantile's is.)
+        let nans = self.sum.is_nan() && found.seen < self.count;
         let note = if nans { NanObservations::ResultIsSkewed } else { NanObservations::None };
         (self.interpolate(&bucket, rank_in_bucket / bucket.count), note)
     }
@@ -129,7 +130,7 @@ fn find(buckets: impl Iterator<Item = Bucket>, rank: f64, count_all: bool) -> Fo
     }
     found.seen = found.count;
     if count_all {
-        found.seen += buckets.map(|bucket| bucket.count).sum::<f64>();
+        found.seen = buckets.fold(found.seen, |seen, bucket| seen + bucket.count);
     }
     found
 }

@@ -558,3 +558,12 @@ fn test_expressions_of_the_corpus() {
     }
     assert!(seen > 500, "{seen} histograms");
 }
+
+/// With NaNs, too, a quantile is looked for in the bucket that it falls into.
+#[test]
+fn a_quantile_beside_nans_stays_in_its_bucket() {
+    let h = parse("{{schema:0 count:12 sum:NaN offset:1 buckets:[4 4 2]}}");
+    let (value, note) = h.quantile(0.5);
+    assert!(close(value, 2.0 * std::f64::consts::SQRT_2), "{value}");
+    assert_eq!(note, NanObservations::ResultIsSkewed);
+}
