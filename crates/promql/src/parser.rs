@@ -1,7 +1,7 @@
 //! The PromQL parser: from query text to a checked syntax tree.
 //!
 //! Called by the HTTP API, the rule loader and the test scripts. Hand-written: a token cursor
-//! ([`cursor`]), operators by precedence on a stack of their own ([`expr`]), and one file for each
+//! (`cursor`), operators by precedence on a stack of their own (`expr`), and one file for each
 //! kind of operand. Must
 //! never panic, overflow the stack or take more than linear time on any input. Error texts and
 //! positions are Prometheus', since clients and tests match on them; where several things are
@@ -71,6 +71,21 @@ impl ParserOptions {
 }
 
 /// A query as a syntax tree, with its types checked.
+///
+/// ```
+/// use promql::parser::{ParserOptions, parse_expr};
+///
+/// let expr = parse_expr("sum(rate(x[5m])) by (job) > 0.5", &ParserOptions::default())?;
+/// assert_eq!(expr.to_string(), "sum by (job) (rate(x[5m])) > 0.5");
+///
+/// let error = parse_expr("sum(rate(x))", &ParserOptions::default()).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "1:10: parse error: expected type range vector in call to function \"rate\", \
+///      got instant vector"
+/// );
+/// # Ok::<(), promql::parser::ParseError>(())
+/// ```
 ///
 /// # Errors
 /// If the text is no PromQL, uses what `options` leave out, is ill-typed or nested too deeply.

@@ -5,7 +5,7 @@
 //! not come before an error in what has been parsed already.
 
 use super::{MAX_DEPTH, ParseError, ParserOptions};
-use crate::lexer::{Keyword, LexError, Lexer, Token, TokenKind};
+use crate::lexer::{LexError, Lexer, Token, TokenKind};
 use crate::position::PositionRange;
 use crate::strings::{quote, quote_shortened};
 
@@ -182,10 +182,4 @@ impl<'a> Parser<'a> {
         self.context = outer;
         parsed
     }
-}
-
-/// Whether a keyword may stand where a metric name is expected.
-pub(super) fn can_be_metric_name(keyword: Keyword) -> bool {
-    use Keyword as K;
-    !matches!(keyword, K::Bool | K::On | K::Ignoring | K::GroupLeft | K::GroupRight)
 }

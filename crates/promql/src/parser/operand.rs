@@ -1,10 +1,10 @@
 //! Operands: what may stand in front of one and opens something, and what closes it again.
 
 use super::aggregate::OpenAggregate;
-use super::cursor::{Parsed, Parser, can_be_metric_name};
+use super::cursor::{Parsed, Parser};
 use super::expr::PendingBinary;
 use crate::ast::{BinaryOp, Expr, ParenExpr, UnaryOp};
-use crate::lexer::{Token, TokenKind};
+use crate::lexer::{Keyword, Token, TokenKind};
 use crate::position::PositionRange;
 
 /// Something that has begun and waits for an operand.
@@ -146,4 +146,10 @@ pub(super) fn is_metric_name(kind: TokenKind) -> bool {
         TokenKind::Keyword(keyword) => can_be_metric_name(keyword),
         _ => false,
     }
+}
+
+/// Whether a keyword may stand where a metric name is expected.
+fn can_be_metric_name(keyword: Keyword) -> bool {
+    use Keyword as K;
+    !matches!(keyword, K::Bool | K::On | K::Ignoring | K::GroupLeft | K::GroupRight)
 }
