@@ -16,7 +16,6 @@ pub(crate) enum ErrorType {
     Canceled,
     Timeout,
     Internal,
-    NotFound,
     TooManyRequests,
     TooLargeEntry,
     Unavailable,
@@ -30,7 +29,6 @@ impl ErrorType {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
-            Self::NotFound => "not_found",
             Self::TooManyRequests => "too_many_requests",
             Self::TooLargeEntry => "too_large_entry",
             Self::Unavailable => "unavailable",
@@ -47,7 +45,6 @@ impl ErrorType {
             }
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLargeEntry => StatusCode::PAYLOAD_TOO_LARGE,
         }

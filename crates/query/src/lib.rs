@@ -11,9 +11,11 @@
 //! [`wire::client::IngesterQuery`] and [`wire::client::BlockStore`].
 
 mod error;
+mod features;
 pub mod http;
 mod json;
 mod limits;
+mod log;
 mod metrics;
 mod run;
 mod source;

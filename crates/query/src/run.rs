@@ -8,16 +8,17 @@ use config::{FrontendConfig, Limits, Overrides, QuerierConfig};
 use model::{Clock, Executor, QueryContext, TenantId, TimeRange, TimestampMs};
 use promql::annotations::Severity;
 use promql::ast::Expr;
-use promql::parser::{ParserOptions, parse_expr};
+use promql::parser::parse_expr;
 use promql::{Engine, EngineOptions, QueryKind};
 use rt::{ComputePool, Metrics};
 use wire::client::{BlockStore, IngesterQuery};
 
 use crate::error::ApiError;
 use crate::json::Answer;
-use crate::limits;
+use crate::log::QueryLog;
 use crate::metrics::QueryMetrics;
 use crate::source::{Sources, TenantQueryable};
+use crate::{features, limits};
 
 /// At most this many annotations of a kind are shown.
 const MAX_ANNOTATIONS: usize = 10;
@@ -114,16 +115,6 @@ impl QueryService {
         &self.sources.ingester
     }
 
-    /// The switches of the parser for a tenant.
-    pub(crate) fn parser_options(limits: &Limits) -> ParserOptions {
-        let is_on = |list: &str| !list.trim().is_empty();
-        ParserOptions {
-            enable_experimental_functions: is_on(&limits.enabled_promql_experimental_functions),
-            enable_extended_range_selectors: is_on(&limits.enabled_promql_extended_range_selectors),
-            ..ParserOptions::default()
-        }
-    }
-
     /// Parses, checks and evaluates a query.
     pub(crate) async fn query(
         self: &Arc<Self>,
@@ -132,19 +123,22 @@ impl QueryService {
     ) -> Result<Answer, ApiError> {
         let limits = self.limits(&tenant);
         limits::check_expression_size(&request.query, &limits)?;
-        let options = Self::parser_options(&limits);
+        let options = features::parser_options(&limits);
         let this = Arc::clone(self);
         let timeout = self.timeout(request.timeout);
+        let log = QueryLog::new(&tenant, &request);
         let start = self.sources.clock.monotonic();
         let result = self
             .run(timeout, &Arc::clone(&limits), move |context| {
                 let expr = parse_expr(&request.query, &options)
                     .map_err(|error| ApiError::invalid_parameter("query", error))?;
+                features::check(&expr, &limits)?;
                 this.evaluate(tenant, (&request, &expr), &limits, &context)
             })
             .await;
         let took = self.sources.clock.monotonic().saturating_sub(start);
         self.metrics.finished(took, result.as_ref().err());
+        log.write(&self.frontend, took, result.as_ref().err());
         result
     }
 

@@ -10,9 +10,9 @@ use promql::parser::parse_expr;
 
 use super::params::Params;
 use super::{ApiResult, json_response, success};
-use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::push_string;
+use crate::{QueryService, features};
 
 pub(super) async fn format(
     State(service): State<Arc<QueryService>>,
@@ -43,6 +43,6 @@ async fn parsed(
 ) -> Result<Expr, ApiError> {
     let params = Params::read(request, service.frontend.max_body_size).await?;
     let query = params.get("query").unwrap_or_default();
-    let options = QueryService::parser_options(&service.limits(tenant));
+    let options = features::parser_options(&service.limits(tenant));
     parse_expr(query, &options).map_err(|error| ApiError::invalid_parameter("query", error))
 }

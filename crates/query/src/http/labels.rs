@@ -120,7 +120,7 @@ pub(super) async fn series(
     if is_cut {
         sets.truncate(limit);
     }
-    let mut body = success(|out| push_list(out, sets.iter(), |out, set| push_labels(out, set)));
+    let mut body = success(|out| push_list(out, sets.iter(), push_labels));
     push_truncated(&mut body, is_cut);
     Ok(json_response(body))
 }

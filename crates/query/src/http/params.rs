@@ -147,10 +147,12 @@ fn parse_duration_ms(text: &str) -> Result<i64, String> {
         || format!("cannot parse {} to a valid duration", model::quote::quote(text.as_bytes()));
     if let Ok(seconds) = text.parse::<f64>() {
         let ms = seconds * 1000.0;
-        if !(ms.abs() < 9.2e15) {
-            return Err(format!("{}. It overflows int64", invalid()));
-        }
-        return Ok(ms as i64);
+        let fits = ms.abs() < 9.2e15; // False for NaN.
+        return if fits {
+            Ok(ms as i64)
+        } else {
+            Err(format!("{}. It overflows int64", invalid()))
+        };
     }
     promql::duration::parse_duration(text).map_err(|_| invalid())
 }
