@@ -100,6 +100,38 @@ pub(super) fn cells<'a, T: Cell>(
     buckets.iter().map_while(move |&bucket| Some((indexes.next_front()?, bucket)))
 }
 
+/// Finds the spans of `inner` within those of `outer`: `visit` is called with the position of
+/// each one's first bucket among the buckets of `outer`, and its length. False, perhaps after
+/// some calls, if one is not within a single span.
+pub(super) fn place_within(
+    outer: &[Span],
+    inner: &[Span],
+    mut visit: impl FnMut(usize, usize),
+) -> bool {
+    let mut spans = outer.iter();
+    // Indexes of the current span of `outer`, and the position of its first bucket.
+    let (mut start, mut end, mut position) = (0_i64, 0_i64, 0_usize);
+    let mut index = 0_i64;
+    for span in inner.iter() {
+        index += i64::from(span.offset);
+        let length = i64::from(span.length);
+        while index + length > end {
+            let Some(next) = spans.next() else {
+                return length == 0;
+            };
+            position += usize::try_from(end - start).unwrap_or_default();
+            start = end + i64::from(next.offset);
+            end = start + i64::from(next.length);
+        }
+        let Ok(offset) = usize::try_from(index - start) else {
+            return false;
+        };
+        visit(position + offset, span.length as usize);
+        index += length;
+    }
+    true
+}
+
 /// Spans and buckets under construction.
 #[derive(Debug)]
 pub(super) struct Layout<T> {
