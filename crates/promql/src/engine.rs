@@ -4,7 +4,7 @@
 //! time nor threads from the system: cancellation and deadline come with the query's context,
 //! threads with the executor.
 
-mod account;
+pub(crate) mod account;
 pub(crate) mod batch;
 pub(crate) mod context;
 mod error;

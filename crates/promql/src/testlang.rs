@@ -93,7 +93,7 @@ pub fn run_script(text: &str, options: &RunOptions) -> Report {
             Command::Clear => storage = MemoryStorage::new(),
             Command::Load(load) => {
                 if let Err(message) = load.append_to(&mut storage) {
-                    report.error.get_or_insert(format!("line {}: {message}", load.line));
+                    report.error.get_or_insert_with(|| format!("line {}: {message}", load.line));
                 }
             }
             Command::Eval(eval) => report.evals.push(outcome(&evaluator, &eval, &storage)),

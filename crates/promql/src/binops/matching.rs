@@ -10,10 +10,6 @@ use crate::engine::batch::SeriesBatch;
 pub(super) struct Signatures {
     /// For each signature the rows of the left and of the right side.
     pub(super) groups: Vec<SignatureGroup>,
-    /// The signature of each left row.
-    pub(super) of_left: Vec<usize>,
-    /// The signature of each right row.
-    pub(super) of_right: Vec<usize>,
 }
 
 /// The rows with one signature.
@@ -38,19 +34,15 @@ impl Signatures {
             numbers.insert(key.as_slice().into(), groups.len() - 1);
             groups.len() - 1
         };
-        let mut of_left = Vec::with_capacity(left.len());
         for (row, head) in left.heads.iter().enumerate() {
             let number = number_of(&head.labels, &mut groups);
             groups[number].left.push(row);
-            of_left.push(number);
         }
-        let mut of_right = Vec::with_capacity(right.len());
         for (row, head) in right.heads.iter().enumerate() {
             let number = number_of(&head.labels, &mut groups);
             groups[number].right.push(row);
-            of_right.push(number);
         }
-        Self { groups, of_left, of_right }
+        Self { groups }
     }
 }
 

@@ -36,11 +36,6 @@ impl Grid {
         self.start_ms + index * self.step_ms
     }
 
-    /// The last moment; the first if there is none.
-    pub(crate) fn end_ms(&self) -> TimestampMs {
-        self.time(self.count.saturating_sub(1))
-    }
-
     /// Whether there is one moment only, as in an instant query.
     pub(crate) fn is_instant(&self) -> bool {
         self.count == 1
@@ -59,7 +54,7 @@ mod tests {
     #[test]
     fn the_end_is_a_step_only_if_one_falls_onto_it() {
         let grid = Grid::range(10, 35, 10);
-        assert_eq!((grid.count, grid.end_ms()), (3, 30));
+        assert_eq!((grid.count, grid.time(2)), (3, 30));
         assert_eq!(Grid::range(10, 30, 10).count, 3);
         assert_eq!(Grid::range(10, 9, 10).count, 0);
         assert_eq!(Grid::range(i64::MIN, i64::MAX, 1).count, usize::MAX);

@@ -36,15 +36,18 @@ pub(crate) fn finish(
         }
         (Operand::Vector(stream), QueryKind::Instant { time_ms }) => {
             let grid = Grid::instant(time_ms);
-            let batches = settled(stream, cx)?;
-            Ok(Value::Vector(batches.iter().flat_map(|batch| samples(batch, grid)).collect()))
+            let mut all = Vec::new();
+            for_each_settled(stream, cx, |batch| all.extend(samples(&batch, grid)))?;
+            Ok(Value::Vector(all))
         }
         (Operand::Vector(stream), QueryKind::Range { start_ms, end_ms, step_ms }) => {
             let grid = Grid::range(start_ms, end_ms, step_ms);
             let mut all: Vec<MatrixSeries> = Vec::new();
-            for batch in settled(stream, cx)? {
+            let mut held = Vec::new();
+            for_each_settled(stream, cx, |mut batch| {
                 all.extend((0..batch.len()).map(|row| series(&batch, row, grid)));
-            }
+                held.extend(batch.reservation.take());
+            })?;
             if !all.is_sorted_by(|a, b| a.labels <= b.labels) {
                 all.sort_by(|a, b| a.labels.cmp(&b.labels));
             }
@@ -56,27 +59,28 @@ pub(crate) fn finish(
     }
 }
 
-/// All series, with the names gone that are to go.
-fn settled(mut stream: VectorStream, cx: &EvalContext<'_>) -> Result<Vec<SeriesBatch>, QueryError> {
-    let mut batches = Vec::new();
-    let mut renamed = false;
-    let unique = stream.unique_without_name;
-    while let Some(mut batch) = stream.next_batch(cx)? {
-        renamed |= batch.heads.iter().any(|head| head.drop_name);
-        remove_names(&mut batch);
-        batches.push(batch);
+/// Hands on all series, with the names gone that are to go. Only where series may be alike
+/// without their names are they all in memory before.
+fn for_each_settled(
+    mut stream: VectorStream,
+    cx: &EvalContext<'_>,
+    mut visit: impl FnMut(SeriesBatch),
+) -> Result<(), QueryError> {
+    if !cx.delays_name_removal() || stream.unique_without_name {
+        while let Some(mut batch) = stream.next_batch(cx)? {
+            remove_names(&mut batch);
+            visit(batch);
+        }
+        return Ok(());
     }
-    if !cx.delays_name_removal() || !renamed || unique {
-        return Ok(batches);
+    let mut all = stream.collect(cx)?;
+    let renamed = all.heads.iter().any(|head| head.drop_name);
+    remove_names(&mut all);
+    if renamed {
+        all = merge_duplicates(all, Duplicates::Merge, cx)?;
     }
-    let mut held = Vec::new();
-    let mut rest = batches.into_iter();
-    let Some(mut all) = rest.next() else { return Ok(Vec::new()) };
-    for mut batch in rest {
-        held.extend(batch.reservation.take());
-        all.append(batch);
-    }
-    Ok(vec![merge_duplicates(all, Duplicates::Merge, cx)?])
+    visit(all);
+    Ok(())
 }
 
 fn samples(batch: &SeriesBatch, grid: Grid) -> impl Iterator<Item = VectorSample> + '_ {

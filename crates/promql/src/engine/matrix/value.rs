@@ -5,6 +5,8 @@ use model::{SampleBuffer, SeriesEntry, TimestampMs};
 use super::{RangeSource, RangeVector, drop_stale};
 use crate::ast::RangeExtension;
 use crate::engine::QueryError;
+use crate::engine::account::Reservation;
+use crate::engine::batch::histogram_size;
 use crate::engine::context::EvalContext;
 use crate::engine::plan::MatrixPlan;
 use crate::engine::run::Slots;
@@ -21,13 +23,15 @@ pub(crate) fn matrix_value(
 ) -> Result<Vec<MatrixSeries>, QueryError> {
     let vector = RangeVector::new(plan, slots, cx)?;
     let mut samples = SampleBuffer::default();
-    let mut value = Vec::new();
+    let mut value = Held { series: Vec::new(), reservations: Vec::new(), cx };
     match vector.source {
         RangeSource::Select(select) => {
             let mut series = select_series(&select, cx)?;
             while let Some(entry) = series.next_series()? {
                 cx.check()?;
-                value.extend(read_window(entry, &vector.windows, select.extension, cx)?);
+                if let Some(one) = read_window(entry, &vector.windows, select.extension, cx)? {
+                    value.push(one)?;
+                }
             }
         }
         RangeSource::Subquery(mut source) => {
@@ -40,12 +44,30 @@ pub(crate) fn matrix_value(
                     } else {
                         head.labels.clone()
                     };
-                    value.push(series);
+                    value.push(series)?;
                 }
             }
         }
     }
-    Ok(value)
+    Ok(value.series)
+}
+
+/// The series of the value, and the account of their samples until it is complete.
+struct Held<'a> {
+    series: Vec<MatrixSeries>,
+    reservations: Vec<Reservation>,
+    cx: &'a EvalContext<'a>,
+}
+
+impl Held<'_> {
+    fn push(&mut self, series: MatrixSeries) -> Result<(), QueryError> {
+        let histograms = series.histograms.iter().map(|p| histogram_size(&p.histogram));
+        let samples = series.floats.len() as u64 + histograms.sum::<u64>();
+        let bytes = samples * size_of::<FloatPoint>() as u64;
+        self.reservations.push(self.cx.account.reserve(samples, bytes)?);
+        self.series.push(series);
+        Ok(())
+    }
 }
 
 fn read_window(

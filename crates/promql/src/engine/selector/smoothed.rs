@@ -54,7 +54,7 @@ impl SeriesKernel for SmoothedKernel {
                 (true, false) => {
                     let times = &samples.histogram_times[histograms.range()];
                     let values = &samples.histograms[histograms.range()];
-                    if let Some(value) = self.histogram_at(times, values, at, metric, cx) {
+                    if let Some(value) = self.histogram_at((times, values), at, metric, cx) {
                         row.set_histogram(step, value);
                     }
                 }
@@ -84,8 +84,7 @@ fn float_at(times: &[TimestampMs], values: &[f64], at: TimestampMs) -> Option<f6
 impl SmoothedKernel {
     fn histogram_at(
         &self,
-        times: &[TimestampMs],
-        values: &[Arc<FloatHistogram>],
+        (times, values): (&[TimestampMs], &[Arc<FloatHistogram>]),
         at: TimestampMs,
         metric: &str,
         cx: &EvalContext<'_>,

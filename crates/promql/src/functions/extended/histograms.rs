@@ -26,7 +26,7 @@ impl ExtendedRate {
         let left = self.left(around, picked, &notes)?;
         let right = self.right(around, picked, &notes)?;
         let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
-        if !self.kind.is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+        if !(self.kind.is_counter || (is_gauge(&left) && is_gauge(&right))) {
             notes.not_a_gauge();
         }
         let mut increase = right.clone();

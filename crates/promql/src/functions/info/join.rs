@@ -33,41 +33,57 @@ pub(super) fn join(
         batch: SeriesBatch::with_capacity(base.len(), call.grid.count),
         rows: FixedMap::default(),
     };
-    for row in 0..base.len() {
+    for (row, head) in base.heads.iter().enumerate() {
         call.cx.check()?;
-        let labels = &base.heads[row].labels;
-        let candidates = if is_info[row] { None } else { by_identity.get(&identity(labels)) };
-        let candidates = candidates.map(Vec::as_slice).unwrap_or_default();
-        let mut combined: FixedMap<Vec<usize>, Option<Labels>> = FixedMap::default();
-        for step in 0..call.grid.count {
-            let cell = base.cell(row, step);
-            if cell.is_absent() {
-                continue;
-            }
-            let newest = newest_of_each(info, candidates, step);
-            let labels = match combined.get(&newest) {
-                Some(labels) => labels.clone(),
-                None => {
-                    let labels = if is_info[row] {
-                        Some(labels.clone())
-                    } else {
-                        combine(conditions, labels, info, &newest)?
-                    };
-                    combined.entry(newest).or_insert(labels).clone()
-                }
-            };
-            if let Some(labels) = labels {
-                let target = out.row(SeriesHead { labels, ..base.heads[row] });
-                if !out.batch.cell(target, step).is_absent() {
-                    return Err(duplicate_labelset());
-                }
-                out.batch.set(target, step, cell);
-            }
-        }
+        let partners = if is_info[row] {
+            Partners::itself(head)
+        } else {
+            let candidates = by_identity.get(&identity(&head.labels)).map(Vec::as_slice);
+            Partners::new(head, candidates.unwrap_or_default(), info, conditions)
+        };
+        out.add(base, row, partners)?;
     }
     out.batch.prune();
     call.cx.hold(&mut out.batch)?;
     Ok(out.batch)
+}
+
+/// The labels of one series with those of its info series, which may change from step to step.
+struct Partners<'a> {
+    head: &'a SeriesHead,
+    candidates: &'a [usize],
+    /// The info series and what is asked of them; `None` for a series that stays as it is.
+    info: Option<(&'a SeriesBatch, &'a Conditions)>,
+    /// By the info series of a step; `None` if the series does not stay.
+    known: FixedMap<Vec<usize>, Option<Labels>>,
+}
+
+impl<'a> Partners<'a> {
+    fn itself(head: &'a SeriesHead) -> Self {
+        Self { head, candidates: &[], info: None, known: FixedMap::default() }
+    }
+
+    fn new(
+        head: &'a SeriesHead,
+        candidates: &'a [usize],
+        info: &'a SeriesBatch,
+        conditions: &'a Conditions,
+    ) -> Self {
+        Self { head, candidates, info: Some((info, conditions)), known: FixedMap::default() }
+    }
+
+    fn labels_at(&mut self, step: usize) -> Result<Option<Labels>, QueryError> {
+        let Some((info, conditions)) = self.info else {
+            return Ok(Some(self.head.labels.clone()));
+        };
+        let newest = newest_by_name(info, self.candidates, step)?;
+        if let Some(labels) = self.known.get(&newest) {
+            return Ok(labels.clone());
+        }
+        let labels = combine(conditions, &self.head.labels, info, &newest)?;
+        self.known.insert(newest, labels.clone());
+        Ok(labels)
+    }
 }
 
 struct Joined {
@@ -76,6 +92,27 @@ struct Joined {
 }
 
 impl Joined {
+    fn add(
+        &mut self,
+        base: &SeriesBatch,
+        row: usize,
+        mut partners: Partners<'_>,
+    ) -> Result<(), QueryError> {
+        for step in 0..base.steps {
+            let cell = base.cell(row, step);
+            if cell.is_absent() {
+                continue;
+            }
+            let Some(labels) = partners.labels_at(step)? else { continue };
+            let target = self.row(SeriesHead { labels, ..base.heads[row] });
+            if !self.batch.cell(target, step).is_absent() {
+                return Err(duplicate_labelset());
+            }
+            self.batch.set(target, step, cell);
+        }
+        Ok(())
+    }
+
     fn row(&mut self, head: SeriesHead) -> usize {
         let batch = &mut self.batch;
         *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
@@ -125,11 +162,6 @@ fn newest_by_name(
         }
     }
     Ok(newest)
-}
-
-/// The newest info series of each info metric; uniqueness is checked before.
-fn newest_of_each(info: &SeriesBatch, candidates: &[usize], step: usize) -> Vec<usize> {
-    newest_by_name(info, candidates, step).unwrap_or_default()
 }
 
 /// The labels of a series with those of its info series; `None` if the series does not stay.
