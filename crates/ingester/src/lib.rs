@@ -1,1 +1,39 @@
-//! Recent samples: one TSDB per tenant, block cutting and shipping.
+//! Recent samples: one TSDB per tenant, block cutting, shipping.
+//!
+//! Contract with Mimir: the push errors with their `err-mimir-*` ids, the directory
+//! `-blocks-storage.tsdb.dir` (with `mimir.shipper.json`), level-1 blocks in the bucket with their
+//! `thanos` section, `/ingester/*` pages, `cortex_ingester_*` metrics. Differs: limits are not
+//! divided (one ingester, one replica); `/ingester/flush?wait=true` answers 500 when something
+//! could not be flushed; there is no ring to unregister from.
+//!
+//! ```text
+//! push.rs, query.rs     the traits of `wire`             tenants.rs, tenant.rs   the open TSDBs
+//! lifecycle.rs          start, loops, end                open.rs, prepare.rs     their directory
+//! plan.rs               what is due (pure)               metadata.rs             metric metadata
+//! compaction.rs, shipper.rs, idle.rs   what carries it out
+//! ```
+//!
+//! Pushes and queries come on their callers' compute threads; everything else runs on the
+//! background pool or waits. Nothing here knows the distributor or the query engine.
+
+mod compaction;
+mod errors;
+pub mod http;
+mod idle;
+mod inflight;
+mod ingester;
+mod lifecycle;
+mod metadata;
+mod metrics;
+mod open;
+mod plan;
+mod prepare;
+mod push;
+mod query;
+mod rate;
+mod shipper;
+mod tenant;
+mod tenants;
+
+pub use ingester::{Dependencies, Ingester, IngesterError};
+pub use lifecycle::IngesterService;

@@ -1,0 +1,272 @@
+//! The texts of the write path's errors, with Mimir's ids, and their classes. Called by `push.rs`
+//! and the limits; nothing here decides whether there is an error.
+
+use std::borrow::Cow;
+
+use model::{Labels, METRIC_NAME_LABEL, TenantId, TimestampMs};
+use tsdb::error::TsdbError;
+use tsdb::head::{Rejection, RejectionKind};
+use wire::client::{PushError, PushErrorCause};
+
+/// The limits that an append ran with, for the texts that name them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LimitValues {
+    /// `-ingester.max-global-series-per-user`.
+    pub(crate) max_series_per_user: u64,
+    /// `-ingester.out-of-order-time-window`.
+    pub(crate) out_of_order_window: config::PromDuration,
+}
+
+/// The first refused sample of a request, as its sender reads it.
+pub(crate) fn rejection(rejection: &Rejection, limits: &LimitValues) -> PushError {
+    match rejection.kind {
+        RejectionKind::OutOfOrder => sample(
+            rejection,
+            "sample-out-of-order",
+            "the sample has been rejected because another sample with a more recent timestamp has \
+             already been ingested and out-of-order samples are not allowed",
+        ),
+        RejectionKind::OutOfBounds => sample(
+            rejection,
+            "sample-timestamp-too-old",
+            "the sample has been rejected because its timestamp is too old",
+        ),
+        RejectionKind::TooOld => sample(
+            rejection,
+            "sample-timestamp-too-old",
+            &format!(
+                "the sample has been rejected because another sample with a more recent timestamp \
+                 has already been ingested and this sample is beyond the out-of-order time window \
+                 of {}",
+                limits.out_of_order_window
+            ),
+        ),
+        RejectionKind::DuplicateTimestamp => sample(
+            rejection,
+            "sample-duplicate-timestamp",
+            "the sample has been rejected because another sample with the same timestamp, but a \
+             different value, has already been ingested",
+        ),
+        RejectionKind::InvalidHistogram => sample(
+            rejection,
+            "native-histogram-spans-buckets-mismatch",
+            "the sample has been rejected because the spans and the buckets of its native \
+             histogram contradict each other",
+        ),
+        RejectionKind::SeriesLimit => series_per_user(limits.max_series_per_user),
+    }
+}
+
+/// The value of the label `reason` of `cortex_discarded_samples_total`.
+pub(crate) fn discard_reason(kind: RejectionKind) -> &'static str {
+    match kind {
+        RejectionKind::OutOfOrder => "sample-out-of-order",
+        RejectionKind::OutOfBounds => "sample-out-of-bounds",
+        RejectionKind::TooOld => "sample-too-old",
+        RejectionKind::DuplicateTimestamp => "new-value-for-timestamp",
+        RejectionKind::SeriesLimit => "per_user_series_limit",
+        RejectionKind::InvalidHistogram => "invalid-native-histogram",
+    }
+}
+
+fn sample(rejection: &Rejection, id: &str, message: &str) -> PushError {
+    PushError::soft(
+        PushErrorCause::BadData,
+        format!(
+            "{message} (err-mimir-{id}). The affected sample has timestamp {} and is from series \
+             {}",
+            utc(rejection.timestamp_ms),
+            series(&rejection.labels)
+        ),
+    )
+}
+
+fn series_per_user(limit: u64) -> PushError {
+    let message = format!("per-user series limit of {limit} exceeded");
+    let text = tenant_limit("max-series-per-user", "ingester.max-global-series-per-user", &message);
+    PushError::soft(PushErrorCause::TenantLimit, text)
+}
+
+/// Too many metrics of a tenant have metadata.
+pub(crate) fn metadata_per_user(limit: u64) -> String {
+    let message = format!("per-user metric metadata limit of {limit} exceeded");
+    tenant_limit("max-metadata-per-user", "ingester.max-global-metadata-per-user", &message)
+}
+
+/// One metric has too many different metadata.
+pub(crate) fn metadata_per_metric(limit: u64, metric: &str) -> String {
+    let message = format!("per-metric metadata limit of {limit} exceeded");
+    let text =
+        tenant_limit("max-metadata-per-metric", "ingester.max-global-metadata-per-metric", &message);
+    format!("{text} This is for metric {metric}")
+}
+
+fn tenant_limit(id: &str, flag: &str, message: &str) -> String {
+    format!(
+        "{message} (err-mimir-{id}). To adjust the related per-tenant limit, configure -{flag}, or \
+         contact your service administrator."
+    )
+}
+
+/// A limit of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InstanceLimit {
+    IngestionRate,
+    Tenants,
+    Series,
+    InflightRequests,
+    InflightBytes,
+}
+
+impl InstanceLimit {
+    /// The value of the label `reason` of `cortex_ingester_instance_rejected_requests_total`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::IngestionRate => "ingester_max_ingestion_rate",
+            Self::Tenants => "ingester_max_tenants",
+            Self::Series => "ingester_max_series",
+            Self::InflightRequests => "ingester_max_inflight_push_requests",
+            Self::InflightBytes => "ingester_max_inflight_push_requests_bytes",
+        }
+    }
+
+    pub(crate) fn error(self) -> PushError {
+        let (what, name) = match self {
+            Self::IngestionRate => ("samples ingestion rate limit", "max-ingestion-rate"),
+            Self::Tenants => ("allowed number of tenants", "max-tenants"),
+            Self::Series => ("allowed number of in-memory series", "max-series"),
+            Self::InflightRequests => {
+                ("allowed number of inflight push requests", "max-inflight-push-requests")
+            }
+            Self::InflightBytes => (
+                "allowed total size in bytes of inflight push requests",
+                "max-inflight-push-requests-bytes",
+            ),
+        };
+        PushError::hard(
+            PushErrorCause::InstanceLimit,
+            format!(
+                "the write request has been rejected because the ingester exceeded the {what} \
+                 (err-mimir-ingester-{name}). To adjust the related limit, configure \
+                 -ingester.instance-limits.{name}, or contact your service administrator."
+            ),
+        )
+    }
+}
+
+/// The process does not take writes now.
+pub(crate) fn unavailable(state: &str) -> PushError {
+    let message = format!("ingester is unavailable (current state: {state})");
+    PushError::hard(PushErrorCause::ServiceUnavailable, message)
+}
+
+/// The tenant's TSDB is about to be closed because it is idle; the next try opens a new one.
+pub(crate) fn tsdb_closing() -> PushError {
+    PushError::hard(PushErrorCause::TsdbUnavailable, "the TSDB of the tenant is closing")
+}
+
+/// The samples could not be written. Nothing of the request counts as stored.
+pub(crate) fn storage(tenant: &TenantId, operation: &str, error: &TsdbError) -> PushError {
+    PushError::hard(
+        PushErrorCause::Unknown,
+        Cow::Owned(format!("{operation} of tenant {tenant}: {error}")),
+    )
+}
+
+/// A time in UTC as in RFC 3339, with as many digits of a second as are needed.
+pub(crate) fn utc(time_ms: TimestampMs) -> String {
+    match jiff::Timestamp::from_millisecond(time_ms) {
+        Ok(time) => time.to_string(),
+        Err(_) => format!("{time_ms} ms"), // Beyond the year 9999.
+    }
+}
+
+/// `name{label="value", ...}`.
+fn series(labels: &Labels) -> String {
+    let name = labels.value(METRIC_NAME_LABEL);
+    let rest = labels.without_metric_name();
+    if rest.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{rest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: RejectionKind) -> PushError {
+        let labels = Labels::from_pairs([("__name__", "up"), ("job", "a\"b")]);
+        let rejected =
+            Rejection { kind, timestamp_ms: 1_577_836_800_120, series_index: 0, labels };
+        let limits = LimitValues {
+            max_series_per_user: 150_000,
+            out_of_order_window: config::PromDuration::from_secs(90),
+        };
+        rejection(&rejected, &limits)
+    }
+
+    /// Texts of log lines that users published in Mimir's issues.
+    #[test]
+    fn samples_are_named_with_their_time_and_series() {
+        let affected = "The affected sample has timestamp 2020-01-01T00:00:00.12Z and is from \
+                        series up{job=\"a\\\"b\"}";
+        for (kind, want) in [
+            (
+                RejectionKind::OutOfOrder,
+                "the sample has been rejected because another sample with a more recent timestamp \
+                 has already been ingested and out-of-order samples are not allowed \
+                 (err-mimir-sample-out-of-order)",
+            ),
+            (
+                RejectionKind::OutOfBounds,
+                "the sample has been rejected because its timestamp is too old \
+                 (err-mimir-sample-timestamp-too-old)",
+            ),
+            (
+                RejectionKind::TooOld,
+                "the sample has been rejected because another sample with a more recent timestamp \
+                 has already been ingested and this sample is beyond the out-of-order time window \
+                 of 1m30s (err-mimir-sample-timestamp-too-old)",
+            ),
+            (
+                RejectionKind::DuplicateTimestamp,
+                "the sample has been rejected because another sample with the same timestamp, but \
+                 a different value, has already been ingested \
+                 (err-mimir-sample-duplicate-timestamp)",
+            ),
+        ] {
+            let error = refused(kind);
+            assert_eq!(error.message, format!("{want}. {affected}"));
+            assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+        }
+    }
+
+    #[test]
+    fn the_series_limit_names_its_flag() {
+        let error = refused(RejectionKind::SeriesLimit);
+        assert_eq!(
+            error.message,
+            "per-user series limit of 150000 exceeded (err-mimir-max-series-per-user). To adjust \
+             the related per-tenant limit, configure -ingester.max-global-series-per-user, or \
+             contact your service administrator."
+        );
+        assert_eq!(error.cause, PushErrorCause::TenantLimit);
+    }
+
+    #[test]
+    fn times_and_series_without_parts() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(TimestampMs::MAX), "9223372036854775807 ms");
+        assert_eq!(series(&Labels::from_pairs([("__name__", "up")])), "up");
+        assert_eq!(series(&Labels::from_pairs([("a", "b")])), "{a=\"b\"}");
+        assert_eq!(series(&Labels::empty()), "{}");
+    }
+
+    #[test]
+    fn instance_limits_name_id_and_flag() {
+        assert_eq!(
+            InstanceLimit::Tenants.error().message,
+            "the write request has been rejected because the ingester exceeded the allowed number \
+             of tenants (err-mimir-ingester-max-tenants). To adjust the related limit, configure \
+             -ingester.instance-limits.max-tenants, or contact your service administrator."
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! What is in memory and on the local disk, as pages for people and as JSON for
+//! `Accept: application/json`.
+
+use axum::http::{HeaderMap, header};
+use axum::response::{Html, IntoResponse};
+use serde::Serialize;
+
+use super::*;
+use crate::errors::utc;
+use crate::plan;
+use crate::tenant::Tenant;
+
+#[derive(Serialize)]
+struct TenantsPage {
+    now: String,
+    tenants: Vec<TenantLine>,
+}
+
+#[derive(Serialize)]
+struct TenantLine {
+    tenant: String,
+    series: u64,
+    blocks: usize,
+    #[serde(rename = "minTime")]
+    min_time: String,
+    #[serde(rename = "maxTime")]
+    max_time: String,
+    warning: &'static str,
+}
+
+#[derive(Serialize)]
+struct TsdbPage {
+    now: String,
+    tenant: String,
+    series: u64,
+    chunks: u64,
+    #[serde(rename = "minTime")]
+    min_time: String,
+    #[serde(rename = "maxTime")]
+    max_time: String,
+    #[serde(rename = "walBytes")]
+    wal_bytes: u64,
+    #[serde(rename = "memoryBytes")]
+    memory_bytes: u64,
+    blocks: Vec<BlockLine>,
+}
+
+#[derive(Serialize)]
+struct BlockLine {
+    ulid: String,
+    #[serde(rename = "minTime")]
+    min_time: String,
+    #[serde(rename = "maxTime")]
+    max_time: String,
+    samples: u64,
+    series: u64,
+    level: u32,
+    /// When it was uploaded; empty as long as it is not.
+    shipped: String,
+}
+
+/// `/ingester/tenants`.
+pub(super) async fn tenants(State(ingester): Shared, headers: HeaderMap) -> Response {
+    let page = TenantsPage {
+        now: utc(ingester.clock.now_ms()),
+        tenants: ingester.tenants.all().iter().map(|tenant| tenant_line(tenant)).collect(),
+    };
+    if wants_json(&headers) {
+        return axum::Json(page).into_response();
+    }
+    let mut rows = String::new();
+    for line in &page.tenants {
+        let name = escape(&line.tenant);
+        let link = format!("<a href=\"tsdb/{name}\">{name}</a>");
+        let (series, blocks) = (line.series.to_string(), line.blocks.to_string());
+        rows += &row(&[&link, &series, &blocks, &line.min_time, &line.max_time, line.warning]);
+    }
+    let heads = ["Tenant", "Series", "Blocks", "Oldest sample", "Newest sample", "Warning"];
+    html("Ingester tenants", &table(&heads, &rows))
+}
+
+fn tenant_line(tenant: &Tenant) -> TenantLine {
+    let stats = tenant.db().stats();
+    TenantLine {
+        tenant: tenant.id().to_string(),
+        series: stats.series,
+        blocks: tenant.db().blocks().len(),
+        min_time: time(stats.min_time_ms),
+        max_time: time(stats.max_time_ms),
+        warning: if stats.series == 0 { "the head is empty" } else { "" },
+    }
+}
+
+/// `/ingester/tsdb/{tenant}`.
+pub(super) async fn tsdb(
+    State(ingester): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let tenant = TenantId::new(&id).ok().and_then(|id| ingester.tenants.get(&id));
+    let Some(tenant) = tenant else {
+        return (StatusCode::NOT_FOUND, "TSDB not found for the tenant\n").into_response();
+    };
+    let page = tsdb_page(&tenant, utc(ingester.clock.now_ms()));
+    if wants_json(&headers) {
+        return axum::Json(page).into_response();
+    }
+    let summary = format!(
+        "<p>{} series, {} chunks, {} to {}; log {} bytes, memory {} bytes</p>",
+        page.series, page.chunks, page.min_time, page.max_time, page.wal_bytes, page.memory_bytes
+    );
+    let mut rows = String::new();
+    for block in &page.blocks {
+        let (samples, series) = (block.samples.to_string(), block.series.to_string());
+        rows += &row(&[
+            &block.ulid,
+            &block.min_time,
+            &block.max_time,
+            &samples,
+            &series,
+            &block.shipped,
+        ]);
+    }
+    let heads = ["Block", "From", "To", "Samples", "Series", "Uploaded"];
+    html(&format!("TSDB of {}", page.tenant), &(summary + &table(&heads, &rows)))
+}
+
+fn tsdb_page(tenant: &Tenant, now: String) -> TsdbPage {
+    let (stats, shipped) = (tenant.db().stats(), tenant.shipped());
+    let block_line = |block: &tsdb::db::BlockInfo| BlockLine {
+        ulid: block.ulid.to_string(),
+        min_time: utc(block.min_time_ms),
+        max_time: utc(block.max_time_ms),
+        samples: block.sample_count,
+        series: block.series_count,
+        level: block.level,
+        shipped: match shipped.get(&block.ulid) {
+            Some(shipped_ms) => utc(*shipped_ms),
+            None if plan::is_shippable(block) => String::new(),
+            None => "never".to_owned(),
+        },
+    };
+    TsdbPage {
+        now,
+        tenant: tenant.id().to_string(),
+        series: stats.series,
+        chunks: stats.chunks,
+        min_time: time(stats.min_time_ms),
+        max_time: time(stats.max_time_ms),
+        wal_bytes: stats.wal_bytes,
+        memory_bytes: stats.memory_bytes,
+        blocks: tenant.db().blocks().iter().map(block_line).collect(),
+    }
+}
+
+fn time(ms: Option<i64>) -> String {
+    ms.map(utc).unwrap_or_default()
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/json"))
+}
+
+fn table(heads: &[&str], rows: &str) -> String {
+    let heads: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
+    format!("<table><tr>{heads}</tr>{rows}</table>")
+}
+
+/// A row of cells that are HTML already: times, numbers, escaped names.
+fn row(cells: &[&str]) -> String {
+    let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+    format!("<tr>{cells}</tr>")
+}
+
+fn html(title: &str, content: &str) -> Response {
+    let title = escape(title);
+    Html(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
+         </title></head><body><h1>{title}</h1>\n{content}\n</body></html>\n"
+    ))
+    .into_response()
+}
+
+/// The only character of a tenant id with a meaning in HTML is the apostrophe.
+fn escape(text: &str) -> String {
+    text.replace('\'', "&#39;")
+}

@@ -1,0 +1,257 @@
+//! Start, background loops and end of the ingester, as a service of `rt`.
+//!
+//! Start: lock the directory, replay every tenant found in it. End: no new pushes, those under way
+//! finish, flush where asked for, logs synced and closed. What the loops do stands in
+//! `compaction.rs`, `shipper.rs` and `idle.rs`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use config::WalFsync;
+use futures::{FutureExt as _, StreamExt as _};
+use model::TenantId;
+use parking_lot::Mutex;
+use rt::service::BoxError;
+use rt::{BoxFuture, CancellationToken, Service};
+use tsdb::error::TsdbError;
+
+use crate::ingester::{IngesterError, Phase};
+use crate::tenant::{Gate, Tenant};
+use crate::{Ingester, prepare};
+
+/// How often metadata that nobody sends any more and idle TSDBs are looked for.
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5 * 60);
+
+/// What the end of the process was asked to do.
+#[derive(Default)]
+pub(crate) struct ShutdownRequests {
+    /// Flush at the end, whatever the configuration says.
+    pub(crate) flush: AtomicBool,
+    /// Answers `/ingester/unregister-on-shutdown`; `None` = as configured.
+    pub(crate) unregister: Mutex<Option<bool>>,
+    /// One end at a time; the second one finds nothing left to do.
+    ending: tokio::sync::Mutex<()>,
+}
+
+/// The ingester as a service: replays, runs its loops, flushes and closes.
+pub struct IngesterService(Arc<Ingester>);
+
+impl IngesterService {
+    /// The service of `ingester`; there must be only one.
+    pub fn new(ingester: Arc<Ingester>) -> Self {
+        Self(ingester)
+    }
+}
+
+impl Service for IngesterService {
+    fn name(&self) -> &'static str {
+        "ingester"
+    }
+
+    fn starting(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        async { self.0.start().await.map_err(BoxError::from) }.boxed()
+    }
+
+    fn running(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), BoxError>> {
+        async move {
+            self.0.run_loops(&stop).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn stopping(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        async { self.0.stop().await.map_err(BoxError::from) }.boxed()
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        match self.0.phase() {
+            Phase::Running => None,
+            other => Some(format!("ingester is {}", other.as_str().to_lowercase())),
+        }
+    }
+}
+
+impl Ingester {
+    /// Locks the directory and opens every TSDB in it. Pushes and queries are refused before.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), IngesterError> {
+        let dir = self.opener.dir.clone();
+        let failed = |operation| {
+            let dir = dir.clone();
+            move |source| IngesterError::Directory { operation, dir, source }
+        };
+        let lock = self.blocking(|i| i.opener.lock()).await?.map_err(failed("lock"))?;
+        let lock = lock.ok_or_else(|| IngesterError::Locked(dir.clone()))?;
+        let is_prepared = self.blocking(|i| prepare::is_marked(&i.opener)).await?;
+        self.shutdown.flush.store(is_prepared.map_err(failed("read"))?, Ordering::Relaxed);
+        let found = self.blocking(|i| i.opener.found_tenants()).await?;
+        self.open_all(found.map_err(failed("list"))?).await?;
+        *self.lock.lock() = Some(lock);
+        self.set_phase(Phase::Running);
+        Ok(())
+    }
+
+    async fn open_all(self: &Arc<Self>, found: Vec<TenantId>) -> Result<(), IngesterError> {
+        let count = found.len();
+        let start = self.clock.monotonic();
+        let jobs = found.into_iter().map(|id| self.blocking(move |i| i.open_found(&id)));
+        let mut opened = futures::stream::iter(jobs).buffer_unordered(self.replay_concurrency());
+        let mut done = 0;
+        while let Some(tenant) = opened.next().await {
+            self.tenants.insert(Arc::new(tenant??));
+            done += 1;
+            let took_seconds = self.clock.monotonic().saturating_sub(start).as_secs_f64();
+            // About ten lines, however many tenants there are.
+            if done == count || done % (count / 10).max(1) == 0 {
+                tracing::info!(done, count, took_seconds, "opened TSDBs");
+            }
+        }
+        Ok(())
+    }
+
+    fn open_found(&self, id: &TenantId) -> Result<Tenant, IngesterError> {
+        self.opener.open(id).map_err(|source| IngesterError::Tsdb {
+            operation: "open the TSDB",
+            tenant: id.clone(),
+            source,
+        })
+    }
+
+    fn replay_concurrency(&self) -> usize {
+        match self.tsdb_config.wal_replay_concurrency {
+            0 => self.opener.env.executor.parallelism().max(1),
+            configured => configured,
+        }
+    }
+
+    /// Everything that happens again and again, until `stop`. What has begun is finished, except
+    /// for uploads: they are taken up again by the next process.
+    async fn run_loops(self: &Arc<Self>, stop: &CancellationToken) {
+        let tsdb = &self.tsdb_config;
+        let cut = every(stop, tsdb.head_compaction_interval, || self.cut_heads());
+        let ship = every(stop, tsdb.ship_interval, || async {
+            let _ = stop.run_until_cancelled(self.ship_blocks()).await;
+        });
+        let fsync_interval = match tsdb.wal_fsync {
+            WalFsync::Interval => tsdb.wal_fsync_interval,
+            WalFsync::Never | WalFsync::Always => config::GoDuration::ZERO,
+        };
+        let sync = every(stop, fsync_interval, || self.sync_wals());
+        let rates = every(stop, self.config.rate_update_period, || async { self.tick_rates() });
+        let period = config::GoDuration::from_secs(HOUSEKEEPING_PERIOD.as_secs() as i64);
+        let housekeeping = every(stop, period, || self.keep_house());
+        futures::join!(cut, ship, sync, rates, housekeeping);
+        stop.cancelled().await;
+    }
+
+    async fn keep_house(self: &Arc<Self>) {
+        self.purge_metadata();
+        self.close_idle_tenants().await;
+    }
+
+    /// Brings the logs of all tenants to the device.
+    pub(crate) async fn sync_wals(self: &Arc<Self>) {
+        let synced = self.blocking(|i| {
+            for tenant in i.tenants.all() {
+                if let Err(error) = tenant.db().sync_wal() {
+                    tracing::error!(user = %tenant.id(), %error, "could not sync a write-ahead log");
+                }
+            }
+        });
+        if let Err(error) = synced.await {
+            tracing::error!(%error, "could not sync the write-ahead logs");
+        }
+    }
+
+    /// Takes the samples of the last period into the rates.
+    pub(crate) fn tick_rates(&self) {
+        let period = self.config.rate_update_period.std();
+        self.ingestion.tick(period);
+        self.tenants.all().iter().for_each(|tenant| tenant.ingestion().tick(period));
+    }
+
+    /// Forgets metadata that were not sent for a while, and tenants without any.
+    pub(crate) fn purge_metadata(&self) {
+        let retain_ms = self.config.metadata_retain_period.millis();
+        let before_ms = self.clock.now_ms().saturating_sub(retain_ms);
+        let stores: Vec<_> =
+            self.metadata.read().iter().map(|(id, s)| (id.clone(), Arc::clone(s))).collect();
+        for (id, store) in stores {
+            self.metrics.metadata_removed(&id, store.purge(before_ms));
+        }
+        // A store that a push has just taken in hand is not lost: it has another owner.
+        self.metadata.write().retain(|_, store| store.len() > 0 || Arc::strong_count(store) > 1);
+    }
+
+    /// Ends: refuses pushes, waits for those under way, flushes if asked, closes everything.
+    pub(crate) async fn stop(self: &Arc<Self>) -> Result<(), IngesterError> {
+        let _ending = self.shutdown.ending.lock().await;
+        if self.phase() == Phase::Terminated {
+            return Ok(());
+        }
+        self.set_phase(Phase::Stopping);
+        self.blocking(Self::refuse_pushes).await?;
+        let flushed = match self.flushes_at_the_end() {
+            true => self.flush_at_the_end().await,
+            false => Ok(()),
+        };
+        let closed = self.blocking(Self::close_all).await?;
+        self.set_phase(Phase::Terminated);
+        *self.lock.lock() = None;
+        flushed.and(closed)
+    }
+
+    fn refuse_pushes(&self) {
+        self.tenants.close();
+        self.tenants.all().iter().for_each(|tenant| tenant.set_gate(Gate::ShuttingDown));
+    }
+
+    fn flushes_at_the_end(&self) -> bool {
+        self.tsdb_config.flush_blocks_on_shutdown || self.shutdown.flush.load(Ordering::Relaxed)
+    }
+
+    async fn flush_at_the_end(self: &Arc<Self>) -> Result<(), IngesterError> {
+        tracing::info!("flushing all TSDBs before the end");
+        self.flush_tenants(self.tenants.all()).await?;
+        // The request is fulfilled: the next process starts without it.
+        let removed = self.blocking(|i| prepare::unmark(&i.opener)).await?;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "could not remove the mark of a prepared shutdown");
+        }
+        Ok(())
+    }
+
+    /// Closes all TSDBs; the first error is returned when all have been tried.
+    fn close_all(&self) -> Result<(), IngesterError> {
+        let mut result = Ok(());
+        for tenant in self.tenants.all() {
+            if let Err(error) = tenant.db().close() {
+                tracing::error!(user = %tenant.id(), %error, "could not close a TSDB");
+                result = result.and(Err(close_error(&tenant, error)));
+            }
+        }
+        self.tenants.clear();
+        result
+    }
+}
+
+fn close_error(tenant: &Tenant, source: TsdbError) -> IngesterError {
+    IngesterError::Tsdb { operation: "close the TSDB", tenant: tenant.id().clone(), source }
+}
+
+/// Calls `work` every `period` until `stop`; a period of zero or less switches it off.
+async fn every<W, F>(stop: &CancellationToken, period: config::GoDuration, work: W)
+where
+    W: Fn() -> F,
+    F: Future<Output = ()>,
+{
+    if !period.is_positive() {
+        return;
+    }
+    let mut ticks = rt::time::interval(period.std());
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        work().await;
+    }
+}

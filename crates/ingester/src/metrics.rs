@@ -1,0 +1,313 @@
+//! The metrics of the ingester, its TSDBs and its shipper, under Mimir's names: what happened is
+//! counted here, what is there is asked for at every scrape (`collector.rs`).
+
+mod collector;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::IngesterInstanceLimits;
+use model::TenantId;
+use rt::Metrics;
+use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, Histogram};
+use tsdb::head::{AppendOutcome, RejectionKind};
+
+use crate::errors::{InstanceLimit, discard_reason};
+use crate::inflight::Inflight;
+use crate::metadata::MetadataOutcome;
+
+pub(crate) use collector::{Sources, WalTotals, register_collector};
+
+const USER: &[&str] = &["user"];
+/// Powers of two from 1 s, as in Prometheus' TSDB.
+const COMPACTION_SECONDS: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
+];
+const QUERIED_SERIES: &[f64] = &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0];
+const QUERIED_SAMPLES: &[f64] =
+    &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0, 2_621_440.0, 20_971_520.0];
+
+/// Counters of one ingester.
+pub(crate) struct IngesterMetrics {
+    ingested_samples: CounterVec,
+    ingested_samples_failures: CounterVec,
+    ingested_metadata: Counter,
+    ingested_metadata_failures: Counter,
+    metadata_created: CounterVec,
+    metadata_removed: CounterVec,
+    discarded_samples: CounterVec,
+    discarded_metadata: CounterVec,
+    instance_rejected: CounterVec,
+    pub(crate) queries: QueryMetrics,
+    pub(crate) compaction: CompactionMetrics,
+    pub(crate) shipper: ShipperMetrics,
+}
+
+/// A tenant's own counters; looked up once, when its TSDB is opened.
+pub(crate) struct TenantCounters {
+    ingested_samples: Counter,
+    ingested_samples_failures: Counter,
+}
+
+/// Counters of queries.
+#[derive(Clone)]
+pub(crate) struct QueryMetrics {
+    pub(crate) series: Histogram,
+    pub(crate) samples: Histogram,
+}
+
+/// Counters of cutting heads.
+pub(crate) struct CompactionMetrics {
+    triggered: Counter,
+    written: Counter,
+    failed: Counter,
+    seconds: Histogram,
+    /// 1 while heads are being cut on request.
+    pub(crate) forced_in_progress: Gauge,
+}
+
+/// Counters of uploads.
+pub(crate) struct ShipperMetrics {
+    pub(crate) uploads: Counter,
+    pub(crate) upload_failures: Counter,
+    pub(crate) dir_syncs: Counter,
+    pub(crate) dir_sync_failures: Counter,
+    pub(crate) last_successful_upload: GaugeF64,
+}
+
+impl IngesterMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
+        Self {
+            ingested_samples: by_user(
+                "cortex_ingester_ingested_samples_total",
+                "Samples that were stored.",
+            ),
+            ingested_samples_failures: by_user(
+                "cortex_ingester_ingested_samples_failures_total",
+                "Samples that were not stored.",
+            ),
+            ingested_metadata: metrics.counter(
+                "cortex_ingester_ingested_metadata_total",
+                "Metadata that were taken in.",
+            ),
+            ingested_metadata_failures: metrics.counter(
+                "cortex_ingester_ingested_metadata_failures_total",
+                "Metadata that were refused.",
+            ),
+            metadata_created: by_user(
+                "cortex_ingester_memory_metadata_created_total",
+                "Metadata that were new in memory.",
+            ),
+            metadata_removed: by_user(
+                "cortex_ingester_memory_metadata_removed_total",
+                "Metadata that were removed from memory.",
+            ),
+            discarded_samples: metrics.counter_vec(
+                "cortex_discarded_samples_total",
+                "Samples that were discarded.",
+                &["reason", "user", "group"],
+            ),
+            discarded_metadata: metrics.counter_vec(
+                "cortex_discarded_metadata_total",
+                "Metadata that were discarded.",
+                &["reason", "user"],
+            ),
+            instance_rejected: metrics.counter_vec(
+                "cortex_ingester_instance_rejected_requests_total",
+                "Requests refused because a limit of this process was reached.",
+                &["reason"],
+            ),
+            queries: QueryMetrics::new(metrics),
+            compaction: CompactionMetrics::new(metrics),
+            shipper: ShipperMetrics::new(metrics),
+        }
+    }
+
+    /// The counters of a tenant.
+    pub(crate) fn tenant(&self, id: &TenantId) -> TenantCounters {
+        let user = &[id.as_str()];
+        TenantCounters {
+            ingested_samples: self.ingested_samples.with(user),
+            ingested_samples_failures: self.ingested_samples_failures.with(user),
+        }
+    }
+
+    /// Forgets the counters of a tenant whose TSDB is gone.
+    pub(crate) fn forget_tenant(&self, id: &TenantId) {
+        let user = &[id.as_str()];
+        self.ingested_samples.remove(user);
+        self.ingested_samples_failures.remove(user);
+    }
+
+    /// Counts the samples that an append refused.
+    pub(crate) fn discarded(&self, id: &TenantId, outcome: &AppendOutcome) {
+        for kind in RejectionKind::ALL {
+            let count = outcome.rejected(kind);
+            if count > 0 {
+                let labels = &[discard_reason(kind), id.as_str(), ""];
+                self.discarded_samples.with(labels).inc_by(count);
+            }
+        }
+    }
+
+    /// Counts what became of the metadata of a request.
+    pub(crate) fn metadata(&self, id: &TenantId, outcome: &MetadataOutcome) {
+        self.ingested_metadata.inc_by(outcome.accepted);
+        self.ingested_metadata_failures
+            .inc_by(outcome.refused_per_user + outcome.refused_per_metric);
+        if outcome.created > 0 {
+            self.metadata_created.with(&[id.as_str()]).inc_by(outcome.created);
+        }
+        for (reason, count) in [
+            ("per_user_metadata_limit", outcome.refused_per_user),
+            ("per_metric_metadata_limit", outcome.refused_per_metric),
+        ] {
+            if count > 0 {
+                self.discarded_metadata.with(&[reason, id.as_str()]).inc_by(count);
+            }
+        }
+    }
+
+    /// Counts metadata that were forgotten.
+    pub(crate) fn metadata_removed(&self, id: &TenantId, count: usize) {
+        if count > 0 {
+            self.metadata_removed.with(&[id.as_str()]).inc_by(count as u64);
+        }
+    }
+
+    /// Counts a request that a limit of the process refused.
+    pub(crate) fn rejected(&self, limit: InstanceLimit) {
+        self.instance_rejected.with(&[limit.reason()]).inc();
+    }
+}
+
+impl TenantCounters {
+    /// Counts samples.
+    pub(crate) fn pushed(&self, stored: u64, failed: u64) {
+        self.ingested_samples.inc_by(stored);
+        if failed > 0 {
+            self.ingested_samples_failures.inc_by(failed);
+        }
+    }
+}
+
+impl QueryMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            series: metrics.histogram(
+                "cortex_ingester_queried_series",
+                "Series that a selection returned.",
+                QUERIED_SERIES,
+            ),
+            samples: metrics.histogram(
+                "cortex_ingester_queried_samples",
+                "Samples that a selection returned.",
+                QUERIED_SAMPLES,
+            ),
+        }
+    }
+}
+
+impl CompactionMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            triggered: metrics.counter(
+                "cortex_ingester_tsdb_compactions_triggered_total",
+                "Checks of heads that were triggered.",
+            ),
+            written: metrics.counter(
+                "cortex_ingester_tsdb_compactions_total",
+                "Blocks that were cut from heads.",
+            ),
+            failed: metrics.counter(
+                "cortex_ingester_tsdb_compactions_failed_total",
+                "Attempts to cut a head that failed.",
+            ),
+            seconds: metrics.histogram(
+                "cortex_ingester_tsdb_compaction_duration_seconds",
+                "How long it took to cut the blocks of a head.",
+                COMPACTION_SECONDS,
+            ),
+            forced_in_progress: metrics.gauge(
+                "cortex_ingester_tsdb_forced_compactions_in_progress",
+                "1 while heads are being cut on request.",
+            ),
+        }
+    }
+
+    /// Counts a check.
+    pub(crate) fn triggered(&self) {
+        self.triggered.inc();
+    }
+
+    /// Counts an attempt; `blocks` is `None` when it failed.
+    pub(crate) fn ended(&self, took: Duration, blocks: Option<usize>) {
+        match blocks {
+            None => _ = self.failed.inc(),
+            Some(0) => {}
+            Some(blocks) => {
+                self.written.inc_by(blocks as u64);
+                self.seconds.observe(took.as_secs_f64());
+            }
+        }
+    }
+}
+
+impl ShipperMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            uploads: metrics
+                .counter("cortex_ingester_shipper_uploads_total", "Blocks that were uploaded."),
+            upload_failures: metrics.counter(
+                "cortex_ingester_shipper_upload_failures_total",
+                "Uploads of a block that failed.",
+            ),
+            dir_syncs: metrics.counter(
+                "cortex_ingester_shipper_dir_syncs_total",
+                "Searches for blocks to upload.",
+            ),
+            dir_sync_failures: metrics.counter(
+                "cortex_ingester_shipper_dir_sync_failures_total",
+                "Searches for blocks to upload that failed.",
+            ),
+            last_successful_upload: metrics.gauge_f64(
+                "cortex_ingester_shipper_last_successful_upload_timestamp_seconds",
+                "When a block was last uploaded.",
+            ),
+        }
+    }
+}
+
+/// Registers what is under way and the limits of this process.
+pub(crate) fn register_instance(
+    metrics: &Metrics,
+    inflight: &Arc<Inflight>,
+    limits: &IngesterInstanceLimits,
+) {
+    let (requests, bytes) = (Arc::clone(inflight), Arc::clone(inflight));
+    metrics.gauge_fn(
+        "cortex_ingester_inflight_push_requests",
+        "Push requests under way.",
+        move || requests.requests() as f64,
+    );
+    metrics.gauge_fn(
+        "cortex_ingester_inflight_push_requests_bytes",
+        "Bytes of push requests under way, where they are limited.",
+        move || bytes.bytes() as f64,
+    );
+    let gauges = metrics.gauge_f64_vec(
+        "cortex_ingester_instance_limits",
+        "Limits of this process; 0 is none.",
+        &["limit"],
+    );
+    for (limit, value) in [
+        ("max_ingestion_rate", limits.max_ingestion_rate),
+        ("max_tenants", limits.max_tenants as f64),
+        ("max_series", limits.max_series as f64),
+        ("max_inflight_push_requests", limits.max_inflight_push_requests as f64),
+        ("max_inflight_push_requests_bytes", limits.max_inflight_push_requests_bytes as f64),
+    ] {
+        gauges.with(&[limit]).set(value);
+    }
+}

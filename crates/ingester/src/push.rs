@@ -1,0 +1,169 @@
+//! A push: limits of the process, the tenant's TSDB, and what the sender is told. Runs on the
+//! caller's compute thread; when it returns `Ok` the write-ahead log has everything.
+
+use std::sync::Arc;
+
+use config::Limits;
+use model::{TenantId, WriteBatch};
+use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind};
+use wire::client::{IngesterPush, PushError};
+
+use crate::errors::{self, InstanceLimit, LimitValues};
+use crate::ingester::Phase;
+use crate::metadata::MetadataStore;
+use crate::tenant::Tenant;
+use crate::tenants::NotCreated;
+use crate::Ingester;
+
+impl IngesterPush for Ingester {
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        self.check_running()?;
+        let limits = &self.config.instance_limits;
+        let refused = |limit: InstanceLimit| {
+            self.metrics.rejected(limit);
+            limit.error()
+        };
+        let _inflight = self.inflight.enter(batch, limits).map_err(refused)?;
+        if limits.max_ingestion_rate > 0.0
+            && limits.max_ingestion_rate <= self.ingestion.per_second()
+        {
+            return Err(refused(InstanceLimit::IngestionRate));
+        }
+        let tenant_limits = self.overrides.limits(tenant);
+        self.push_metadata(tenant, batch, &tenant_limits);
+        if batch.series.is_empty() {
+            return Ok(());
+        }
+        self.push_samples(&*self.tenant_for_push(tenant)?, batch, &tenant_limits)
+    }
+}
+
+/// The most series that a tenant may have, and which limit says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SeriesBound {
+    /// 0 = none.
+    max_series: u64,
+    is_of_instance: bool,
+}
+
+impl Ingester {
+    fn check_running(&self) -> Result<(), PushError> {
+        match self.phase() {
+            Phase::Running => Ok(()),
+            other => Err(errors::unavailable(other.as_str())),
+        }
+    }
+
+    /// The tenant's TSDB, opened where there is none.
+    fn tenant_for_push(&self, id: &TenantId) -> Result<Arc<Tenant>, PushError> {
+        let max_tenants = self.config.instance_limits.max_tenants;
+        let open = |tenants: usize| {
+            if max_tenants > 0 && max_tenants <= tenants as u64 {
+                self.metrics.rejected(InstanceLimit::Tenants);
+                return Err(InstanceLimit::Tenants.error());
+            }
+            let opened = self.opener.open(id);
+            opened.map_err(|error| errors::storage(id, "open the TSDB", &error))
+        };
+        self.tenants.get_or_create(id, open).map_err(|error| match error {
+            NotCreated::Closed => errors::unavailable(Phase::Stopping.as_str()),
+            NotCreated::Failed(error) => error,
+        })
+    }
+
+    fn push_samples(
+        &self,
+        tenant: &Tenant,
+        batch: &WriteBatch<'_>,
+        limits: &Limits,
+    ) -> Result<(), PushError> {
+        let bound = self.series_bound(tenant, limits);
+        let window = limits.out_of_order_time_window;
+        let append_limits = AppendLimits {
+            max_series: bound.max_series,
+            out_of_order_window_ms: window.millis(),
+        };
+        match tenant.append(batch, &append_limits, self.clock.now_ms()) {
+            Ok(outcome) => {
+                self.count(tenant, &outcome);
+                let values = LimitValues {
+                    max_series_per_user: limits.max_global_series_per_user,
+                    out_of_order_window: window,
+                };
+                self.verdict(&outcome, &values, bound)
+            }
+            Err(error) => {
+                tenant.counters().pushed(0, batch.sample_count() as u64);
+                Err(error)
+            }
+        }
+    }
+
+    fn count(&self, tenant: &Tenant, outcome: &AppendOutcome) {
+        let stored = outcome.accepted_floats + outcome.accepted_histograms;
+        let refused = outcome.rejected_total();
+        tenant.counters().pushed(stored, refused);
+        tenant.ingestion().add(stored);
+        self.ingestion.add(stored);
+        if refused > 0 {
+            self.metrics.discarded(tenant.id(), outcome);
+        }
+    }
+
+    /// What the sender is told: the limit of the process first, because the same request may
+    /// succeed later; then the first sample that was refused.
+    fn verdict(
+        &self,
+        outcome: &AppendOutcome,
+        limits: &LimitValues,
+        bound: SeriesBound,
+    ) -> Result<(), PushError> {
+        if bound.is_of_instance && outcome.rejected(RejectionKind::SeriesLimit) > 0 {
+            self.metrics.rejected(InstanceLimit::Series);
+            return Err(InstanceLimit::Series.error());
+        }
+        match outcome.first_rejection() {
+            Some(rejection) => Err(errors::rejection(rejection, limits)),
+            None => Ok(()),
+        }
+    }
+
+    /// The tenant's limit or what the process has left, whichever is less. With one ingester and
+    /// one replica the tenant's global limit holds here in full.
+    fn series_bound(&self, tenant: &Tenant, limits: &Limits) -> SeriesBound {
+        let of_tenant = limits.max_global_series_per_user;
+        let of_instance = self.config.instance_limits.max_series;
+        if of_instance == 0 {
+            return SeriesBound { max_series: of_tenant, is_of_instance: false };
+        }
+        let left = of_instance.saturating_sub(self.tenants.series());
+        // A bound of 0 would be none: without anything left a head of 0 series may grow by none.
+        let bound = tenant.db().head().series_count().saturating_add(left).max(1);
+        if of_tenant > 0 && of_tenant <= bound {
+            SeriesBound { max_series: of_tenant, is_of_instance: false }
+        } else {
+            SeriesBound { max_series: bound, is_of_instance: true }
+        }
+    }
+
+    /// Takes in metadata. They are best effort, as in Mimir: what does not fit is counted and
+    /// logged, the sender is not told.
+    fn push_metadata(&self, tenant: &TenantId, batch: &WriteBatch<'_>, limits: &Limits) {
+        if batch.metadata.is_empty() {
+            return;
+        }
+        let store = self.metadata_for_push(tenant);
+        let outcome = store.add(&batch.metadata, limits, self.clock.now_ms());
+        self.metrics.metadata(tenant, &outcome);
+        if let Some(error) = outcome.first_error {
+            tracing::warn!(user = %tenant, error, "some metadata were refused");
+        }
+    }
+
+    fn metadata_for_push(&self, tenant: &TenantId) -> Arc<MetadataStore> {
+        if let Some(store) = self.metadata.read().get(tenant) {
+            return Arc::clone(store);
+        }
+        Arc::clone(self.metadata.write().entry(tenant.clone()).or_default())
+    }
+}
