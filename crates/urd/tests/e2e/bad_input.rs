@@ -36,7 +36,11 @@ fn pushes_that_are_not_valid() {
             series_of(&[(b"__name__", b"m"), (b"a", b"1"), (b"a", b"2")]),
             "err-mimir-duplicate-label-names",
         ),
-        ("empty label name", series_of(&[(b"", b"1"), (b"__name__", b"m")]), "err-mimir-label-invalid"),
+        (
+            "empty label name",
+            series_of(&[(b"", b"1"), (b"__name__", b"m")]),
+            "err-mimir-label-invalid",
+        ),
         (
             "oversized",
             compressed(&vec![0; 101 << 20]),
@@ -132,7 +136,10 @@ fn queries_that_are_not_valid_or_too_much() {
     ] {
         let (status, body) = query(&server, &text, "1700000000");
         assert_eq!(status, 400, "{what}: {body}");
-        assert!(body.contains(want) && body.contains("\"errorType\":\"bad_data\""), "{what}: {body}");
+        assert!(
+            body.contains(want) && body.contains("\"errorType\":\"bad_data\""),
+            "{what}: {body}"
+        );
     }
     let (status, body) = query(&server, &megabyte, "1700000001");
     assert!([200, 400, 422].contains(&status), "a query of a megabyte: {status} {body}");

@@ -15,7 +15,8 @@ const START_MS: i64 = 1_699_999_200_000;
 const SAMPLES: i64 = 5 * 3600 * 1000 / INTERVAL_MS;
 
 /// Queries reach every place whatever the age of the samples.
-const EVERYWHERE: &[&str] = &["-querier.query-store-after=0s", "-querier.query-ingesters-within=0s"];
+const EVERYWHERE: &[&str] =
+    &["-querier.query-store-after=0s", "-querier.query-ingesters-within=0s"];
 
 #[test]
 fn blocks_are_read_by_promtool_prometheus_and_urd() {

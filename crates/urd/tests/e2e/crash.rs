@@ -20,7 +20,11 @@ fn acknowledged_samples_survive_kill_9() {
         if round > 0 {
             check(&server, &acknowledged);
         }
-        write_until_killed(&mut server, &mut acknowledged, Duration::from_millis(300 + 170 * round));
+        write_until_killed(
+            &mut server,
+            &mut acknowledged,
+            Duration::from_millis(300 + 170 * round),
+        );
     }
     let server = harness::urd(dir.path(), &["-blocks-storage.tsdb.wal-compression-enabled=true"]);
     check(&server, &acknowledged);
@@ -39,7 +43,8 @@ fn write_until_killed(server: &mut Server, acknowledged: &mut [i64; WRITERS], af
             let mut next = counts.lock().unwrap()[writer];
             scope.spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    let body = remote_write::compressed(&remote_write::message(&series(writer, next)));
+                    let body =
+                        remote_write::compressed(&remote_write::message(&series(writer, next)));
                     match shared.try_post("/api/v1/push", HEADERS, &body) {
                         Some(answer) => assert_eq!(answer.status, 200, "{}", answer.body),
                         None => return,

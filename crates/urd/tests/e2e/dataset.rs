@@ -4,7 +4,7 @@
 use crate::remote_write::Series;
 
 /// Between two samples, ms.
-pub const INTERVAL_MS: i64 = 15_000;
+pub(crate) const INTERVAL_MS: i64 = 15_000;
 
 /// A cheap hash, so that values look random and are the same every time.
 fn mix(mut x: u64) -> u64 {
@@ -16,7 +16,7 @@ fn mix(mut x: u64) -> u64 {
 }
 
 /// Series with a sample each `INTERVAL_MS` from `start_ms`, `count` times.
-pub fn series(start_ms: i64, count: i64) -> Vec<Series> {
+pub(crate) fn series(start_ms: i64, count: i64) -> Vec<Series> {
     let mut all = Vec::new();
     for pod in 0..6u64 {
         let pod_name = format!("api-{pod}");
@@ -25,7 +25,9 @@ pub fn series(start_ms: i64, count: i64) -> Vec<Series> {
         for (i, code) in ["200", "404", "500"].iter().enumerate() {
             let seed = pod * 10 + i as u64;
             let labels = with(&base, &[("code", code), ("method", "GET")]);
-            all.push(sampled("http_requests_total", &labels, (start_ms, count), |t| counter(seed, t)));
+            all.push(sampled("http_requests_total", &labels, (start_ms, count), |t| {
+                counter(seed, t)
+            }));
         }
         let memory = |t: i64| Some((1_000_000 + mix(pod << 32 | t as u64) % 50_000) as f64);
         all.push(sampled("memory_bytes", &base, (start_ms, count), memory));
@@ -70,7 +72,7 @@ fn sampled(
 /// no sample. Left out are documented changes between 2.42 and 3.x: windows and lookback that
 /// include a sample exactly at their left end (hence the times), `holt_winters` (removed),
 /// regular expressions where `.` did not match a newline, and native histograms.
-pub const QUERIES: &[&str] = &[
+pub(crate) const QUERIES: &[&str] = &[
     "http_requests_total",
     "http_requests_total{code=\"500\"}",
     "http_requests_total{code=~\"4..|5..\"}",

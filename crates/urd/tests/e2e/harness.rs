@@ -11,53 +11,47 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a server may take for anything in these tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server; killed when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     log: Arc<Mutex<VecDeque<String>>>,
     /// `http://127.0.0.1:port`
-    pub url: String,
+    pub(crate) url: String,
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-    pub headers: Vec<(String, String)>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
     }
 }
 
 /// Starts `urd` with its data below `dir`, for one tenant without limits, and waits until it is
 /// ready.
-pub fn urd(dir: &Path, extra: &[&str]) -> Server {
+pub(crate) fn urd(dir: &Path, extra: &[&str]) -> Server {
     let server = urd_starting(dir, extra);
     server.wait_ready();
     server
 }
 
 /// Starts `urd` and waits only until it serves HTTP.
-pub fn urd_starting(dir: &Path, extra: &[&str]) -> Server {
+pub(crate) fn urd_starting(dir: &Path, extra: &[&str]) -> Server {
     let mut command = urd_command(dir);
     command.args(extra);
     Server::start(command, "urd")
 }
 
 /// The command that starts `urd` with its data below `dir`.
-pub fn urd_command(dir: &Path) -> Command {
+pub(crate) fn urd_command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_urd"));
     command.current_dir(dir).args([
         "-auth.multitenancy-enabled=false",
@@ -81,7 +75,7 @@ pub fn urd_command(dir: &Path) -> Command {
 
 impl Server {
     /// Starts a server that prints its address, as `http://host:port` or `address=host:port`.
-    pub fn start(mut command: Command, name: &str) -> Self {
+    pub(crate) fn start(mut command: Command, name: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
         let log = Arc::new(Mutex::new(VecDeque::new()));
@@ -108,24 +102,26 @@ impl Server {
     }
 
     /// What the server has printed.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().iter().cloned().collect::<Vec<_>>().join("\n")
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits for `/ready` (or Prometheus' `/-/ready`).
-    pub fn wait_ready(&self) {
+    pub(crate) fn wait_ready(&self) {
         let is_ready = || {
-            ["/ready", "/-/ready"].iter().any(|path| self.try_get(path).is_some_and(|a| a.status == 200))
+            ["/ready", "/-/ready"]
+                .iter()
+                .any(|path| self.try_get(path).is_some_and(|a| a.status == 200))
         };
         self.wait_until("the server to be ready", is_ready);
     }
 
     /// Polls until `condition` holds.
-    pub fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", self.log());
@@ -133,7 +129,7 @@ impl Server {
         }
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.try_get(path).unwrap_or_else(|| panic!("GET {path}: no answer:\n{}", self.log()))
     }
 
@@ -142,13 +138,18 @@ impl Server {
         response.ok().map(answer)
     }
 
-    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_post(path, headers, body)
             .unwrap_or_else(|| panic!("POST {path}: no answer:\n{}", self.log()))
     }
 
     /// `None` when the connection broke.
-    pub fn try_post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    pub(crate) fn try_post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
         let mut request = agent().post(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -157,7 +158,7 @@ impl Server {
     }
 
     /// Asks the query API below `prefix` with a form.
-    pub fn api(&self, path: &str, params: &[(&str, &str)]) -> Answer {
+    pub(crate) fn api(&self, path: &str, params: &[(&str, &str)]) -> Answer {
         let form: String = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(params.iter().copied())
             .finish();
@@ -166,20 +167,20 @@ impl Server {
     }
 
     /// Kills the process as `kill -9` does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends SIGTERM and waits for the end; its exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.wait_exit()
     }
 
     /// Waits for the end; its exit code.
-    pub fn wait_exit(&mut self) -> Option<i32> {
+    pub(crate) fn wait_exit(&mut self) -> Option<i32> {
         wait_exit(&mut self.child)
     }
 }
@@ -192,7 +193,7 @@ impl Drop for Server {
 }
 
 /// Waits for a process to end; its exit code.
-pub fn wait_exit(child: &mut Child) -> Option<i32> {
+pub(crate) fn wait_exit(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -212,14 +213,10 @@ fn agent() -> ureq::Agent {
 }
 
 fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
-    let headers = response.headers().iter();
-    let headers = headers
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
-        .collect();
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
     response.into_body().into_reader().read_to_end(&mut bytes).unwrap();
-    Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), headers }
+    Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() }
 }
 
 fn collect(stream: impl Read, log: &Mutex<VecDeque<String>>) {
@@ -246,12 +243,12 @@ fn url_in(line: &str) -> Option<String> {
 }
 
 /// A port that nobody uses at this moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Whether `program` can be started; says so loudly where not.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
     if !found {
         eprintln!("SKIPPED: {program} is not installed; `cargo xtask deps` installs it");
@@ -260,7 +257,7 @@ pub fn has(program: &str) -> bool {
 }
 
 /// Starts Prometheus with a configuration and its data below `dir`.
-pub fn prometheus(dir: &Path, config: &str, extra: &[&str]) -> Server {
+pub(crate) fn prometheus(dir: &Path, config: &str, extra: &[&str]) -> Server {
     std::fs::create_dir_all(dir).unwrap();
     let file = dir.join("prometheus.yml");
     std::fs::write(&file, config).unwrap();
@@ -278,7 +275,7 @@ pub fn prometheus(dir: &Path, config: &str, extra: &[&str]) -> Server {
 }
 
 /// Runs a program to its end; what it printed on success.
-pub fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(

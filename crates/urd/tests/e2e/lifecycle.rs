@@ -35,7 +35,8 @@ fn a_start_that_cannot_work_says_why_and_ends() {
     assert!(text.contains("flag provided but not defined: -ingester.rign.replication-factor"));
     assert!(text.contains("ingester.ring.replication-factor"), "{text}");
 
-    std::fs::write(dir.path().join("urd.yaml"), "limits:\n  max_golbal_series_per_user: 1\n").unwrap();
+    std::fs::write(dir.path().join("urd.yaml"), "limits:\n  max_golbal_series_per_user: 1\n")
+        .unwrap();
     let text = fails(dir.path(), &["-config.file=urd.yaml"]);
     assert!(text.contains("urd.yaml") && text.contains('2'), "{text}");
     assert!(text.contains("max_global_series_per_user"), "{text}");
@@ -43,7 +44,10 @@ fn a_start_that_cannot_work_says_why_and_ends() {
     let text = fails(dir.path(), &["-target=ruler"]);
     assert!(text.contains("ruler"), "{text}");
     let text = fails(dir.path(), &["-querier.query-ingesters-within=1h"]);
-    assert!(text.contains("query-store-after") || text.contains("query-ingesters-within"), "{text}");
+    assert!(
+        text.contains("query-store-after") || text.contains("query-ingesters-within"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -78,10 +78,8 @@ fn between_scrapes(prometheus: &Server, from_ms: i64) -> i64 {
     let params = [("query", "up[5s]"), ("time", &seconds(from_ms))];
     let result = prometheus.api("/api/v1/query", &params).json();
     let series = result["data"]["result"].as_array().unwrap().clone();
-    let phases: Vec<i64> = series
-        .iter()
-        .flat_map(|s| s["values"].as_array().unwrap().iter().map(phase))
-        .collect();
+    let phases: Vec<i64> =
+        series.iter().flat_map(|s| s["values"].as_array().unwrap().iter().map(phase)).collect();
     let distance = |ms: i64| {
         let one = |phase: &i64| {
             let d = (ms - phase).rem_euclid(250);

@@ -35,12 +35,8 @@ fn queries_have_the_answers_that_prometheus_gives() {
             compare((&prometheus, &urd), "query", &params, &mut differences);
         }
         for step in ["60", "47"] {
-            let params = [
-                ("query", *query),
-                ("start", &seconds(t0)),
-                ("end", &seconds(t1)),
-                ("step", step),
-            ];
+            let params =
+                [("query", *query), ("start", &seconds(t0)), ("end", &seconds(t1)), ("step", step)];
             compare((&prometheus, &urd), "query_range", &params, &mut differences);
         }
     }
@@ -54,12 +50,12 @@ fn write(server: &Server, path: &str, series: &[Series]) {
 }
 
 /// The server's time of day, ms.
-pub fn now_ms(server: &Server) -> i64 {
+pub(crate) fn now_ms(server: &Server) -> i64 {
     let time = server.api("/api/v1/query", &[("query", "time()")]).json();
     (time["data"]["result"][0].as_f64().unwrap() * 1000.0) as i64
 }
 
-pub fn seconds(ms: i64) -> String {
+pub(crate) fn seconds(ms: i64) -> String {
     format!("{}.{:03}", ms / 1000, ms % 1000)
 }
 
@@ -78,7 +74,7 @@ fn compare(
 
 /// Whether two answers of the query API are the same but for the order of series where it has no
 /// meaning, and for rounding.
-pub fn same_answers(want: &Value, got: &Value) -> Result<(), String> {
+pub(crate) fn same_answers(want: &Value, got: &Value) -> Result<(), String> {
     if want["status"] != got["status"] {
         return Err(format!("want {want}, got {got}"));
     }
@@ -101,9 +97,11 @@ fn normalized(data: &Value) -> Value {
 
 fn same(want: &Value, got: &Value, at: &str) -> Result<(), String> {
     match (want, got) {
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().try_for_each(|(i, (a, b))| same(a, b, &format!("{at}[{i}]")))
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .try_for_each(|(i, (a, b))| same(a, b, &format!("{at}[{i}]"))),
         (Value::Object(a), Value::Object(b)) if a.len() == b.len() => a
             .iter()
             .try_for_each(|(k, v)| same(v, b.get(k).unwrap_or(&Value::Null), &format!("{at}.{k}"))),

@@ -4,13 +4,13 @@
 use crate::harness::{Answer, Server};
 
 /// A series to write: its labels, sorted by name, and its samples.
-pub struct Series {
-    pub labels: Vec<(String, String)>,
-    pub samples: Vec<(i64, f64)>,
+pub(crate) struct Series {
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) samples: Vec<(i64, f64)>,
 }
 
 impl Series {
-    pub fn new(name: &str, labels: &[(&str, &str)], samples: Vec<(i64, f64)>) -> Self {
+    pub(crate) fn new(name: &str, labels: &[(&str, &str)], samples: Vec<(i64, f64)>) -> Self {
         let mut all = vec![("__name__".to_owned(), name.to_owned())];
         all.extend(labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         all.sort();
@@ -19,24 +19,24 @@ impl Series {
 }
 
 /// The headers of remote write 1.0.
-pub const HEADERS: &[(&str, &str)] = &[
+pub(crate) const HEADERS: &[(&str, &str)] = &[
     ("Content-Type", "application/x-protobuf"),
     ("Content-Encoding", "snappy"),
     ("X-Prometheus-Remote-Write-Version", "0.1.0"),
 ];
 
 /// Writes series to `path` of a server.
-pub fn push(server: &Server, path: &str, series: &[Series]) -> Answer {
+pub(crate) fn push(server: &Server, path: &str, series: &[Series]) -> Answer {
     server.post(path, HEADERS, &compressed(&message(series)))
 }
 
 /// A snappy block.
-pub fn compressed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn compressed(message: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(message).unwrap()
 }
 
 /// A `WriteRequest`.
-pub fn message(series: &[Series]) -> Vec<u8> {
+pub(crate) fn message(series: &[Series]) -> Vec<u8> {
     series.iter().flat_map(|s| bytes_field(1, &time_series(s))).collect()
 }
 
@@ -51,16 +51,16 @@ fn time_series(series: &Series) -> Vec<u8> {
     out
 }
 
-pub fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
     bytes_field(1, &[bytes_field(1, name), bytes_field(2, value)].concat())
 }
 
-pub fn sample(t: i64, v: f64) -> Vec<u8> {
+pub(crate) fn sample(t: i64, v: f64) -> Vec<u8> {
     let value = [vec![1 << 3 | 1], v.to_le_bytes().to_vec()].concat();
     bytes_field(2, &[value, vec![2 << 3], varint(t as u64)].concat())
 }
 
-pub fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
     [varint(number << 3 | 2), varint(payload.len() as u64), payload.to_vec()].concat()
 }
 
