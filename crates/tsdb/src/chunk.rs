@@ -89,7 +89,10 @@ pub fn decode(
 }
 
 /// Fails unless a chunk that begins at `first` comes after `last`.
-fn check_order(last: Option<TimestampMs>, first: TimestampMs) -> Result<(), DecodeError> {
+pub(crate) fn check_order(
+    last: Option<TimestampMs>,
+    first: TimestampMs,
+) -> Result<(), DecodeError> {
     if last.is_some_and(|last| first <= last) {
         return Err(DecodeError::Invalid("chunk overlaps the samples before it"));
     }

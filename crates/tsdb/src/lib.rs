@@ -1,5 +1,6 @@
 //! A single-tenant Prometheus TSDB: chunks, index, blocks, write-ahead log, head, compaction, queries.
 
+pub mod block;
 pub mod chunk;
 pub mod db;
 pub mod encoding;
@@ -7,6 +8,9 @@ pub mod error;
 pub mod fs;
 pub mod head;
 pub mod head_chunks;
+pub mod index;
 pub mod merge;
+pub mod meta;
 pub mod postings;
+pub mod tombstones;
 pub mod wal;

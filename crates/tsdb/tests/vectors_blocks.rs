@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail and may say so")]
 
+#[path = "vectors_blocks/block.rs"]
+mod block;
 #[path = "vectors_blocks/chunks.rs"]
 mod chunks;
 

@@ -1,0 +1,129 @@
+//! Queries over one block.
+
+use std::sync::Arc;
+
+use model::{
+    Labels, Matcher, Querier, QueryContext, SelectHints, SeriesEntry, SeriesSet, StorageError,
+    TimeRange,
+};
+
+use super::Block;
+use super::samples::BlockSamples;
+use crate::index::{ChunkMeta, LabelMemo, SeriesRow};
+use crate::postings::{label_names_for_matchers, label_values_for_matchers, postings_for_matchers};
+
+/// A view of a block over a range of time.
+pub(super) struct BlockQuerier {
+    block: Block,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+}
+
+impl BlockQuerier {
+    pub(super) fn new(block: Block, range: TimeRange, context: Arc<QueryContext>) -> Self {
+        Self { block, range, context }
+    }
+}
+
+impl Querier for BlockQuerier {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        self.context.check()?;
+        let series = postings_for_matchers(self.block.index(), matchers)?;
+        Ok(Box::new(BlockSeriesSet {
+            block: self.block.clone(),
+            range: self.range,
+            context: self.context.clone(),
+            series: series.into_iter(),
+            hints: hints.clone(),
+            returned: 0,
+            row: SeriesRow::default(),
+            memo: LabelMemo::default(),
+        }))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        self.context.check()?;
+        Ok(label_values_for_matchers(self.block.index(), name, matchers, limit)?)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
+        self.context.check()?;
+        Ok(label_names_for_matchers(self.block.index(), matchers, limit)?)
+    }
+}
+
+/// The numbers of series ascend in label order.
+struct BlockSeriesSet {
+    block: Block,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+    series: std::vec::IntoIter<u32>,
+    hints: SelectHints,
+    returned: usize,
+    row: SeriesRow,
+    memo: LabelMemo,
+}
+
+impl SeriesSet for BlockSeriesSet {
+    fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
+        if self.hints.limit != 0 && self.returned == self.hints.limit {
+            return Ok(None);
+        }
+        while let Some(series) = self.series.next() {
+            self.context.check()?;
+            self.block.index().series(series, &mut self.row)?;
+            let chunks = self.chunks_in_range(series);
+            if chunks.is_empty() {
+                continue;
+            }
+            let labels = self.block.index().labels(&self.row, &mut self.memo)?;
+            if !self.is_in_shard(&labels) {
+                continue;
+            }
+            self.returned += 1;
+            return self.entry(series, labels, chunks).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+impl BlockSeriesSet {
+    /// The chunks that may have samples in the range, without those that are deleted as a whole.
+    fn chunks_in_range(&self, series: u32) -> Vec<ChunkMeta> {
+        let deleted = self.block.tombstones().get(u64::from(series));
+        let is_deleted = |chunk: &ChunkMeta| {
+            deleted.iter().any(|i| i.contains(chunk.min_time_ms) && i.contains(chunk.max_time_ms))
+        };
+        let chunks = self.row.chunks.iter().copied();
+        let chunks = chunks.filter(|c| self.range.overlaps(c.min_time_ms, c.max_time_ms));
+        chunks.filter(|chunk| !is_deleted(chunk)).collect()
+    }
+
+    fn is_in_shard(&self, labels: &Labels) -> bool {
+        let shard = self.hints.shard.filter(|shard| shard.count > 0);
+        shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
+    }
+
+    fn entry(
+        &self,
+        series: u32,
+        labels: Labels,
+        chunks: Vec<ChunkMeta>,
+    ) -> Result<SeriesEntry, StorageError> {
+        self.context.add_series(1)?;
+        let chunks = if self.hints.labels_only { Vec::new() } else { chunks };
+        self.context.add_chunks(chunks.len() as u64, 0)?;
+        let deleted = self.block.tombstones().get(u64::from(series)).to_vec();
+        let samples = BlockSamples::new(self.block.clone(), self.context.clone(), chunks, deleted);
+        Ok(SeriesEntry { labels, samples: Box::new(samples) })
+    }
+}

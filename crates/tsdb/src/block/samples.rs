@@ -1,0 +1,113 @@
+//! The samples of one series of a block, decoded chunk by chunk.
+
+use std::sync::Arc;
+
+use model::{EncodedChunk, QueryContext, SampleBuffer, SampleReader, StorageError};
+
+use super::{Block, ChunkRecord};
+use crate::chunk::{check_order, decode};
+use crate::error::{DecodeError, TsdbError};
+use crate::index::ChunkMeta;
+use crate::tombstones::Interval;
+
+pub(super) struct BlockSamples {
+    block: Block,
+    context: Arc<QueryContext>,
+    chunks: std::vec::IntoIter<ChunkMeta>,
+    deleted: Vec<Interval>,
+}
+
+impl BlockSamples {
+    pub(super) fn new(
+        block: Block,
+        context: Arc<QueryContext>,
+        chunks: Vec<ChunkMeta>,
+        deleted: Vec<Interval>,
+    ) -> Self {
+        Self { block, context, chunks: chunks.into_iter(), deleted }
+    }
+
+    fn read(&self, chunk: &ChunkMeta) -> Result<ChunkRecord<'_>, StorageError> {
+        let record = self.block.chunk(chunk.reference)?;
+        self.context.add_chunks(0, record.data.len() as u64)?;
+        Ok(record)
+    }
+
+    fn is_touched(&self, chunk: &ChunkMeta) -> bool {
+        let touches = |i: &Interval| i.min_ms <= chunk.max_time_ms && chunk.min_time_ms <= i.max_ms;
+        self.deleted.iter().any(touches)
+    }
+
+    fn decode(
+        &self,
+        chunk: &ChunkMeta,
+        record: ChunkRecord<'_>,
+        out: &mut SampleBuffer,
+    ) -> Result<(), StorageError> {
+        let result = if self.is_touched(chunk) {
+            self.decode_what_is_left(record, out)
+        } else {
+            decode(record.encoding, record.data, out)
+        };
+        result.map_err(|e| {
+            let dir = self.block.dir().display();
+            TsdbError::corrupt(format_args!("{dir}: chunk {:#x}", chunk.reference), e).into()
+        })
+    }
+
+    fn decode_what_is_left(
+        &self,
+        record: ChunkRecord<'_>,
+        out: &mut SampleBuffer,
+    ) -> Result<(), DecodeError> {
+        let mut all = SampleBuffer::default();
+        decode(record.encoding, record.data, &mut all)?;
+        let float_order = out.float_times.last().zip(all.float_times.first());
+        let histogram_order = out.histogram_times.last().zip(all.histogram_times.first());
+        for (&last, &first) in float_order.into_iter().chain(histogram_order) {
+            check_order(Some(last), first)?;
+        }
+        let is_deleted = |t: i64| self.deleted.iter().any(|i| i.contains(t));
+        let start_at = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0);
+        for (i, (&t, &value)) in all.float_times.iter().zip(&all.float_values).enumerate() {
+            if !is_deleted(t) {
+                out.push_float_with_start(t, value, start_at(&all.float_start_times, i));
+            }
+        }
+        for (i, (&t, h)) in all.histogram_times.iter().zip(all.histograms).enumerate() {
+            if !is_deleted(t) {
+                out.push_histogram_with_start(t, h, start_at(&all.histogram_start_times, i));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SampleReader for BlockSamples {
+    fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
+        let Some(chunk) = self.chunks.next() else { return Ok(false) };
+        let before = out.len();
+        let record = self.read(&chunk)?;
+        self.decode(&chunk, record, out)?;
+        self.context.add_samples((out.len() - before) as u64);
+        Ok(true)
+    }
+
+    fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
+        if self.chunks.as_slice().iter().any(|chunk| self.is_touched(chunk)) {
+            return Ok(None);
+        }
+        let chunks = std::mem::take(&mut self.chunks);
+        let mut encoded = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let record = self.read(&chunk)?;
+            encoded.push(EncodedChunk {
+                min_time_ms: chunk.min_time_ms,
+                max_time_ms: chunk.max_time_ms,
+                encoding: record.encoding.number(),
+                data: record.data.into(),
+            });
+        }
+        Ok(Some(encoded))
+    }
+}

@@ -1,0 +1,221 @@
+//! Reading an index file that is mapped or in memory.
+
+use std::ops::Range;
+
+use model::Labels;
+use smallvec::SmallVec;
+
+use super::{
+    INDEX_HEADER_LEN, PostingsOffsets, SERIES_ALIGNMENT, SeriesRow, SymbolTable, Toc,
+    check_index_header, checked_section, decode_postings, decode_series,
+};
+use crate::error::{DecodeError, TsdbError};
+use crate::postings::{IndexPostings, PostingsList};
+
+/// An index file. `B` is what holds its bytes.
+#[derive(Debug)]
+pub struct IndexReader<B> {
+    bytes: B,
+    /// For messages: which index this is.
+    name: String,
+    toc: Toc,
+    symbols_at: Range<usize>,
+    symbols: SymbolTable,
+    offsets_at: Range<usize>,
+    offsets: PostingsOffsets,
+}
+
+impl<B: AsRef<[u8]>> IndexReader<B> {
+    /// Opens an index; checks header, table of contents, symbols and the postings offset table.
+    /// `name` stands in errors.
+    pub fn open(bytes: B, name: impl Into<String>) -> Result<Self, TsdbError> {
+        let name = name.into();
+        let file = bytes.as_ref();
+        let parts = parts(file).map_err(|e| TsdbError::corrupt(&name, e))?;
+        let (toc, (symbols_at, symbols), (offsets_at, offsets)) = parts;
+        Ok(Self { bytes, name, toc, symbols_at, symbols, offsets_at, offsets })
+    }
+
+    fn corrupt(&self, error: DecodeError) -> TsdbError {
+        TsdbError::corrupt(&self.name, error)
+    }
+
+    fn symbol_section(&self) -> &[u8] {
+        &self.bytes.as_ref()[self.symbols_at.clone()]
+    }
+
+    fn offset_section(&self) -> &[u8] {
+        &self.bytes.as_ref()[self.offsets_at.clone()]
+    }
+
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
+    /// Where the sections start.
+    pub fn toc(&self) -> &Toc {
+        &self.toc
+    }
+
+    /// All symbols, ascending.
+    pub fn symbols(&self) -> impl Iterator<Item = Result<&str, TsdbError>> {
+        let symbols = self.symbols.iter(self.symbol_section());
+        symbols.map(|symbol| symbol.map_err(|e| self.corrupt(e)))
+    }
+
+    /// The symbol with this number.
+    pub fn symbol(&self, number: u32) -> Result<&str, TsdbError> {
+        self.symbols.get(self.symbol_section(), number).map_err(|e| self.corrupt(e))
+    }
+
+    /// The number of a symbol.
+    pub fn symbol_number(&self, symbol: &str) -> Result<Option<u32>, TsdbError> {
+        self.symbols.find(self.symbol_section(), symbol).map_err(|e| self.corrupt(e))
+    }
+
+    /// The label names, ascending.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.offsets.names()
+    }
+
+    /// Reads a series entry: numbers of symbols and chunks.
+    pub fn series(&self, series: u32, row: &mut SeriesRow) -> Result<(), TsdbError> {
+        let mut decode = || {
+            let start = u64::from(series) * SERIES_ALIGNMENT;
+            let start = usize::try_from(start).map_err(|_| DecodeError::Truncated)?;
+            if start < INDEX_HEADER_LEN {
+                return Err(DecodeError::Invalid("series number is out of range"));
+            }
+            let bytes = self.bytes.as_ref().get(start..).ok_or(DecodeError::Truncated)?;
+            decode_series(bytes, row)
+        };
+        decode().map_err(|e| TsdbError::corrupt(format_args!("{}: series {series}", self.name), e))
+    }
+
+    /// The labels of a series entry. `memo` makes labels cheap that the series before had too.
+    pub fn labels(&self, row: &SeriesRow, memo: &mut LabelMemo) -> Result<Labels, TsdbError> {
+        let mut pairs: SmallVec<[(&str, &str); 24]> = SmallVec::new();
+        let mut known = memo.numbers.iter().zip(&memo.labels);
+        for &(name, value) in &row.labels {
+            let pair = match known.next() {
+                Some((&numbers, label)) if numbers == (name, value) => (label.name, label.value),
+                Some((numbers, label)) if numbers.0 == name => (label.name, self.symbol(value)?),
+                _ => (self.symbol(name)?, self.symbol(value)?),
+            };
+            pairs.push(pair);
+        }
+        if !pairs.is_sorted_by(|a, b| a.0 < b.0) || pairs.iter().any(|pair| pair.1.is_empty()) {
+            return Err(self.corrupt(DecodeError::Invalid("labels are not sorted or empty")));
+        }
+        let labels = Labels::from_sorted(pairs);
+        memo.numbers.clone_from(&row.labels);
+        memo.labels = labels.clone();
+        Ok(labels)
+    }
+
+    fn list(&self, offset: u64) -> Result<PostingsList<'_>, TsdbError> {
+        let decode = || {
+            let start = usize::try_from(offset).map_err(|_| DecodeError::Truncated)?;
+            decode_postings(self.bytes.as_ref().get(start..).ok_or(DecodeError::Truncated)?)
+        };
+        decode().map_err(|e| TsdbError::corrupt(format_args!("{}: postings", self.name), e))
+    }
+
+    /// The memory that is held beside the file, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.symbols.memory_bytes() + self.offsets.memory_bytes()
+    }
+}
+
+/// The labels of the series that was looked up last: the next series has most of them too.
+#[derive(Debug, Default)]
+pub struct LabelMemo {
+    numbers: Vec<(u32, u32)>,
+    labels: Labels,
+}
+
+type Parts = (Toc, (Range<usize>, SymbolTable), (Range<usize>, PostingsOffsets));
+
+fn parts(file: &[u8]) -> Result<Parts, DecodeError> {
+    check_index_header(file)?;
+    let toc_at = file.len().checked_sub(Toc::LEN).ok_or(DecodeError::Truncated)?;
+    let toc = Toc::decode(&file[toc_at..])?;
+    let (symbols, symbols_at) = checked_section(file, toc.symbols)?;
+    let (offsets, offsets_at) = checked_section(file, toc.postings_offsets)?;
+    let symbols = (symbols_at, SymbolTable::new(symbols)?);
+    Ok((toc, symbols, (offsets_at, PostingsOffsets::new(offsets)?)))
+}
+
+impl<B: AsRef<[u8]>> IndexPostings for IndexReader<B> {
+    fn all_postings(&self) -> Result<PostingsList<'_>, TsdbError> {
+        match self.offsets.all() {
+            Some(offset) => self.list(offset),
+            None => Ok(PostingsList::empty()),
+        }
+    }
+
+    fn postings(&self, name: &str, value: &str) -> Result<PostingsList<'_>, TsdbError> {
+        let found = self.offsets.find(self.offset_section(), name, value);
+        match found.map_err(|e| self.corrupt(e))? {
+            Some(offset) => self.list(offset),
+            None => Ok(PostingsList::empty()),
+        }
+    }
+
+    fn postings_where(
+        &self,
+        name: &str,
+        prefix: &str,
+        keep: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Vec<PostingsList<'_>>, TsdbError> {
+        let mut kept = Vec::new();
+        let mut visit = |value: &str, offset| {
+            if keep(value) {
+                kept.push(offset);
+            }
+        };
+        self.offsets
+            .for_each(self.offset_section(), (name, prefix), &mut visit)
+            .map_err(|e| self.corrupt(e))?;
+        kept.into_iter().map(|offset| self.list(offset)).collect()
+    }
+
+    fn value_count(&self, name: &str) -> usize {
+        self.offsets.value_count(name)
+    }
+
+    fn label_names(&self) -> Result<Vec<String>, TsdbError> {
+        Ok(self.names().map(str::to_owned).collect())
+    }
+
+    fn series_labels(
+        &self,
+        series: u32,
+        visit: &mut dyn FnMut(&str, &str),
+    ) -> Result<(), TsdbError> {
+        let mut row = SeriesRow::default();
+        self.series(series, &mut row)?;
+        for &(name, value) in &row.labels {
+            visit(self.symbol(name)?, self.symbol(value)?);
+        }
+        Ok(())
+    }
+
+    fn series_label(
+        &self,
+        series: u32,
+        name: &str,
+        visit: &mut dyn FnMut(&str),
+    ) -> Result<(), TsdbError> {
+        let mut row = SeriesRow::default();
+        self.series(series, &mut row)?;
+        let number = self.symbol_number(name)?;
+        let value = row.labels.iter().find(|label| Some(label.0) == number);
+        match value {
+            Some(&(_, value)) => visit(self.symbol(value)?),
+            None => visit(""),
+        }
+        Ok(())
+    }
+}
