@@ -149,12 +149,26 @@ impl Head {
         ChunkSink { block_range_ms: self.options.block_range_ms, files: self.files.as_deref() }
     }
 
+    /// What the head's tables hold, by part, bytes.
+    pub fn memory_parts(&self) -> Vec<(&'static str, usize)> {
+        let mut parts = vec![
+            ("symbols", self.symbols.read().memory_bytes()),
+            ("postings", self.postings.read().memory_bytes()),
+        ];
+        for index in 0..self.shards.len() {
+            for (name, bytes) in self.shards.lock(index).memory_parts() {
+                match parts.iter_mut().find(|part| part.0 == name) {
+                    Some(part) => part.1 += bytes,
+                    None => parts.push((name, bytes)),
+                }
+            }
+        }
+        parts
+    }
+
     /// Bytes that the head's tables hold, without complete chunks.
     pub fn memory_bytes(&self) -> usize {
-        let shards = (0..self.shards.len()).map(|i| self.shards.lock(i).memory_bytes());
-        shards.sum::<usize>()
-            + self.symbols.read().memory_bytes()
-            + self.postings.read().memory_bytes()
+        self.memory_parts().iter().map(|(_, bytes)| bytes).sum()
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "db/appends.rs"]
 mod appends;
+#[path = "db/histograms.rs"]
+mod histograms;
 #[path = "db/restarts.rs"]
 mod restarts;
 #[path = "db/support.rs"]

@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 
 use model::WriteBatch;
 use model::batch::{BatchSeries, HistogramValue};
+use model::sample::STALE_NAN_BITS;
 
 use super::chunks::ChunkSink;
 use super::floats::{newest_for_float, push_float};
@@ -28,7 +29,7 @@ use super::locate::locate;
 use super::log::LogRecords;
 use super::outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
 use super::rules::{Bounds, NO_MAX_TIME, Newest, Verdict, judge};
-use super::series::NONE;
+use super::series::{NONE, Open};
 use super::shards::{Location, Shard};
 use super::{Head, labels_of_batch};
 use crate::error::TsdbError;
@@ -204,6 +205,10 @@ fn append_series(
     let batch = request.batch;
     for sample in &batch.samples[batch_series.samples.range()] {
         let (t, bits) = (sample.timestamp_ms, sample.value.to_bits());
+        if bits == STALE_NAN_BITS && shard.series[slot as usize].open == Open::Histogram {
+            append_stale_histogram(request, scratch, (shard, slot), (i, t));
+            continue;
+        }
         let newest = newest_for_float(shard, slot, t, bits);
         match judge(newest, t, &request.bounds) {
             Verdict::Append => push_float(shard, slot, (t, sample.value), &request.sink),
@@ -222,6 +227,21 @@ fn append_series(
     }
 }
 
+/// A float stale marker in a series of histograms becomes a stale histogram: senders do not know
+/// the type of a series that has ended.
+#[cold]
+fn append_stale_histogram(
+    request: &mut Request<'_, '_>,
+    scratch: &mut AppendScratch,
+    (shard, slot): (&mut Shard, u32),
+    (i, t): (u32, i64),
+) {
+    let value = histograms::stale_like_open(shard, slot);
+    if append_histogram(request, scratch, (shard, slot), (i, t, &value)) {
+        request.outcome.accepted_floats += 1;
+    }
+}
+
 #[cold]
 fn append_histograms(
     request: &mut Request<'_, '_>,
@@ -229,32 +249,45 @@ fn append_histograms(
     (shard, slot): (&mut Shard, u32),
     (i, batch_series): (u32, &BatchSeries),
 ) {
-    let series_ref = shard.series[slot as usize].series_ref();
     let batch = request.batch;
     for sample in batch.histograms_of(batch_series) {
-        let t = sample.timestamp_ms;
-        if !histograms::is_valid(&sample.value) {
-            request.reject(RejectionKind::InvalidHistogram, i, t);
-            continue;
-        }
-        let newest = histograms::newest_for_histogram(shard, slot, t, &sample.value);
-        match judge(newest, t, &request.bounds) {
-            Verdict::Append => {
-                histograms::push_histogram(shard, slot, (t, &sample.value), &request.sink);
-            }
-            Verdict::Duplicate => {}
-            Verdict::Reject(kind) => {
-                request.reject(kind, i, t);
-                continue;
-            }
-        }
-        request.accept(t);
-        request.outcome.accepted_histograms += 1;
-        match &sample.value {
-            HistogramValue::Int(h) => scratch.records.histograms.push(series_ref, t, h),
-            HistogramValue::Float(h) => scratch.records.float_histograms.push(series_ref, t, h),
+        let value = (i, sample.timestamp_ms, &sample.value);
+        if append_histogram(request, scratch, (shard, slot), value) {
+            request.outcome.accepted_histograms += 1;
         }
     }
+}
+
+/// Appends one histogram. Whether it was accepted.
+fn append_histogram(
+    request: &mut Request<'_, '_>,
+    scratch: &mut AppendScratch,
+    (shard, slot): (&mut Shard, u32),
+    (i, t, value): (u32, i64, &HistogramValue),
+) -> bool {
+    if !histograms::is_valid(value) {
+        request.reject(RejectionKind::InvalidHistogram, i, t);
+        return false;
+    }
+    let newest = histograms::newest_for_histogram(shard, slot, t, value);
+    let rejected = match judge(newest, t, &request.bounds) {
+        Verdict::Append => histograms::push_histogram(shard, slot, (t, value), &request.sink)
+            .is_err()
+            .then_some(RejectionKind::InvalidHistogram),
+        Verdict::Duplicate => None,
+        Verdict::Reject(kind) => Some(kind),
+    };
+    if let Some(kind) = rejected {
+        request.reject(kind, i, t);
+        return false;
+    }
+    request.accept(t);
+    let series_ref = shard.series[slot as usize].series_ref();
+    match value {
+        HistogramValue::Int(h) => scratch.records.histograms.push(series_ref, t, h),
+        HistogramValue::Float(h) => scratch.records.float_histograms.push(series_ref, t, h),
+    }
+    true
 }
 
 impl Request<'_, '_> {

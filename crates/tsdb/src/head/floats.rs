@@ -34,6 +34,11 @@ pub(super) fn newest_for_float(shard: &Shard, slot: u32, t: TimestampMs, bits: u
     newest_time_elsewhere(shard, slot).map_or(Newest::Nothing, Newest::Different)
 }
 
+/// The newest sample of the series in `slot`, compared with a sample of another kind.
+pub(super) fn newest_for_other(shard: &Shard, slot: u32) -> Newest {
+    newest_time(shard, slot).map_or(Newest::Nothing, Newest::Different)
+}
+
 /// The time of the newest sample of a series that has no open float chunk.
 #[cold]
 fn newest_time_elsewhere(shard: &Shard, slot: u32) -> Option<TimestampMs> {

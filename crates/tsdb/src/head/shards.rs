@@ -251,11 +251,13 @@ impl Shard {
     }
 
     /// Bytes that are held, without full chunks and histograms.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.index.memory_bytes()
-            + self.series.capacity() * size_of::<Series>()
-            + self.labels.memory_bytes()
-            + self.slab.memory_bytes()
-            + self.cold.capacity() * size_of::<Cold>()
+    pub(super) fn memory_parts(&self) -> [(&'static str, usize); 5] {
+        [
+            ("table", self.index.memory_bytes()),
+            ("series", self.series.capacity() * size_of::<Series>()),
+            ("labels", self.labels.memory_bytes()),
+            ("open chunks", self.slab.memory_bytes()),
+            ("cold parts", self.cold.capacity() * size_of::<Cold>()),
+        ]
     }
 }

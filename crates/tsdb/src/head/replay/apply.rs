@@ -128,7 +128,12 @@ impl Replay<'_> {
         let sink = self.head.chunk_sink();
         match &item.value {
             SampleValue::Float(value) => push_float(shard, slot, (t, *value), &sink),
-            SampleValue::Histogram(value) => push_histogram(shard, slot, (t, value), &sink),
+            SampleValue::Histogram(value) => {
+                if push_histogram(shard, slot, (t, value), &sink).is_err() {
+                    applied.skipped += 1;
+                    return;
+                }
+            }
         }
         applied.count += 1;
         applied.times = (applied.times.0.min(t), applied.times.1.max(t));

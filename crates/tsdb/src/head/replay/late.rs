@@ -4,7 +4,9 @@
 //! first late sample or beyond it are decoded and appended again together with the late ones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use model::batch::HistogramValue;
 use model::{SampleBuffer, TimeRange, TimestampMs};
 
 use super::super::chunks::ChunkSink;
@@ -14,8 +16,9 @@ use super::super::samples::{open_chunk, with_chunk};
 use super::super::series::Open;
 use super::super::shards::Shard;
 use super::decode::{SampleItem, SampleValue};
+use crate::chunk::histogram::{Floats, HistogramKind, HistogramReader, Integers};
 use crate::chunk::{self, ChunkEncoding};
-use crate::error::TsdbError;
+use crate::error::{DecodeError, TsdbError};
 
 /// Sorts `late` into the series of a shard. A sample whose time is taken is left out.
 pub(super) fn insert(shard: &mut Shard, late: &[SampleItem], sink: &ChunkSink<'_>) {
@@ -34,7 +37,10 @@ pub(super) fn insert(shard: &mut Shard, late: &[SampleItem], sink: &ChunkSink<'_
         for (t, value) in samples {
             match value {
                 SampleValue::Float(value) => push_float(shard, slot, (t, value), sink),
-                SampleValue::Histogram(value) => push_histogram(shard, slot, (t, &value), sink),
+                SampleValue::Histogram(value) => {
+                    // It was in a chunk before, or was checked when it was accepted.
+                    let _ = push_histogram(shard, slot, (t, &value), sink);
+                }
             }
         }
     }
@@ -75,10 +81,38 @@ fn decode_into(
     data: &[u8],
     samples: &mut BTreeMap<TimestampMs, SampleValue>,
 ) -> Result<(), TsdbError> {
-    let mut buffer = SampleBuffer::default();
-    chunk::decode(encoding, data, &mut buffer)
-        .map_err(|source| TsdbError::corrupt("chunk of the head", source))?;
-    let floats = buffer.float_times.iter().zip(&buffer.float_values);
-    samples.extend(floats.map(|(&t, &value)| (t, SampleValue::Float(value))));
+    let decoded = match encoding {
+        ChunkEncoding::Xor | ChunkEncoding::Xor2 => {
+            let mut buffer = SampleBuffer::default();
+            chunk::decode(encoding, data, &mut buffer).map(|()| {
+                let floats = buffer.float_times.iter().zip(&buffer.float_values);
+                samples.extend(floats.map(|(&t, &value)| (t, SampleValue::Float(value))));
+            })
+        }
+        ChunkEncoding::Histogram | ChunkEncoding::HistogramSt => {
+            let value = |h| HistogramValue::Int(Box::new(h));
+            decode_histograms::<Integers>(encoding, data, samples, value)
+        }
+        ChunkEncoding::FloatHistogram | ChunkEncoding::FloatHistogramSt => {
+            let value = |h| HistogramValue::Float(Box::new(h));
+            decode_histograms::<Floats>(encoding, data, samples, value)
+        }
+    };
+    decoded.map_err(|source| TsdbError::corrupt("chunk of the head", source))
+}
+
+fn decode_histograms<K: HistogramKind>(
+    encoding: ChunkEncoding,
+    data: &[u8],
+    samples: &mut BTreeMap<TimestampMs, SampleValue>,
+    value: impl Fn(K::Histogram) -> HistogramValue,
+) -> Result<(), DecodeError> {
+    let has_start_times =
+        matches!(encoding, ChunkEncoding::HistogramSt | ChunkEncoding::FloatHistogramSt);
+    let mut reader = HistogramReader::<K>::new(data, has_start_times)?;
+    while let Some((t, _)) = reader.advance()? {
+        let value = SampleValue::Histogram(Arc::new(value(reader.histogram())));
+        samples.insert(t, value);
+    }
     Ok(())
 }
