@@ -111,6 +111,8 @@ impl Current {
 
     fn append(&mut self, record: &[u8], maxt: i64) -> Result<ChunkDiskRef, TsdbError> {
         let (file, offset) = (&self.file, self.end());
+        let end = offset + record.len() as u64;
+        assert!(end <= u64::from(u32::MAX), "the size of a file is bounded so that offsets fit");
         let failed = |e| TsdbError::io("write", &file.path, e);
         if self.is_damaged {
             self.handle.set_len(offset).map_err(failed)?;
@@ -122,8 +124,7 @@ impl Current {
         }
         file.maxt.fetch_max(maxt, Ordering::AcqRel);
         // Readers may look below the end as soon as they see it.
-        file.end.store(offset + record.len() as u64, Ordering::Release);
-        // The size of a file is bounded so that offsets fit 32 bits.
+        file.end.store(end, Ordering::Release);
         Ok(ChunkDiskRef::new(file.number, offset as u32))
     }
 }

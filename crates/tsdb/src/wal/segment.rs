@@ -226,6 +226,7 @@ impl SegmentWriter {
             return Ok(());
         }
         let current = &mut self.current;
+        assert!(!current.is_damaged, "what a failed write left must be cut off first");
         if let Err(e) = current.file.write_all_at(data, current.offset) {
             current.is_damaged = true;
             return Err(WalError::io("write", &current.path, e));
@@ -293,6 +294,7 @@ impl SegmentWriter {
             let _ = self.fs.remove_file(&next.path);
             return Err(e);
         }
+        assert!(self.current.offset.is_multiple_of(PAGE_BYTES as u64), "a finished page is full");
         let Segment { number, path, file, .. } = std::mem::replace(&mut self.current, next);
         self.finished.push(Finished { number, path, file, cut_to: None });
         self.written.cuts += 1;

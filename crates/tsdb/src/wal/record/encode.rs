@@ -65,8 +65,16 @@ impl SamplesEncoder {
             (self.first_ref, self.first_t) = (series_ref, t);
             put_header(&mut self.out, RecordType::Samples, (series_ref, t));
         }
-        put_deltas(&mut self.out, (series_ref, t), (self.first_ref, self.first_t));
-        put_be64(&mut self.out, value.to_bits());
+        // The most that a sample takes is made room for at once, and what was not needed given
+        // back: half the time of pushing byte by byte (`encode_samples` in benches/wal.rs).
+        let start = self.out.len();
+        self.out.resize(start + MAX_SAMPLE_BYTES, 0);
+        let Some(room) = self.out[start..].first_chunk_mut::<MAX_SAMPLE_BYTES>() else { return };
+        let ref_delta = series_ref.wrapping_sub(self.first_ref).cast_signed();
+        let at = write_varint(room, 0, ref_delta);
+        let at = write_varint(room, at, t.wrapping_sub(self.first_t));
+        room[at..at + 8].copy_from_slice(&value.to_bits().to_be_bytes());
+        self.out.truncate(start + at + 8);
     }
 }
 
@@ -255,18 +263,25 @@ fn put_header(out: &mut Vec<u8>, record_type: RecordType, (series_ref, t): (u64,
     put_be64(out, t.cast_unsigned());
 }
 
-#[inline]
 fn put_deltas(out: &mut Vec<u8>, key: (u64, TimestampMs), first: (u64, TimestampMs)) {
-    for delta in [key.0.wrapping_sub(first.0).cast_signed(), key.1.wrapping_sub(first.1)] {
-        let delta = zigzag(delta);
-        if delta < 0x80 {
-            out.push(delta as u8);
-        } else {
-            let mut bytes = [0; MAX_VARINT_LEN64];
-            let length = write_uvarint(&mut bytes, delta);
-            out.extend_from_slice(&bytes[..length]);
-        }
+    put_varint(out, key.0.wrapping_sub(first.0).cast_signed());
+    put_varint(out, key.1.wrapping_sub(first.1));
+}
+
+/// The most that a sample takes: two numbers and a value.
+const MAX_SAMPLE_BYTES: usize = 2 * MAX_VARINT_LEN64 + 8;
+
+/// Writes a number at `at`, which leaves room for it, and returns where it ends.
+#[inline]
+fn write_varint(room: &mut [u8; MAX_SAMPLE_BYTES], mut at: usize, value: i64) -> usize {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        room[at] = rest as u8 | 0x80;
+        rest >>= 7;
+        at += 1;
     }
+    room[at] = rest as u8;
+    at + 1
 }
 
 /// Writes the number of labels and the labels, counting on the way.
