@@ -113,6 +113,17 @@ impl BlockSeriesSet {
         shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
     }
 
+    /// The newest sample inside the range is in the last chunk that reaches into it.
+    fn needed(&self, mut chunks: Vec<ChunkMeta>, is_untouched: bool) -> Vec<ChunkMeta> {
+        if self.hints.labels_only {
+            return Vec::new();
+        }
+        if self.hints.newest_only && is_untouched {
+            chunks.drain(..chunks.len().saturating_sub(1));
+        }
+        chunks
+    }
+
     fn entry(
         &self,
         series: u32,
@@ -120,9 +131,9 @@ impl BlockSeriesSet {
         chunks: Vec<ChunkMeta>,
     ) -> Result<SeriesEntry, StorageError> {
         self.context.add_series(1)?;
-        let chunks = if self.hints.labels_only { Vec::new() } else { chunks };
-        self.context.add_chunks(chunks.len() as u64, 0)?;
         let deleted = self.block.tombstones().get(u64::from(series)).to_vec();
+        let chunks = self.needed(chunks, deleted.is_empty());
+        self.context.add_chunks(chunks.len() as u64, 0)?;
         let samples = BlockSamples::new(self.block.clone(), self.context.clone(), chunks, deleted);
         Ok(SeriesEntry { labels, samples: Box::new(samples) })
     }

@@ -3,6 +3,7 @@
 //! that are left where that is cheaper.
 
 use hashbrown::HashSet;
+use model::regex::Regex;
 use model::{MatchOp, Matcher};
 
 use super::ops::{intersect, intersect_any, intersects, subtract, union};
@@ -136,7 +137,7 @@ fn scan<'i>(
     add: bool,
 ) -> Result<Vec<PostingsList<'i>>, TsdbError> {
     let wants_regex_hits = add == (matcher.op() == MatchOp::Regex);
-    let prefix = matcher.regex().filter(|_| wants_regex_hits).and_then(regex::prefix);
+    let prefix = matcher.regex().filter(|_| wants_regex_hits).and_then(Regex::prefix);
     let mut keep = |value: &str| matcher.matches(value) == add;
     index.postings_where(matcher.name(), prefix.unwrap_or_default(), &mut keep)
 }
@@ -160,11 +161,11 @@ fn condition<'i, 'm>(
             Err(_) if matcher.op() == MatchOp::Equal => Ok(Condition::Never),
             Err(_) => Ok(Condition::Always),
         },
-        _ if matcher.value() == b".*" => Ok(match matcher.op() {
+        (op, Some(regex)) if regex.matches_everything() => Ok(match op {
             MatchOp::Regex => Condition::Always,
             _ => Condition::Never,
         }),
-        (_, Some(regex)) => match regex::set_matches(regex) {
+        (_, Some(regex)) => match regex.set_matches() {
             Some(values) if values.iter().all(|v| !v.is_empty()) => {
                 let lists = values.iter().map(|value| index.postings(name, value));
                 Ok(known(union(lists.collect::<Result<_, _>>()?)))
@@ -172,20 +173,6 @@ fn condition<'i, 'm>(
             _ => Ok(by_scan),
         },
         (_, None) => Ok(by_scan),
-    }
-}
-
-/// What a compiled expression tells about itself. An expression that is a set of texts becomes
-/// look-ups, one with a literal prefix looks at the values with this prefix only.
-mod regex {
-    use model::regex::Regex;
-
-    pub(super) fn set_matches(_regex: &Regex) -> Option<&[String]> {
-        None
-    }
-
-    pub(super) fn prefix(_regex: &Regex) -> Option<&str> {
-        None
     }
 }
 

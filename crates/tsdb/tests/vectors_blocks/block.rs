@@ -117,6 +117,11 @@ fn matchers_ranges_shards_and_limits_narrow_the_series() {
     let late = select(&block, TimeRange::new(t, t), &[Matcher::equal("inst", "i00")]);
     assert!(late[0].1.float_times.contains(&t) && late[0].1.float_times.len() < 150);
     assert_eq!(select(&block, TimeRange::new(0, 1), &[]).len(), 0);
+    let hints = SelectHints { newest_only: true, ..SelectHints::default() };
+    for (_, samples) in read_all(querier.select(&[Matcher::equal("job", "b")], &hints).unwrap()) {
+        assert_eq!(samples.last_time(), Some(1_699_999_200_000 + 199 * 15_000));
+        assert!(samples.len() <= 120);
+    }
 }
 
 /// Writes all series of `block` to a new block.
