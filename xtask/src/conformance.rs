@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use promql::testlang::RunOptions;
+
 use crate::commands::{root, say};
 
 pub(crate) fn run() -> Result<()> {
@@ -10,7 +12,7 @@ pub(crate) fn run() -> Result<()> {
         bail!("the conformance data is not there: {}", dir.display());
     }
     let (mut passed, mut total) = (0, 0);
-    for file in promql::testlang::conformance_report(&dir)? {
+    for file in promql::testlang::conformance_report(&dir, &RunOptions::default())? {
         say(&format!("{:28} {:4} of {:4}", file.file, file.passed, file.total));
         passed += file.passed;
         total += file.total;

@@ -13,14 +13,8 @@ use crate::validation::{Findings, Reason};
 
 /// Counters of one distributor.
 pub(crate) struct DistributorMetrics {
-    requests_in: CounterVec,
-    samples_in: CounterVec,
-    exemplars_in: CounterVec,
-    metadata_in: CounterVec,
-    received_requests: CounterVec,
-    received_samples: CounterVec,
-    received_exemplars: CounterVec,
-    received_metadata: CounterVec,
+    incoming: Items,
+    received: Items,
     non_ha_samples: CounterVec,
     discarded_requests: CounterVec,
     discarded_samples: CounterVec,
@@ -29,8 +23,39 @@ pub(crate) struct DistributorMetrics {
     instance_rejected: Counter,
 }
 
+/// Counters of requests and of what they hold, by tenant.
+struct Items {
+    requests: CounterVec,
+    samples: CounterVec,
+    exemplars: CounterVec,
+    metadata: CounterVec,
+}
+
 const USER: &[&str] = &["user"];
 const REASON: &[&str] = &["reason", "user", "group"];
+
+impl Items {
+    /// `prefix` and `suffix` stand around the name of the item.
+    fn new(metrics: &Metrics, (prefix, suffix): (&str, &str), when: &str) -> Self {
+        let counter = |item: &str, what: &str| {
+            let name = format!("cortex_distributor_{prefix}{item}{suffix}_total");
+            metrics.counter_vec(&name, &format!("{what} {when}."), USER)
+        };
+        Self {
+            requests: counter("requests", "Requests"),
+            samples: counter("samples", "Samples"),
+            exemplars: counter("exemplars", "Exemplars"),
+            metadata: counter("metadata", "Metadata"),
+        }
+    }
+
+    fn count(&self, user: &[&str], samples: usize, batch: &WriteBatch<'_>) {
+        self.requests.with(user).inc();
+        self.samples.with(user).inc_by(samples as u64);
+        self.exemplars.with(user).inc_by(batch.exemplars.len() as u64);
+        self.metadata.with(user).inc_by(batch.metadata.len() as u64);
+    }
+}
 
 impl DistributorMetrics {
     pub(crate) fn new(
@@ -40,43 +65,13 @@ impl DistributorMetrics {
     ) -> Self {
         register_inflight(metrics, inflight);
         register_limits(metrics, config);
-        let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
         Self {
-            requests_in: by_user(
-                "cortex_distributor_requests_in_total",
-                "Requests that came in, before any check.",
-            ),
-            samples_in: by_user(
-                "cortex_distributor_samples_in_total",
-                "Samples that came in, before any check.",
-            ),
-            exemplars_in: by_user(
-                "cortex_distributor_exemplars_in_total",
-                "Exemplars that came in, before any check.",
-            ),
-            metadata_in: by_user(
-                "cortex_distributor_metadata_in_total",
-                "Metadata that came in, before any check.",
-            ),
-            received_requests: by_user(
-                "cortex_distributor_received_requests_total",
-                "Requests after the checks.",
-            ),
-            received_samples: by_user(
-                "cortex_distributor_received_samples_total",
-                "Samples after the checks.",
-            ),
-            received_exemplars: by_user(
-                "cortex_distributor_received_exemplars_total",
-                "Exemplars after the checks.",
-            ),
-            received_metadata: by_user(
-                "cortex_distributor_received_metadata_total",
-                "Metadata after the checks.",
-            ),
-            non_ha_samples: by_user(
+            incoming: Items::new(metrics, ("", "_in"), "that came in, before any check"),
+            received: Items::new(metrics, ("received_", ""), "after the checks"),
+            non_ha_samples: metrics.counter_vec(
                 "cortex_distributor_non_ha_samples_received_total",
                 "Samples of senders without a replica label.",
+                USER,
             ),
             discarded_requests: metrics.counter_vec(
                 "cortex_discarded_requests_total",
@@ -107,22 +102,15 @@ impl DistributorMetrics {
 
     /// Counts what a request brought.
     pub(crate) fn request_in(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
-        let user = &[tenant.as_str()];
-        self.requests_in.with(user).inc();
-        self.samples_in.with(user).inc_by(batch.sample_count() as u64);
-        self.exemplars_in.with(user).inc_by(batch.exemplars.len() as u64);
-        self.metadata_in.with(user).inc_by(batch.metadata.len() as u64);
+        self.incoming.count(&[tenant.as_str()], batch.sample_count(), batch);
     }
 
     /// Counts what is handed to the ingesters.
     pub(crate) fn received(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
         let user = &[tenant.as_str()];
-        let samples = valid_samples(batch) as u64;
-        self.received_requests.with(user).inc();
-        self.received_samples.with(user).inc_by(samples);
-        self.non_ha_samples.with(user).inc_by(samples);
-        self.received_exemplars.with(user).inc_by(batch.exemplars.len() as u64);
-        self.received_metadata.with(user).inc_by(batch.metadata.len() as u64);
+        let samples = valid_samples(batch);
+        self.received.count(user, samples, batch);
+        self.non_ha_samples.with(user).inc_by(samples as u64);
         if let Some(latest) = batch.samples.iter().map(|s| s.timestamp_ms).max() {
             let gauge = self.latest_seen.with(user);
             gauge.set(gauge.get().max(latest as f64 / 1000.0));
