@@ -51,9 +51,8 @@ impl Ingester {
     ) -> Result<(), IngesterError> {
         self.metrics.compaction.triggered();
         self.metrics.compaction.forced_in_progress.set(1);
-        let cut = |ingester: &Self, tenant: &Tenant| {
-            ingester.cut_head(tenant, CompactionMode::Forced)
-        };
+        let cut =
+            |ingester: &Self, tenant: &Tenant| ingester.cut_head(tenant, CompactionMode::Forced);
         let not_cut = self.for_each_tenant(tenants.clone(), cut).await;
         self.metrics.compaction.forced_in_progress.set(0);
         let not_shipped = if self.is_shipping() { self.ship_tenants(tenants).await } else { 0 };

@@ -96,8 +96,11 @@ pub(crate) fn metadata_per_user(limit: u64) -> String {
 /// One metric has too many different metadata.
 pub(crate) fn metadata_per_metric(limit: u64, metric: &str) -> String {
     let message = format!("per-metric metadata limit of {limit} exceeded");
-    let text =
-        tenant_limit("max-metadata-per-metric", "ingester.max-global-metadata-per-metric", &message);
+    let text = tenant_limit(
+        "max-metadata-per-metric",
+        "ingester.max-global-metadata-per-metric",
+        &message,
+    );
     format!("{text} This is for metric {metric}")
 }
 
@@ -194,8 +197,7 @@ mod tests {
 
     fn refused(kind: RejectionKind) -> PushError {
         let labels = Labels::from_pairs([("__name__", "up"), ("job", "a\"b")]);
-        let rejected =
-            Rejection { kind, timestamp_ms: 1_577_836_800_120, series_index: 0, labels };
+        let rejected = Rejection { kind, timestamp_ms: 1_577_836_800_120, series_index: 0, labels };
         let limits = LimitValues {
             max_series_per_user: 150_000,
             out_of_order_window: config::PromDuration::from_secs(90),

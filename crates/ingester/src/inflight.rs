@@ -67,8 +67,7 @@ fn batch_bytes(batch: &WriteBatch<'_>) -> u64 {
     let labels: usize = batch.labels.iter().map(|l| l.name.len() + l.value.len() + 6).sum();
     let metadata: usize =
         batch.metadata.iter().map(|m| m.family.len() + m.help.len() + m.unit.len() + 8).sum();
-    let samples = size_of_val(batch.samples.as_slice())
-        + size_of_val(batch.histograms.as_slice());
+    let samples = size_of_val(batch.samples.as_slice()) + size_of_val(batch.histograms.as_slice());
     (labels + metadata + samples) as u64
 }
 

@@ -20,9 +20,7 @@ use tsdb::fs::{FileLock, SharedFs};
 use crate::inflight::Inflight;
 use crate::lifecycle::ShutdownRequests;
 use crate::metadata::MetadataStore;
-use crate::metrics::{
-    IngesterMetrics, Sources, WalTotals, register_collector, register_instance,
-};
+use crate::metrics::{IngesterMetrics, Sources, WalTotals, register_collector, register_instance};
 use crate::open::{self, Opener};
 use crate::plan;
 use crate::rate::EwmaRate;

@@ -37,3 +37,6 @@ mod tenants;
 
 pub use ingester::{Dependencies, Ingester, IngesterError};
 pub use lifecycle::IngesterService;
+
+#[cfg(test)]
+mod tests;

@@ -20,9 +20,8 @@ pub(crate) use collector::{Sources, WalTotals, register_collector};
 
 const USER: &[&str] = &["user"];
 /// Powers of two from 1 s, as in Prometheus' TSDB.
-const COMPACTION_SECONDS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
-];
+const COMPACTION_SECONDS: &[f64] =
+    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
 const QUERIED_SERIES: &[f64] = &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0];
 const QUERIED_SAMPLES: &[f64] =
     &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0, 2_621_440.0, 20_971_520.0];
@@ -87,10 +86,8 @@ impl IngesterMetrics {
                 "cortex_ingester_ingested_samples_failures_total",
                 "Samples that were not stored.",
             ),
-            ingested_metadata: metrics.counter(
-                "cortex_ingester_ingested_metadata_total",
-                "Metadata that were taken in.",
-            ),
+            ingested_metadata: metrics
+                .counter("cortex_ingester_ingested_metadata_total", "Metadata that were taken in."),
             ingested_metadata_failures: metrics.counter(
                 "cortex_ingester_ingested_metadata_failures_total",
                 "Metadata that were refused.",

@@ -57,10 +57,7 @@ pub(crate) fn blocks_to_ship(blocks: &[BlockInfo], shipped: &Shipped) -> Vec<Blo
 }
 
 /// When the oldest block was made that is still to be uploaded, ms.
-pub(crate) fn oldest_unshipped_ms(
-    blocks: &[BlockInfo],
-    shipped: &Shipped,
-) -> Option<TimestampMs> {
+pub(crate) fn oldest_unshipped_ms(blocks: &[BlockInfo], shipped: &Shipped) -> Option<TimestampMs> {
     blocks_to_ship(blocks, shipped).iter().map(|block| made_at_ms(block.ulid)).min()
 }
 

@@ -8,12 +8,12 @@ use model::{TenantId, WriteBatch};
 use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind};
 use wire::client::{IngesterPush, PushError};
 
+use crate::Ingester;
 use crate::errors::{self, InstanceLimit, LimitValues};
 use crate::ingester::Phase;
 use crate::metadata::MetadataStore;
 use crate::tenant::Tenant;
 use crate::tenants::NotCreated;
-use crate::Ingester;
 
 impl IngesterPush for Ingester {
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
@@ -79,10 +79,8 @@ impl Ingester {
     ) -> Result<(), PushError> {
         let bound = self.series_bound(tenant, limits);
         let window = limits.out_of_order_time_window;
-        let append_limits = AppendLimits {
-            max_series: bound.max_series,
-            out_of_order_window_ms: window.millis(),
-        };
+        let append_limits =
+            AppendLimits { max_series: bound.max_series, out_of_order_window_ms: window.millis() };
         match tenant.append(batch, &append_limits, self.clock.now_ms()) {
             Ok(outcome) => {
                 self.count(tenant, &outcome);

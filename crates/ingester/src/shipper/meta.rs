@@ -18,7 +18,8 @@ pub(crate) fn for_bucket(
     local_json: &[u8],
     files: &[UploadedFile],
 ) -> Result<Bytes, BucketError> {
-    let malformed = |reason: String| BucketError::Malformed { key: format!("{id}/meta.json"), reason };
+    let malformed =
+        |reason: String| BucketError::Malformed { key: format!("{id}/meta.json"), reason };
     let mut meta: serde_json::Map<String, Value> =
         serde_json::from_slice(local_json).map_err(|error| malformed(error.to_string()))?;
     if meta.get("ulid").and_then(Value::as_str) != Some(&id.to_string()) {
@@ -54,10 +55,8 @@ mod tests {
     #[test]
     fn the_section_is_added_and_the_rest_kept() {
         let local = br#"{"ulid":"00000000000000000000000007","minTime":1,"maxTime":2,"version":1}"#;
-        let file = |path: &str, size_bytes| UploadedFile {
-            relative_path: path.to_owned(),
-            size_bytes,
-        };
+        let file =
+            |path: &str, size_bytes| UploadedFile { relative_path: path.to_owned(), size_bytes };
         let files = [file("chunks/000001", 12), file("chunks/000002", 3), file("index", 4)];
         let bytes = for_bucket(Ulid(7), local, &files).unwrap();
         let meta: Value = serde_json::from_slice(&bytes).unwrap();

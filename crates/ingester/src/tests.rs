@@ -1,0 +1,10 @@
+//! Tests of the ingester as a whole: real TSDBs in temporary directories, a bucket in memory whose
+//! writes can fail, and a clock that stands still.
+
+mod blocks;
+mod faulty_store;
+mod fixture;
+mod lifecycle;
+mod metrics;
+mod pages;
+mod push;

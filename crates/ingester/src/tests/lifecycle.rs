@@ -1,0 +1,104 @@
+//! Start, end and what lies between a `kill -9` and the next start.
+
+use std::sync::Arc;
+
+use rt::{CancellationToken, Service as _};
+use wire::client::{IngesterQuery, PushErrorCause};
+
+use super::fixture::{Fixture, HOUR_MS, START_MS, samples, tenant};
+use crate::{IngesterError, IngesterService};
+
+#[tokio::test]
+async fn acknowledged_samples_survive_a_kill() {
+    let f = Fixture::running(|_| {}).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    f.push("b", START_MS, &[("up", 2.0)]).unwrap();
+    f.push("a", START_MS + 1, &[("up", 3.0), ("new", 4.0)]).unwrap();
+    let want = (f.query("a"), f.query("b"));
+    let f = f.killed_and_restarted().await;
+    assert_eq!((f.query("a"), f.query("b")), want);
+    assert_eq!(want.0.len(), 2);
+    f.push("a", START_MS + 2, &[("up", 5.0)]).unwrap();
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a")["up"], [(START_MS, 1.0), (START_MS + 1, 3.0), (START_MS + 2, 5.0)]);
+}
+
+#[tokio::test]
+async fn nothing_is_taken_before_the_start_and_after_the_end() {
+    let f = Fixture::new(|_| {});
+    let service = IngesterService::new(Arc::clone(&f.ingester));
+    let error = f.push("a", START_MS, &[("up", 1.0)]).unwrap_err();
+    assert_eq!(error.cause, PushErrorCause::ServiceUnavailable);
+    assert_eq!(error.message, "ingester is unavailable (current state: Starting)");
+    assert!(f.ingester.queryable(&tenant("a")).is_err());
+    assert_eq!(service.not_ready().as_deref(), Some("ingester is starting"));
+    service.starting().await.unwrap();
+    assert_eq!(service.not_ready(), None);
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    service.running(stop).await.unwrap();
+    service.stopping().await.unwrap();
+    let error = f.push("a", START_MS + 1, &[("up", 1.0)]).unwrap_err();
+    assert_eq!(error.message, "ingester is unavailable (current state: Terminated)");
+    assert_eq!(f.store.writes(), 0, "nothing is flushed unless asked for");
+    service.stopping().await.unwrap();
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
+}
+
+#[tokio::test]
+async fn a_directory_belongs_to_one_process() {
+    let f = Fixture::running(|_| {}).await;
+    let other = Fixture::new(|_| {});
+    let dir = Arc::clone(&f.dir);
+    let second = other.over(dir);
+    let error = second.ingester.start().await.unwrap_err();
+    assert!(matches!(error, IngesterError::Locked(_)));
+    assert!(error.to_string().ends_with("/tsdb is used by another process"), "{error}");
+    f.ingester.stop().await.unwrap();
+    second.ingester.start().await.unwrap();
+}
+
+#[tokio::test]
+async fn foreign_directories_are_left_alone_and_leftovers_removed() {
+    let f = Fixture::new(|_| {});
+    let tsdb = f.dir.path().join("tsdb");
+    for dir in ["not a tenant/x", "~deleted-gone/wal", "empty"] {
+        std::fs::create_dir_all(tsdb.join(dir)).unwrap();
+    }
+    std::fs::write(tsdb.join("file"), "x").unwrap();
+    f.ingester.start().await.unwrap();
+    assert_eq!(f.metric("cortex_ingester_memory_users"), 0.0);
+    assert!(tsdb.join("not a tenant").is_dir() && tsdb.join("empty").is_dir());
+    assert!(!tsdb.join("~deleted-gone").is_dir());
+}
+
+#[tokio::test]
+async fn a_flush_at_the_end_leaves_everything_in_the_bucket() {
+    let f = Fixture::running(|s| s.tsdb.flush_blocks_on_shutdown = true).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    f.push("a", START_MS + 3 * HOUR_MS, &[("up", 2.0)]).unwrap();
+    f.ingester.stop().await.unwrap();
+    let ids = f.bucket("a").block_ids().await.unwrap();
+    assert_eq!(ids.len(), 2);
+    for id in ids {
+        assert!(f.bucket("a").has_block(id).await.unwrap());
+    }
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a")["up"], [(START_MS, 1.0), (START_MS + 3 * HOUR_MS, 2.0)]);
+}
+
+#[tokio::test]
+async fn a_flush_at_the_end_that_fails_loses_nothing() {
+    let f = Fixture::running(|s| s.tsdb.flush_blocks_on_shutdown = true).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    f.store.allow_writes(1);
+    let error = f.ingester.stop().await.unwrap_err();
+    assert!(matches!(error, IngesterError::Flush { failed_tenants: 1 }));
+    f.store.allow_writes(u64::MAX);
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
+    f.ingester.ship_blocks().await;
+    assert_eq!(f.bucket("a").block_ids().await.unwrap().len(), 1);
+}

@@ -1,0 +1,152 @@
+//! Pushes: what is stored, what is refused, and what a sender is told.
+
+use std::sync::Arc;
+
+use model::WriteBatch;
+use model::batch::{MetricMetadata, MetricType};
+use wire::client::{IngesterPush, IngesterQuery, MetadataFilter, PushErrorCause};
+
+use super::fixture::{Fixture, START_MS, samples, tenant};
+
+#[tokio::test]
+async fn what_is_pushed_is_queried_by_its_tenant_alone() {
+    let f = Fixture::running(|_| {}).await;
+    f.push("a", START_MS, &[("up", 1.0), ("down", 2.0)]).unwrap();
+    f.push("a", START_MS + 1, &[("up", 3.0)]).unwrap();
+    f.push("b", START_MS, &[("up", 9.0)]).unwrap();
+    let want =
+        samples(&[("down", &[(START_MS, 2.0)]), ("up", &[(START_MS, 1.0), (START_MS + 1, 3.0)])]);
+    assert_eq!(f.query("a"), want);
+    assert_eq!(f.query("b"), samples(&[("up", &[(START_MS, 9.0)])]));
+    assert!(f.query("c").is_empty());
+    assert_eq!(f.metric("cortex_ingester_ingested_samples_total{user=\"a\"}"), 3.0);
+    assert_eq!(f.metric("cortex_ingester_memory_series"), 3.0);
+    assert_eq!(f.metric("cortex_ingester_memory_users"), 2.0);
+    assert_eq!(f.metric("cortex_ingester_queried_series_sum"), 3.0);
+    assert_eq!(f.metric("cortex_ingester_queried_samples_sum"), 4.0);
+}
+
+#[tokio::test]
+async fn the_valid_part_is_stored_and_the_first_refusal_told() {
+    let f = Fixture::running(|_| {}).await;
+    f.push("a", START_MS + 10, &[("up", 1.0), ("down", 1.0)]).unwrap();
+    let error = f.push("a", START_MS + 5, &[("new", 7.0), ("up", 2.0)]).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+    assert!(error.message.contains("(err-mimir-sample-out-of-order). The affected"), "{error}");
+    assert!(error.message.ends_with("is from series up"), "{error}");
+    let error = f.push("a", START_MS + 10, &[("up", 2.0), ("down", 1.0)]).unwrap_err();
+    assert!(error.message.contains("(err-mimir-sample-duplicate-timestamp)"), "{error}");
+    let error = f.push("a", START_MS - 2 * super::fixture::HOUR_MS, &[("old", 1.0)]).unwrap_err();
+    assert!(error.message.contains("(err-mimir-sample-timestamp-too-old)"), "{error}");
+    assert_eq!(f.query("a")["new"], [(START_MS + 5, 7.0)]);
+    assert_eq!(f.query("a")["up"], [(START_MS + 10, 1.0)]);
+    for (reason, want) in [
+        ("sample-out-of-order", 1.0),
+        ("new-value-for-timestamp", 1.0),
+        ("sample-out-of-bounds", 1.0),
+    ] {
+        let name =
+            format!("cortex_discarded_samples_total{{reason=\"{reason}\",user=\"a\",group=\"\"}}");
+        assert_eq!(f.metric(&name), want, "{reason}");
+    }
+    assert_eq!(f.metric("cortex_ingester_ingested_samples_failures_total{user=\"a\"}"), 3.0);
+}
+
+#[tokio::test]
+async fn the_series_limit_keeps_new_series_out_and_old_ones_in() {
+    let f = Fixture::running(|s| s.limits.max_global_series_per_user = 1).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    let error = f.push("a", START_MS + 1, &[("new", 1.0), ("up", 2.0)]).unwrap_err();
+    assert_eq!(
+        error.message,
+        "per-user series limit of 1 exceeded (err-mimir-max-series-per-user). To adjust the \
+         related per-tenant limit, configure -ingester.max-global-series-per-user, or contact your \
+         service administrator."
+    );
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::TenantLimit, true));
+    assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0), (START_MS + 1, 2.0)])]));
+    f.push("b", START_MS, &[("up", 1.0)]).unwrap();
+}
+
+#[tokio::test]
+async fn limits_of_the_process_refuse_retryably() {
+    let f = Fixture::running(|s| {
+        s.config.instance_limits.max_tenants = 2;
+        s.config.instance_limits.max_series = 3;
+    })
+    .await;
+    f.push("a", START_MS, &[("one", 1.0)]).unwrap();
+    f.push("b", START_MS, &[("one", 1.0), ("two", 1.0)]).unwrap();
+    let error = f.push("c", START_MS, &[("one", 1.0)]).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::InstanceLimit, false));
+    assert!(error.message.contains("(err-mimir-ingester-max-tenants)"), "{error}");
+    let error = f.push("b", START_MS + 1, &[("three", 1.0), ("one", 2.0)]).unwrap_err();
+    assert!(error.message.contains("(err-mimir-ingester-max-series)"), "{error}");
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::InstanceLimit, false));
+    assert_eq!(f.query("b")["one"].len(), 2, "a series that exists is stored all the same");
+    let rejected = "cortex_ingester_instance_rejected_requests_total";
+    assert_eq!(f.metric(&format!("{rejected}{{reason=\"ingester_max_tenants\"}}")), 1.0);
+    assert_eq!(f.metric(&format!("{rejected}{{reason=\"ingester_max_series\"}}")), 1.0);
+}
+
+#[tokio::test]
+async fn the_rate_of_the_process_refuses_once_it_is_known() {
+    let f = Fixture::running(|s| s.config.instance_limits.max_ingestion_rate = 1.0).await;
+    let names: Vec<String> = (0..15).map(|i| format!("m{i}")).collect();
+    let series: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), 1.0)).collect();
+    f.push("a", START_MS, &series).unwrap();
+    f.push("a", START_MS + 1, &series[..1]).unwrap();
+    f.ingester.tick_rates();
+    let error = f.push("a", START_MS + 2, &series[..1]).unwrap_err();
+    assert!(error.message.contains("(err-mimir-ingester-max-ingestion-rate)"), "{error}");
+    let stats = f.ingester.user_stats(&tenant("a")).unwrap();
+    assert_eq!((stats.num_series, stats.ingestion_rate), (15, 16.0 / 15.0));
+    f.ingester.tick_rates();
+    f.push("a", START_MS + 2, &series[..1]).unwrap();
+}
+
+#[tokio::test]
+async fn the_first_pushes_of_a_tenant_meet_in_one_tsdb() {
+    let f = Arc::new(Fixture::running(|_| {}).await);
+    let start = Arc::new(std::sync::Barrier::new(8));
+    std::thread::scope(|scope| {
+        for i in 0..8 {
+            let (f, start) = (Arc::clone(&f), Arc::clone(&start));
+            scope.spawn(move || {
+                start.wait();
+                f.push("a", START_MS, &[(&format!("m{i}"), f64::from(i))]).unwrap();
+            });
+        }
+    });
+    let stored = f.query("a");
+    assert_eq!(stored.len(), 8);
+    for i in 0..8 {
+        assert_eq!(stored[&format!("m{i}")], [(START_MS, f64::from(i))]);
+    }
+    assert_eq!(f.metric("cortex_ingester_memory_users"), 1.0);
+}
+
+#[tokio::test]
+async fn metadata_alone_opens_no_tsdb_and_is_forgotten_in_time() {
+    let f = Fixture::running(|s| s.limits.max_global_metadata_per_user = 1).await;
+    let mut batch = WriteBatch::new(f.ingester.hasher());
+    for family in ["up", "down"] {
+        let (metric_type, help, unit) = (MetricType::Gauge, "Whether it is up.", "");
+        batch.metadata.push(MetricMetadata { family, metric_type, help, unit });
+    }
+    f.ingester.push(&tenant("a"), &batch).unwrap();
+    assert_eq!(f.metric("cortex_ingester_memory_users"), 0.0);
+    let listed = || f.ingester.metadata(&tenant("a"), &MetadataFilter::default()).unwrap();
+    assert_eq!(listed().len(), 1);
+    assert_eq!((listed()[0].family.as_str(), listed()[0].metric_type), ("up", MetricType::Gauge));
+    assert!(f.ingester.metadata(&tenant("b"), &MetadataFilter::default()).unwrap().is_empty());
+    assert_eq!(f.metric("cortex_ingester_ingested_metadata_total"), 1.0);
+    assert_eq!(f.metric("cortex_ingester_ingested_metadata_failures_total"), 1.0);
+    f.clock.advance(10 * 60_000);
+    f.ingester.purge_metadata();
+    assert_eq!(listed().len(), 1);
+    f.clock.advance(1);
+    f.ingester.purge_metadata();
+    assert!(listed().is_empty());
+    assert_eq!(f.metric("cortex_ingester_memory_metadata_removed_total{user=\"a\"}"), 1.0);
+}
