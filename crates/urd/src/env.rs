@@ -1,0 +1,167 @@
+//! What modules are built from, and what they have built: the hands that they shake.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use config::{BackendName, Config, Overrides};
+use model::batch::SeriesHasher;
+use model::{Clock, Executor, Random};
+use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics, Service, ServiceManager};
+use web::{IndexLink, Routes};
+use wire::client::{BlockStore, IngesterPush, IngesterQuery};
+
+/// How many pushes may wait for a thread. Their bodies are bounded by
+/// `-distributor.max-recv-msg-size` and the instance limits.
+const WRITE_QUEUE: usize = 1024;
+/// How many queries may wait for a thread, as many as Mimir's query-scheduler lets a tenant wait.
+const QUERY_QUEUE: usize = 100;
+/// How many pieces of background work may wait for a thread.
+const BACKGROUND_QUEUE: usize = 512;
+
+/// The node's world, handed to every module.
+pub struct Env {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The limits of the tenants.
+    pub overrides: Arc<Overrides>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Parallel pieces of CPU work.
+    pub executor: Arc<dyn Executor>,
+    /// The registry.
+    pub metrics: Metrics,
+    /// Threads for CPU work and for work that blocks.
+    pub pools: Pools,
+    /// Async work waited for on those threads.
+    pub blocking: BlockingHandle,
+    /// Where this node listens for HTTP.
+    pub http_address: SocketAddr,
+}
+
+/// Threads, apart from each other so that no kind of work can take those of another.
+#[derive(Clone)]
+pub struct Pools {
+    /// Pushes: they wait for the write-ahead log.
+    pub writes: ComputePool,
+    /// Queries.
+    pub queries: ComputePool,
+    /// Replay, compaction, shipping, syncs, reloads, profiles.
+    pub background: ComputePool,
+}
+
+impl Pools {
+    /// Starts the threads for a machine with `cores` CPUs. More of them than CPUs, because they
+    /// also wait for disks.
+    pub(crate) fn new(cores: usize, config: &Config) -> std::io::Result<Self> {
+        let query_threads = (2 * cores).clamp(2, config.querier.max_concurrent.max(2));
+        let pool = |name, threads, queue_capacity| {
+            ComputePool::new(ComputeOptions { name, threads, queue_capacity })
+        };
+        Ok(Self {
+            writes: pool("write", (2 * cores).max(4), WRITE_QUEUE)?,
+            queries: pool("query", query_threads, QUERY_QUEUE)?,
+            background: pool("background", cores + 2, BACKGROUND_QUEUE)?,
+        })
+    }
+
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        self.all().iter().for_each(|pool| pool.register(metrics));
+    }
+
+    /// Finishes what is queued. Blocks.
+    pub(crate) fn stop(&self) {
+        self.all().iter().for_each(|pool| pool.stop());
+    }
+
+    fn all(&self) -> [&ComputePool; 3] {
+        [&self.writes, &self.queries, &self.background]
+    }
+}
+
+impl Env {
+    /// Opens the bucket for a component, whose name is a label of the bucket's metrics.
+    pub fn bucket(&self, component: &'static str) -> anyhow::Result<bucket::Bucket> {
+        let options = &self.config.blocks_storage.bucket;
+        if options.backend != BackendName::Filesystem {
+            let backend = options.backend.word();
+            anyhow::bail!("-blocks-storage.backend={backend} is not built yet: use filesystem");
+        }
+        let options = bucket::BucketOptions::Filesystem {
+            dir: options.filesystem.dir.clone().into(),
+            storage_prefix: options.storage_prefix.clone(),
+        };
+        let metrics = bucket::BucketMetrics::new(&self.metrics, component);
+        bucket::Bucket::open(&options, Arc::clone(&self.clock), metrics)
+            .with_context(|| format!("open the bucket of the {component}"))
+    }
+}
+
+/// What the modules have built so far. A module takes what it needs from here and adds what it
+/// has made.
+pub struct Parts {
+    /// All services, in the order of their start.
+    pub(crate) services: ServiceManager,
+    /// Groups of routes.
+    pub(crate) routes: Vec<Routes>,
+    /// Lines of the index page.
+    pub(crate) links: Vec<IndexLink>,
+    /// Hashes series as the ingester does; from the ingester.
+    pub hasher: SeriesHasher,
+    /// Takes samples; from the ingester.
+    pub ingester_push: Option<Arc<dyn IngesterPush>>,
+    /// Answers over recent samples; from the ingester.
+    pub ingester_query: Option<Arc<dyn IngesterQuery>>,
+    /// Answers over the bucket's blocks; from the store-gateway.
+    pub block_store: Option<Arc<dyn BlockStore>>,
+}
+
+impl Parts {
+    pub(crate) fn new(services: ServiceManager) -> Self {
+        Self {
+            services,
+            routes: Vec::new(),
+            links: Vec::new(),
+            hasher: SeriesHasher::default(),
+            ingester_push: None,
+            ingester_query: None,
+            block_store: None,
+        }
+    }
+
+    /// Adds a service that starts after those named in `after`, and stops before them.
+    pub fn service(
+        &mut self,
+        service: Arc<dyn Service>,
+        after: &[&'static str],
+    ) -> anyhow::Result<()> {
+        Ok(self.services.add(service, after)?)
+    }
+
+    /// Adds routes.
+    pub fn routes(&mut self, routes: Routes) {
+        self.routes.push(routes);
+    }
+
+    /// Adds a line to the index page.
+    pub fn link(&mut self, section: &'static str, path: &str, text: &'static str) {
+        self.links.push(IndexLink { section, path: path.to_owned(), text });
+    }
+
+    /// Who takes samples.
+    pub fn need_ingester_push(&self) -> anyhow::Result<Arc<dyn IngesterPush>> {
+        self.ingester_push.clone().context("no module takes samples")
+    }
+
+    /// Who answers over recent samples.
+    pub fn need_ingester_query(&self) -> anyhow::Result<Arc<dyn IngesterQuery>> {
+        self.ingester_query.clone().context("no module answers over recent samples")
+    }
+
+    /// Who answers over the bucket's blocks.
+    pub fn need_block_store(&self) -> anyhow::Result<Arc<dyn BlockStore>> {
+        self.block_store.clone().context("no module answers over the bucket's blocks")
+    }
+}

@@ -1,0 +1,77 @@
+//! The gRPC port: the health service, and whatever of Mimir's services comes to be served.
+
+use std::time::Duration;
+
+use config::ServerConfig;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use rt::service::ServiceStatus;
+use rt::{BoxError, CancellationToken, Service};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How often the health that is told follows the states of the services.
+const HEALTH_PERIOD: Duration = Duration::from_secs(1);
+
+/// The gRPC server.
+pub(crate) struct GrpcServer {
+    listener: Mutex<Option<TcpListener>>,
+    max_concurrent_streams: u32,
+    services: ServiceStatus,
+}
+
+impl GrpcServer {
+    /// A server on a bound listener, healthy when all services run.
+    pub(crate) fn new(
+        listener: TcpListener,
+        config: &ServerConfig,
+        services: ServiceStatus,
+    ) -> Self {
+        Self {
+            listener: Mutex::new(Some(listener)),
+            max_concurrent_streams: config.grpc_server_max_concurrent_streams,
+            services,
+        }
+    }
+
+    async fn run(&self, stop: CancellationToken) -> Result<(), BoxError> {
+        let listener = self.listener.lock().take().ok_or("the server ran before")?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let bound = Some(self.max_concurrent_streams).filter(|&count| count > 0);
+        let serve = Server::builder()
+            .max_concurrent_streams(bound)
+            .add_service(health)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                stop.cancelled_owned(),
+            );
+        tokio::select! {
+            served = serve => Ok(served?),
+            never = self.report(&reporter) => match never {},
+        }
+    }
+
+    async fn report(&self, reporter: &HealthReporter) -> std::convert::Infallible {
+        let mut ticks = rt::time::interval(HEALTH_PERIOD);
+        loop {
+            let is_ready = self.services.not_ready().is_empty();
+            let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status("", status).await;
+            ticks.tick().await;
+        }
+    }
+}
+
+impl Service for GrpcServer {
+    fn name(&self) -> &'static str {
+        "grpc-server"
+    }
+
+    fn running(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), BoxError>> {
+        self.run(stop).boxed()
+    }
+}

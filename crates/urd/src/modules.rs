@@ -1,0 +1,52 @@
+//! The module table: which parts a node can have, what each one needs, and how it is built. To
+//! add a component, write its builder in a file of its own and put a line into [`MODULES`].
+
+mod distributor;
+mod ingester;
+mod runtime_config;
+mod self_scrape;
+
+use crate::env::{Env, Parts};
+
+/// A part of a node.
+pub struct Module {
+    /// Its name; where Mimir has the module, Mimir's.
+    pub name: &'static str,
+    /// The modules that must be built before it.
+    pub needs: &'static [&'static str],
+    /// Builds it: takes what it needs from the parts and adds what it has made.
+    pub build: fn(&Env, &mut Parts) -> anyhow::Result<()>,
+}
+
+/// All modules of the target `all`, in the order in which they are built: each after all that it
+/// needs.
+pub const MODULES: &[Module] = &[
+    Module { name: "runtime-config", needs: &[], build: runtime_config::build },
+    Module { name: "ingester", needs: &["runtime-config"], build: ingester::build },
+    Module { name: "distributor", needs: &["ingester"], build: distributor::build },
+    Module { name: "self-scrape", needs: &["ingester"], build: self_scrape::build },
+];
+
+/// Builds all modules.
+pub(crate) fn build_all(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
+    for module in MODULES {
+        (module.build)(env, parts).map_err(|error| error.context(module.name))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_comes_after_all_that_it_needs() {
+        for (index, module) in MODULES.iter().enumerate() {
+            let before: Vec<&str> = MODULES[..index].iter().map(|module| module.name).collect();
+            assert!(!before.contains(&module.name), "{} stands twice", module.name);
+            for need in module.needs {
+                assert!(before.contains(need), "{} needs {need}", module.name);
+            }
+        }
+    }
+}

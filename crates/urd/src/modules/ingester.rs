@@ -1,0 +1,30 @@
+//! Recent samples.
+
+use std::sync::Arc;
+
+use ingester::{Dependencies, Ingester, IngesterService};
+use web::Routes;
+
+use crate::env::{Env, Parts};
+
+pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
+    let ingester = Ingester::new(Dependencies {
+        config: env.config.ingester.clone(),
+        tsdb_config: env.config.blocks_storage.tsdb.clone(),
+        overrides: Arc::clone(&env.overrides),
+        bucket: env.bucket("ingester")?,
+        clock: Arc::clone(&env.clock),
+        random: Arc::clone(&env.random),
+        executor: Arc::clone(&env.executor),
+        pool: env.pools.background.clone(),
+        fs: tsdb::fs::OsFs::shared(),
+        metrics: env.metrics.clone(),
+    });
+    parts.hasher = ingester.hasher();
+    parts.ingester_push = Some(Arc::clone(&ingester) as _);
+    parts.ingester_query = Some(Arc::clone(&ingester) as _);
+    parts.routes(Routes::open(ingester::http::routes(Arc::clone(&ingester))));
+    parts.link("Ingester", "/ingester/tenants", "Tenants in memory");
+    parts.link("Ingester", "/ingester/flush", "Cut and upload all recent samples now");
+    parts.service(Arc::new(IngesterService::new(ingester)), &["server"])
+}
