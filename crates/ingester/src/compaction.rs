@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use model::TenantId;
+use rt::metrics::Gauge;
 use tsdb::db::CompactionMode;
 
 use crate::Ingester;
@@ -50,11 +51,11 @@ impl Ingester {
         tenants: Vec<Arc<Tenant>>,
     ) -> Result<(), IngesterError> {
         self.metrics.compaction.triggered();
-        self.metrics.compaction.forced_in_progress.set(1);
+        let in_progress = InProgress::of(&self.metrics.compaction.forced_in_progress);
         let cut =
             |ingester: &Self, tenant: &Tenant| ingester.cut_head(tenant, CompactionMode::Forced);
         let not_cut = self.for_each_tenant(tenants.clone(), cut).await;
-        self.metrics.compaction.forced_in_progress.set(0);
+        drop(in_progress);
         let not_shipped = if self.is_shipping() { self.ship_tenants(tenants).await } else { 0 };
         match not_cut.max(not_shipped) {
             0 => Ok(()),
@@ -116,5 +117,21 @@ impl Ingester {
                 tracing::error!(user = %tenant.id(), %error, "could not delete local blocks");
             }
         }
+    }
+}
+
+/// Counts what is in progress, also when it is broken off.
+struct InProgress<'a>(&'a Gauge);
+
+impl<'a> InProgress<'a> {
+    fn of(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

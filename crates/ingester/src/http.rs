@@ -100,9 +100,21 @@ async fn flush(
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// The end goes its way also when the client does not wait for it.
 async fn shutdown(State(ingester): Shared) -> Response {
     ingester.shutdown.flush.store(true, Ordering::Relaxed);
-    done(ingester.stop().await)
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let stopping = Arc::clone(&ingester);
+    ingester.tasks.spawn("shutdown", async move {
+        let result = stopping.stop().await;
+        if let Err(result) = sender.send(result) {
+            tracing::info!(?result, "shut down; nobody waited for it");
+        }
+    });
+    match receiver.await {
+        Ok(result) => done(result),
+        Err(_) => failed(&IngesterError::Unavailable(ingester.phase().as_str())),
+    }
 }
 
 async fn is_prepared(State(ingester): Shared) -> Response {

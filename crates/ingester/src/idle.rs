@@ -51,7 +51,7 @@ impl Ingester {
 
     /// Whatever fails, the tenant can be opened again from what is left of its directory.
     fn close_and_delete(&self, tenant: &Tenant) -> Result<(), IngesterError> {
-        let closed = tenant.alone(|| tenant.db().close());
+        let closed = tenant.close();
         closed.map_err(|source| IngesterError::Tsdb {
             operation: "close the TSDB",
             tenant: tenant.id().clone(),

@@ -15,7 +15,6 @@ use model::TenantId;
 use parking_lot::Mutex;
 use rt::service::BoxError;
 use rt::{BoxFuture, CancellationToken, Service};
-use tsdb::error::TsdbError;
 
 use crate::ingester::{IngesterError, Phase};
 use crate::tenant::{Gate, Tenant};
@@ -155,7 +154,7 @@ impl Ingester {
     pub(crate) async fn sync_wals(self: &Arc<Self>) {
         let synced = self.blocking(|i| {
             for tenant in i.tenants.all() {
-                if let Err(error) = tenant.db().sync_wal() {
+                if let Err(error) = tenant.sync_wal() {
                     tracing::error!(user = %tenant.id(), %error, "could not sync a write-ahead log");
                 }
             }
@@ -227,18 +226,15 @@ impl Ingester {
     fn close_all(&self) -> Result<(), IngesterError> {
         let mut result = Ok(());
         for tenant in self.tenants.all() {
-            if let Err(error) = tenant.db().close() {
-                tracing::error!(user = %tenant.id(), %error, "could not close a TSDB");
-                result = result.and(Err(close_error(&tenant, error)));
+            if let Err(source) = tenant.close() {
+                tracing::error!(user = %tenant.id(), error = %source, "could not close a TSDB");
+                let (operation, tenant) = ("close the TSDB", tenant.id().clone());
+                result = result.and(Err(IngesterError::Tsdb { operation, tenant, source }));
             }
         }
         self.tenants.clear();
         result
     }
-}
-
-fn close_error(tenant: &Tenant, source: TsdbError) -> IngesterError {
-    IngesterError::Tsdb { operation: "close the TSDB", tenant: tenant.id().clone(), source }
 }
 
 /// Calls `work` every `period` until `stop`; a period of zero or less switches it off.

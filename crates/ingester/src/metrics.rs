@@ -61,7 +61,7 @@ pub(crate) struct CompactionMetrics {
     written: Counter,
     failed: Counter,
     seconds: Histogram,
-    /// 1 while heads are being cut on request.
+    /// How many times heads are being cut on request.
     pub(crate) forced_in_progress: Gauge,
 }
 
@@ -228,7 +228,7 @@ impl CompactionMetrics {
             ),
             forced_in_progress: metrics.gauge(
                 "cortex_ingester_tsdb_forced_compactions_in_progress",
-                "1 while heads are being cut on request.",
+                "How many times heads are being cut on request at this moment.",
             ),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Gate {
     ShuttingDown,
 }
 
+type IsClosed = bool;
+
 /// One tenant.
 pub(crate) struct Tenant {
     id: TenantId,
@@ -38,8 +40,8 @@ pub(crate) struct Tenant {
     fs: SharedFs,
     /// Read by every push while it appends: who holds it for writing knows that none is under way.
     gate: RwLock<Gate>,
-    /// Held by whoever cuts the head or deletes blocks.
-    compaction: Mutex<()>,
+    /// Held by whoever cuts the head, deletes blocks or closes the TSDB.
+    maintenance: Mutex<IsClosed>,
     /// Held by whoever uploads blocks, over awaits.
     pub(crate) shipping: tokio::sync::Mutex<()>,
     shipped: Mutex<Shipped>,
@@ -67,7 +69,7 @@ impl Tenant {
             db: Arc::new(parts.db),
             fs: parts.fs,
             gate: RwLock::new(Gate::Open),
-            compaction: Mutex::default(),
+            maintenance: Mutex::default(),
             shipping: tokio::sync::Mutex::default(),
             shipped: Mutex::default(),
             block_bytes: Mutex::default(),
@@ -128,21 +130,31 @@ impl Tenant {
         self.last_push_ms.load(Ordering::Relaxed)
     }
 
-    /// Calls `work` while nobody cuts the head or deletes blocks.
-    pub(crate) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _compaction = self.compaction.lock();
-        work()
-    }
-
-    /// Cuts blocks from the head. A TSDB that is being deleted is left alone.
+    /// Cuts blocks from the head; none once the TSDB is closed.
     pub(crate) fn compact(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
-        let _compaction = self.compaction.lock();
-        if *self.gate.read() == Gate::ClosingIdle {
+        let is_closed = self.maintenance.lock();
+        if *is_closed {
             return Ok(Vec::new());
         }
         let result = self.db.compact_head(mode);
         self.refresh_block_bytes();
         result
+    }
+
+    /// Brings the write-ahead log to the device, unless the TSDB is closed: then it is there.
+    pub(crate) fn sync_wal(&self) -> Result<(), TsdbError> {
+        let Some(is_closed) = self.maintenance.try_lock() else { return self.db.sync_wal() };
+        if *is_closed { Ok(()) } else { self.db.sync_wal() }
+    }
+
+    /// Closes the TSDB when what is being done to it has ended. The gate must be closed already.
+    pub(crate) fn close(&self) -> Result<(), TsdbError> {
+        let mut is_closed = self.maintenance.lock();
+        if !*is_closed {
+            self.db.close()?;
+            *is_closed = true;
+        }
+        Ok(())
     }
 
     /// Deletes the local blocks that are past the retention.
@@ -157,7 +169,10 @@ impl Tenant {
         if !self.db.blocks().iter().any(is_due) {
             return Ok(Vec::new());
         }
-        let _compaction = self.compaction.lock();
+        let is_closed = self.maintenance.lock();
+        if *is_closed {
+            return Ok(Vec::new());
+        }
         let result = self.db.delete_old_blocks(&is_due);
         self.refresh_block_bytes();
         result
