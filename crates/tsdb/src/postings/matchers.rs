@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use model::regex::Regex;
 use model::{MatchOp, Matcher};
 
-use super::ops::{intersect, intersect_any, intersects, subtract, union};
+use super::ops::{intersect_any, intersects, subtract, union};
 use super::{IndexPostings, PostingsList};
 use crate::error::TsdbError;
 
@@ -24,7 +24,7 @@ enum Condition<'i, 'm> {
     /// No series satisfies it.
     Never,
     /// The lists are known.
-    Known { add: bool, list: PostingsList<'i> },
+    Known { add: bool, lists: Vec<PostingsList<'i>> },
     /// The values of the label have to be tried.
     Scan { add: bool, matcher: &'m Matcher },
 }
@@ -42,9 +42,11 @@ pub fn postings_for_matchers(
         match condition(index, matcher)? {
             Condition::Always => {}
             Condition::Never => return Ok(Vec::new()),
-            Condition::Known { add: true, list } if list.is_empty() => return Ok(Vec::new()),
-            Condition::Known { add: true, list } => plan.add.push(list),
-            Condition::Known { add: false, list } => plan.subtract.push(list),
+            Condition::Known { add: true, lists } if total_len(&lists) == 0 => {
+                return Ok(Vec::new());
+            }
+            Condition::Known { add: true, lists } => plan.add.push(lists),
+            Condition::Known { add: false, lists } => plan.subtract.extend(lists),
             Condition::Scan { add: true, matcher } => plan.add_scans.push(matcher),
             Condition::Scan { add: false, matcher } => plan.subtract_scans.push(matcher),
         }
@@ -54,7 +56,7 @@ pub fn postings_for_matchers(
 
 #[derive(Default)]
 struct Plan<'i, 'm> {
-    add: Vec<PostingsList<'i>>,
+    add: Vec<Vec<PostingsList<'i>>>,
     subtract: Vec<PostingsList<'i>>,
     add_scans: Vec<&'m Matcher>,
     subtract_scans: Vec<&'m Matcher>,
@@ -62,21 +64,21 @@ struct Plan<'i, 'm> {
 
 impl<'i> Plan<'i, '_> {
     fn run(mut self, index: &'i dyn IndexPostings) -> Result<Vec<u32>, TsdbError> {
-        self.add.sort_by_key(PostingsList::len);
+        self.add.sort_by_key(|lists| total_len(lists));
         self.add_scans.sort_by_key(|m| index.value_count(m.name()));
         self.subtract_scans.sort_by_key(|m| index.value_count(m.name()));
-        let mut lists = self.add.into_iter();
+        let mut adds = self.add.into_iter();
         let mut scans = self.add_scans.into_iter();
-        let mut base = match (lists.next(), scans.len()) {
-            (Some(smallest), _) => smallest.into_vec(),
+        let mut base = match (adds.next(), scans.len()) {
+            (Some(smallest), _) => union(smallest).into_vec(),
             (None, 0) => index.all_postings()?.into_vec(),
             (None, _) => {
                 let matcher = scans.next().expect("there is a scan");
                 union(scan(index, matcher, true)?).into_vec()
             }
         };
-        for list in lists {
-            intersect(&mut base, &list);
+        for lists in adds {
+            intersect_any(&mut base, lists);
         }
         for list in self.subtract {
             subtract(&mut base, &list);
@@ -89,6 +91,10 @@ impl<'i> Plan<'i, '_> {
         }
         Ok(base)
     }
+}
+
+fn total_len(lists: &[PostingsList<'_>]) -> usize {
+    lists.iter().map(PostingsList::len).sum()
 }
 
 /// Drops the series that do not satisfy `matcher`.
@@ -148,7 +154,7 @@ fn condition<'i, 'm>(
 ) -> Result<Condition<'i, 'm>, TsdbError> {
     let name = matcher.name();
     let by_scan = Condition::Scan { add: !matcher.matches_empty(), matcher };
-    let known = |list| Condition::Known { add: !matcher.matches_empty(), list };
+    let known = |lists| Condition::Known { add: !matcher.matches_empty(), lists };
     match (matcher.op(), matcher.regex()) {
         // The index's own name for all its series.
         (MatchOp::Equal, _) if name.is_empty() && matcher.value().is_empty() => {
@@ -156,7 +162,7 @@ fn condition<'i, 'm>(
         }
         (MatchOp::Equal | MatchOp::NotEqual, _) if matcher.value().is_empty() => Ok(by_scan),
         (MatchOp::Equal | MatchOp::NotEqual, _) => match std::str::from_utf8(matcher.value()) {
-            Ok(value) => Ok(known(index.postings(name, value)?)),
+            Ok(value) => Ok(known(vec![index.postings(name, value)?])),
             // No label value has these bytes.
             Err(_) if matcher.op() == MatchOp::Equal => Ok(Condition::Never),
             Err(_) => Ok(Condition::Always),
@@ -168,7 +174,7 @@ fn condition<'i, 'm>(
         (_, Some(regex)) => match regex.set_matches() {
             Some(values) if values.iter().all(|v| !v.is_empty()) => {
                 let lists = values.iter().map(|value| index.postings(name, value));
-                Ok(known(union(lists.collect::<Result<_, _>>()?)))
+                Ok(known(lists.collect::<Result<_, _>>()?))
             }
             _ => Ok(by_scan),
         },

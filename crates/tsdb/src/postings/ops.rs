@@ -105,6 +105,10 @@ pub fn subtract(base: &mut Vec<u32>, list: &PostingsList<'_>) {
 /// Keeps the numbers of `base` that are in any of `lists`.
 pub(super) fn intersect_any(base: &mut Vec<u32>, lists: Vec<PostingsList<'_>>) {
     let total: usize = lists.iter().map(PostingsList::len).sum();
+    if lists.len() == 1 {
+        intersect(base, &lists[0]);
+        return;
+    }
     if total / GALLOP_RATIO <= base.len() {
         intersect(base, &union(lists));
         return;
