@@ -109,9 +109,27 @@ fn encode(samples: &[HeapSample]) -> std::io::Result<Vec<u8>> {
     });
     for sample in samples {
         let stack = sample.addresses.iter().map(|&address| lines_at(address)).collect();
-        builder.sample(stack, &[sample.objects as i64, sample.bytes as i64]);
+        let values = [sample.objects as i64, sample.bytes as i64];
+        builder.sample(without_allocator(stack), &values);
     }
     builder.finish()
+}
+
+/// Every stack begins in the allocator, which tells nothing: cuts that off.
+fn without_allocator(mut stack: Vec<Vec<Line>>) -> Vec<Vec<Line>> {
+    /// Deeper than the allocator and the standard library's way to it ever are.
+    const MAX_DEPTH: usize = 12;
+    let is_allocator = |lines: &Vec<Line>| {
+        lines.iter().any(|line| ["_rjem_", "__rust_"].iter().any(|s| line.function.contains(s)))
+    };
+    let end = stack[..stack.len().min(MAX_DEPTH)]
+        .iter()
+        .rposition(is_allocator)
+        .map_or(0, |last| last + 1);
+    if end < stack.len() {
+        stack.drain(..end);
+    }
+    stack
 }
 
 /// The functions at a return address, innermost first; its number where nothing is known.
@@ -137,6 +155,23 @@ fn lines_at(address: usize) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stacks_begin_where_memory_was_asked_for() {
+        let lines =
+            |name: &str| vec![Line { function: name.to_owned(), file: String::new(), line: 0 }];
+        let check = |stack: &[&str], want: &[&str]| {
+            let cut = without_allocator(stack.iter().map(|name| lines(name)).collect());
+            let names: Vec<&str> = cut.iter().map(|lines| lines[0].function.as_str()).collect();
+            assert_eq!(names, want);
+        };
+        check(
+            &["prof", "_rjem_malloc", "__rustc::__rust_alloc", "push", "main"],
+            &["push", "main"],
+        );
+        check(&["a", "b"], &["a", "b"]);
+        check(&["prof", "_rjem_malloc"], &["prof", "_rjem_malloc"]);
+    }
 
     #[test]
     fn a_dump_of_jemalloc_is_read() {
