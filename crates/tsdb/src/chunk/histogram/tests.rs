@@ -261,3 +261,16 @@ fn buckets_that_do_not_match_their_spans_are_refused() {
     assert!(open.append(0, &histogram, 0).is_err());
     assert_eq!(open.count(), 0);
 }
+
+#[test]
+fn a_chunk_that_would_copy_very_many_spans_is_refused() {
+    let spans = vec![Span { offset: 0, length: 0 }; 4_000];
+    let histogram = Histogram { positive_spans: spans, ..Histogram::default() };
+    let mut open = HistogramAppender::<Integers>::new(CounterResetHeader::Unknown, false);
+    for t in 0..4_000 {
+        assert_eq!(open.append(t, &histogram, 0), Ok(AppendOutcome::Appended));
+    }
+    let mut out = SampleBuffer::default();
+    assert!(decode::<Integers>(open.bytes(), false, &mut out).is_err());
+    assert!(out.is_empty());
+}
