@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use model::{Labels, QueryContext};
+use model::{Labels, QueryContext, SampleBuffer};
 use promql::memstore::MemoryStorage;
 use promql::parser::{ParserOptions, parse_expr};
 use promql::{Engine, EngineOptions, QueryKind};
@@ -20,13 +20,14 @@ const BOUNDS: [&str; 12] =
 /// A series that grows by `step` a sample, with a reset now and then.
 fn add_counter(storage: &mut MemoryStorage, labels: &[(&str, &str)], seed: i64) {
     let labels = Labels::from_pairs(labels.iter().copied());
+    let mut samples = SampleBuffer::default();
     let mut value = seed as f64;
     for sample in 0..SAMPLES {
         value = if (sample + seed) % 1_000 == 999 { 0.0 } else { value + (seed % 7) as f64 };
         let jitter = (sample * 7919 + seed * 104_729) % 7 - 3;
-        let time_ms = sample * INTERVAL_MS + jitter;
-        storage.append_float(&labels, (time_ms, 0), value).expect("times ascend");
+        samples.push_float(sample * INTERVAL_MS + jitter, value);
     }
+    storage.insert(labels, samples);
 }
 
 /// 1,000 counters of requests and 2,400 classic buckets.

@@ -32,6 +32,11 @@ impl MemoryStorage {
         Self::default()
     }
 
+    /// Puts in a whole series, in the place of one with these labels.
+    pub fn insert(&mut self, labels: Labels, samples: SampleBuffer) {
+        Arc::make_mut(&mut self.series).insert(labels, Arc::new(samples));
+    }
+
     /// Appends a float. `start_ms` is the sample's start timestamp, 0 = unknown.
     ///
     /// # Errors
@@ -185,15 +190,27 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>, limit: usize) -> Vec<Strin
     texts.into_iter().take(limit).map(str::to_owned).collect()
 }
 
+/// Whether a series may have samples inside of `range`; it may still have none.
 fn has_samples(samples: &SampleBuffer, range: TimeRange) -> bool {
-    !span(&samples.float_times, range).is_empty()
-        || !span(&samples.histogram_times, range).is_empty()
+    let may_reach = |times: &[TimestampMs]| match times {
+        [first, .., last] => range.overlaps(*first, *last),
+        [only] => range.overlaps(*only, *only),
+        [] => false,
+    };
+    may_reach(&samples.float_times) || may_reach(&samples.histogram_times)
 }
 
 /// The samples that lie inside of `range`.
 fn span(times: &[TimestampMs], range: TimeRange) -> std::ops::Range<usize> {
-    let start = times.partition_point(|&t| t < range.start_ms_incl);
-    let end = times.partition_point(|&t| t <= range.end_ms_incl);
+    let reaches_before = times.first().is_some_and(|&t| t < range.start_ms_incl);
+    let reaches_after = times.last().is_some_and(|&t| t > range.end_ms_incl);
+    let start =
+        if reaches_before { times.partition_point(|&t| t < range.start_ms_incl) } else { 0 };
+    let end = if reaches_after {
+        times.partition_point(|&t| t <= range.end_ms_incl)
+    } else {
+        times.len()
+    };
     start..end.max(start)
 }
 

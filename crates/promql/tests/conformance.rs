@@ -14,6 +14,7 @@ const SCRIPTS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance/promqltest");
 const COUNTS: &str = include_str!("conformance-counts.tsv");
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn scripts() -> Option<&'static Path> {
     let path = Path::new(SCRIPTS);
     if path.is_dir() {

@@ -23,7 +23,7 @@ fn counters(series: usize) -> MemoryStorage {
         let labels = Labels::from_pairs([("__name__", "c_total"), ("i", &format!("{index:04}"))]);
         for sample in 0..=240_i32 {
             let time_ms = i64::from(sample) * 15_000;
-            storage.append_float(&labels, (time_ms, 0), f64::from(sample)).unwrap();
+            storage.append_float(&labels, (time_ms, 0), f64::from(sample)).expect("times ascend");
         }
     }
     storage
@@ -35,7 +35,7 @@ fn query_with(
     kind: QueryKind,
     storage: &dyn Queryable,
 ) -> Result<QueryResult, QueryError> {
-    let expr = parse_expr(query, &ParserOptions::all()).unwrap();
+    let expr = parse_expr(query, &ParserOptions::all()).expect("the query is valid");
     let context = Arc::new(QueryContext::unlimited());
     Engine::new(options).query(&expr, kind, storage, &context)
 }
@@ -225,7 +225,7 @@ impl Querier for NotingQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
-        self.hints.lock().unwrap().push(hints.clone());
+        self.hints.lock().expect("nobody panics with it").push(hints.clone());
         self.inner.select(matchers, hints)
     }
 

@@ -257,7 +257,7 @@ impl Window {
     fn quantile(&self, q: f64) -> f64 {
         let mut sorted: Vec<f64> = self.values().collect();
         sorted.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
-            (false, false) => a.partial_cmp(b).unwrap(),
+            (false, false) => a.partial_cmp(b).expect("neither is NaN"),
             (a, b) => b.cmp(&a),
         });
         let rank = q * (sorted.len() - 1) as f64;

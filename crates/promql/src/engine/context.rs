@@ -75,10 +75,14 @@ impl<'q> EvalContext<'q> {
         self.query.add_samples(count);
     }
 
-    /// Takes the values of `batch` into account for as long as it lives.
+    /// Takes the values of `batch` into account for as long as it lives. Cells without a value
+    /// take room as well, so that of many of them some count as samples.
     pub(crate) fn hold(&self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
+        const CELLS_PER_SAMPLE: u64 = 4;
         batch.reservation = None;
-        let reservation = self.account.reserve(batch.sample_count(), batch.cell_bytes())?;
+        let cells = batch.floats.len() as u64;
+        let samples = batch.sample_count().max(cells / CELLS_PER_SAMPLE);
+        let reservation = self.account.reserve(samples, batch.cell_bytes())?;
         batch.reservation = Some(reservation);
         Ok(())
     }

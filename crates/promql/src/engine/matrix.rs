@@ -167,7 +167,8 @@ impl SeriesKernel for RangeKernel {
 
 /// Takes the stale markers out of `samples`.
 pub(crate) fn drop_stale(samples: &mut SampleBuffer) {
-    if samples.float_values.iter().any(|v| is_stale(*v)) {
+    // Without an early end, so that several values are compared at a time.
+    if samples.float_values.iter().fold(false, |stale, v| stale | is_stale(*v)) {
         let keep: Vec<bool> = samples.float_values.iter().map(|v| !is_stale(*v)).collect();
         retain(&mut samples.float_times, &keep);
         retain(&mut samples.float_start_times, &keep);

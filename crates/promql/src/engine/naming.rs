@@ -1,14 +1,14 @@
 //! Metric names that go: what belongs to a name, when it is removed, and what becomes of series
 //! that are alike without it.
 
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use model::{Labels, METRIC_NAME_LABEL};
 
 use super::QueryError;
 use super::batch::SeriesBatch;
 use super::context::EvalContext;
-use super::stream::VectorStream;
+use super::stream::{SeriesMap, SeriesSource, VectorStream, apply_maps};
 
 /// Whether `name` is a label that goes with the metric's name.
 pub(crate) fn is_metadata_label(name: &str) -> bool {
@@ -63,10 +63,50 @@ pub(crate) fn after_name_removal(
     if cx.delays_name_removal() || stream.unique_without_name {
         return Ok(stream);
     }
+    let steps = stream.steps;
+    // At a single step two series that are alike cannot be merged.
+    if duplicates == Duplicates::Fail || steps == 1 {
+        let source = UniqueSource { stream, seen: HashSet::default(), key: Vec::new() };
+        return Ok(VectorStream::new(Box::new(source), steps).with_unique_series(true));
+    }
     let mut batch = stream.collect(cx)?;
     remove_names(&mut batch);
     let merged = merge_duplicates(batch, duplicates, cx)?;
     Ok(VectorStream::of(merged).with_unique_series(true))
+}
+
+/// Series on their way, of which no two may be alike without their names. Remembers a fingerprint
+/// of each, not the series.
+struct UniqueSource {
+    stream: VectorStream,
+    seen: HashSet<u128, foldhash::fast::FixedState>,
+    key: Vec<u8>,
+}
+
+impl SeriesSource for UniqueSource {
+    fn next_batch(
+        &mut self,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+    ) -> Result<Option<SeriesBatch>, QueryError> {
+        let Some(mut batch) = self.stream.next_batch(cx)? else { return Ok(None) };
+        for head in &batch.heads {
+            self.key.clear();
+            let kept = |name: &str| !(head.drop_name && is_metadata_label(name));
+            for label in head.labels.iter().filter(|label| kept(label.name)) {
+                for part in [label.name, label.value] {
+                    self.key.extend_from_slice(part.as_bytes());
+                    // No UTF-8 text holds this byte.
+                    self.key.push(0xff);
+                }
+            }
+            if !self.seen.insert(xxhash_rust::xxh3::xxh3_128(&self.key)) {
+                return Err(duplicate_labelset());
+            }
+        }
+        apply_maps(maps, &mut batch, cx)?;
+        Ok(Some(batch))
+    }
 }
 
 /// Makes one series of those that have the same labels.
@@ -96,11 +136,7 @@ pub(crate) fn merge_duplicates(
 }
 
 fn has_duplicates(batch: &SeriesBatch) -> bool {
-    let mut seen: hashbrown::HashSet<&Labels, foldhash::fast::FixedState> =
-        hashbrown::HashSet::with_capacity_and_hasher(
-            batch.len(),
-            foldhash::fast::FixedState::default(),
-        );
+    let mut seen: HashSet<&Labels, foldhash::fast::FixedState> = HashSet::default();
     !batch.heads.iter().all(|head| seen.insert(&head.labels))
 }
 

@@ -61,17 +61,25 @@ impl SelectSource {
     /// Series of one chunk: rows of a chunk should fit a core's cache.
     fn chunk_len(&self) -> usize {
         const CELLS: usize = 16 * 1024;
-        (CELLS / self.steps.max(1)).clamp(8, 512)
+        (CELLS / self.steps.max(1)).clamp(1, 512)
+    }
+
+    /// Chunks of one round: more than there are threads, so that a slow one does not hold up the
+    /// round, but not more than fit the memory of a modest query.
+    fn chunks_of_round(&self, cx: &EvalContext<'_>) -> usize {
+        const CHUNKS_PER_THREAD: usize = 4;
+        const CELLS: usize = 4 * 1024 * 1024;
+        let threads = cx.executor().parallelism();
+        if threads <= 1 {
+            return 1;
+        }
+        let cells_of_chunk = self.chunk_len().saturating_mul(self.steps).max(1);
+        (threads * CHUNKS_PER_THREAD).min(CELLS / cells_of_chunk).max(1)
     }
 
     /// Takes the series of one round from storage; empty at the end.
     fn next_round(&mut self, cx: &EvalContext<'_>) -> Result<Vec<Vec<SeriesEntry>>, QueryError> {
-        /// More chunks than threads, so that a slow one does not hold up the round.
-        const CHUNKS_PER_THREAD: usize = 4;
-        let max_chunks = match cx.executor().parallelism() {
-            0 | 1 => 1,
-            threads => threads * CHUNKS_PER_THREAD,
-        };
+        let max_chunks = self.chunks_of_round(cx);
         let chunk_len = self.chunk_len();
         let mut chunks = Vec::with_capacity(max_chunks);
         while chunks.len() < max_chunks {

@@ -19,7 +19,7 @@ impl References {
     /// The moment that the selector looks at for the step `index`.
     #[inline]
     pub(crate) fn time(&self, index: usize) -> TimestampMs {
-        self.at_ms.unwrap_or_else(|| self.grid.time(index)) - self.offset_ms
+        self.at_ms.unwrap_or_else(|| self.grid.time(index)).saturating_sub(self.offset_ms)
     }
 
     /// The earliest moment.
@@ -80,6 +80,63 @@ impl WindowCursor {
     }
 }
 
+/// The samples of every window of a series. Where windows are a whole number of steps wide, the
+/// start of one is the end of an earlier one, and each place is looked up once.
+#[derive(Debug, Default)]
+pub(crate) struct WindowIndex {
+    /// For each step one past the last sample of its window; before them the same for as many
+    /// steps earlier as a window is wide, if `lag` is set.
+    ends: Vec<usize>,
+    /// For each step the first sample of its window; empty if `lag` is set.
+    starts: Vec<usize>,
+    /// How many steps a window is wide.
+    lag: Option<usize>,
+}
+
+impl WindowIndex {
+    /// The windows of the samples at `times`.
+    pub(crate) fn new(times: &[TimestampMs], windows: &Windows) -> Self {
+        let References { grid, at_ms, offset_ms } = windows.references;
+        let is_whole = at_ms.is_none() && windows.range_ms % grid.step_ms == 0;
+        let lag = usize::try_from(windows.range_ms / grid.step_ms).ok();
+        let mut index = Self {
+            ends: Vec::with_capacity(grid.count),
+            starts: Vec::new(),
+            // A few long windows are better looked up by themselves.
+            lag: lag.filter(|lag| is_whole && *lag <= grid.count),
+        };
+        let mut at = 0;
+        if let Some(lag) = index.lag {
+            let first = grid.start_ms.saturating_sub(offset_ms);
+            let mut end = first.saturating_sub(windows.range_ms);
+            for _ in 0..grid.count + lag {
+                at = first_after(times, at, end);
+                index.ends.push(at);
+                end = end.saturating_add(grid.step_ms);
+            }
+            return index;
+        }
+        let mut start_at = 0;
+        for step in 0..grid.count {
+            let (start, end) = windows.bounds(step);
+            at = first_after(times, at, end);
+            start_at = first_after(times, start_at, start);
+            index.ends.push(at);
+            index.starts.push(start_at);
+        }
+        index
+    }
+
+    /// The first sample of the window of the step `index`, and one past the last.
+    #[inline]
+    pub(crate) fn bounds(&self, index: usize) -> (usize, usize) {
+        match self.lag {
+            Some(lag) => (self.ends[index], self.ends[index + lag]),
+            None => (self.starts[index], self.ends[index]),
+        }
+    }
+}
+
 /// The first index from `from` on whose time is after `bound`: a few steps one by one, then
 /// leaps, so that dense steps cost little and a lone step is found by bisection.
 #[inline]
@@ -110,11 +167,30 @@ mod tests {
         let references = References { grid, at_ms: None, offset_ms: 20 };
         let windows = Windows { references, range_ms: 60 };
         let mut cursor = WindowCursor::default();
+        let looked_up = WindowIndex::new(&times, &windows);
         for index in 0..windows.count() {
             let (start, end) = windows.bounds(index);
             cursor.advance(&times, start, end);
             let want: Vec<i64> = times.iter().copied().filter(|&t| t > start && t <= end).collect();
             assert_eq!(&times[cursor.range()], want, "window {index}");
+            let (first, after) = looked_up.bounds(index);
+            assert_eq!(&times[first..after], want, "window {index}");
+        }
+    }
+
+    #[test]
+    fn windows_of_whole_steps_share_their_ends() {
+        let times: Vec<i64> = (0..500).map(|i| i * 15 + i % 7).collect();
+        let references =
+            References { grid: Grid::range(-200, 8_000, 60), at_ms: None, offset_ms: 13 };
+        let windows = Windows { references, range_ms: 300 };
+        let looked_up = WindowIndex::new(&times, &windows);
+        assert_eq!(looked_up.lag, Some(5));
+        for index in 0..windows.count() {
+            let (start, end) = windows.bounds(index);
+            let (first, after) = looked_up.bounds(index);
+            let want: Vec<i64> = times.iter().copied().filter(|&t| t > start && t <= end).collect();
+            assert_eq!(&times[first..after], want, "window {index}");
         }
     }
 }

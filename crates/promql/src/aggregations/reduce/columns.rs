@@ -71,16 +71,12 @@ impl Column {
         }
     }
 
+    /// Without branches, so that several steps are added at a time.
     fn add_to_sum(&mut self, row: &[f64]) {
         for ((sum, compensation), v) in self.values.iter_mut().zip(&mut self.seconds).zip(row) {
-            if is_absent(*v) {
-                continue;
-            }
-            if is_absent(*sum) {
-                *sum = *v;
-            } else {
-                (*sum, *compensation) = kahan_add(*v, *sum, *compensation);
-            }
+            let (total, rest) = kahan_add(*v, *sum, *compensation);
+            let next = if is_absent(*sum) { (*v, 0.0) } else { (total, rest) };
+            (*sum, *compensation) = if is_absent(*v) { (*sum, *compensation) } else { next };
         }
     }
 
@@ -160,11 +156,7 @@ impl Column {
 #[inline]
 fn kahan_add(v: f64, sum: f64, compensation: f64) -> (f64, f64) {
     let total = sum + v;
-    if total.is_infinite() {
-        (total, 0.0)
-    } else if sum.abs() >= v.abs() {
-        (total, compensation + ((sum - total) + v))
-    } else {
-        (total, compensation + ((v - total) + sum))
-    }
+    let (larger, smaller) = if sum.abs() >= v.abs() { (sum, v) } else { (v, sum) };
+    let dropped = (larger - total) + smaller;
+    (total, if total.is_infinite() { 0.0 } else { compensation + dropped })
 }

@@ -15,7 +15,7 @@ use crate::engine::QueryError;
 use crate::engine::batch::{RowMut, is_absent};
 use crate::engine::context::{EvalContext, Site};
 use crate::engine::matrix::{RangeFunction, RangeInput};
-use crate::engine::windows::WindowCursor;
+use crate::engine::windows::WindowIndex;
 use crate::functions::extended::{RateKind, check_counter_name};
 use crate::functions::scalars::seconds;
 
@@ -54,24 +54,23 @@ impl Rate {
     fn floats(&self, input: &RangeInput<'_>, row: &mut [f64]) {
         let (times, values) = (input.float_times(), input.float_values());
         let mut resets = Resets::new(values, self.kind.is_counter);
-        let mut cursor = WindowCursor::default();
-        let mut extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
+        let index = WindowIndex::new(times, input.windows);
+        let extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
         for (step, out) in row.iter_mut().enumerate() {
-            let (start, end) = input.windows.bounds(step);
-            cursor.advance(times, start, end);
-            let window = cursor.range();
-            if window.len() < 2 {
+            let (first, after_last) = index.bounds(step);
+            if after_last < first + 2 {
                 continue;
             }
-            let (first, last) = (window.start, window.end - 1);
+            let last = after_last - 1;
+            let (start, end) = input.windows.bounds(step);
             let increase = resets.correct(values[last] - values[first], first, last);
             let shape = Shape {
                 before_ms: times[first] - start,
                 after_ms: end - times[last],
                 sampled_ms: times[last] - times[first],
-                intervals: window.len() - 1,
+                intervals: last - first,
             };
-            *out = extrapolation.apply(shape, increase, values[first]);
+            *out = increase * extrapolation.factor(shape, increase, values[first]);
         }
     }
 
@@ -129,12 +128,12 @@ impl Rate {
             sampled_ms: sample_time(last).time - sample_time(first).time,
             intervals: last - first,
         };
-        let mut extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
+        let extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
         if self.starts_inside(sample_time(first), start) {
             let factor = extrapolation.factor_from_start(shape, sample_time(first));
             return Some((increase + values[first]) * factor);
         }
-        (last > first).then(|| extrapolation.apply(shape, increase, values[first]))
+        (last > first).then(|| increase * extrapolation.factor(shape, increase, values[first]))
     }
 
     /// Whether the counter began inside the window, before its first sample: then it was zero
@@ -186,7 +185,7 @@ impl Rate {
             sampled_ms: times[last] - times[0],
             intervals: last,
         };
-        let mut extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
+        let extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
         let first = sample_time(0);
         let (mut result, factor) = if self.starts_inside(first, start) {
             let result = match increase {
@@ -226,12 +225,17 @@ struct Resets<'a> {
 
 impl<'a> Resets<'a> {
     fn new(values: &'a [f64], is_counter: bool) -> Self {
-        let falls = is_counter && values.windows(2).any(|pair| pair[1] < pair[0]);
-        let indices = if falls {
-            (1..values.len()).filter(|&i| values[i] < values[i - 1]).collect()
-        } else {
-            Vec::new()
-        };
+        /// Values that are compared without an early end, several at a time; falls are rare.
+        const BLOCK: usize = 64;
+        let mut indices = Vec::new();
+        let block_starts = (1..values.len()).step_by(BLOCK).filter(|_| is_counter);
+        for start in block_starts {
+            let end = values.len().min(start + BLOCK);
+            let pairs = values[start - 1..end - 1].iter().zip(&values[start..end]);
+            if pairs.fold(false, |falls, (previous, value)| falls | (value < previous)) {
+                indices.extend((start..end).filter(|&i| values[i] < values[i - 1]));
+            }
+        }
         Self { values, indices, next: 0 }
     }
 
@@ -261,96 +265,72 @@ struct Shape {
     intervals: usize,
 }
 
-/// Extrapolates from the samples to the window, with what was computed for the last shape.
+/// Extrapolates from the samples to the window.
 struct Extrapolation {
     kind: RateKind,
     range_s: f64,
-    shape: Shape,
-    /// To the window's start, s.
-    before: f64,
-    /// To the window's end, s.
-    after: f64,
-    /// Between first and last sample, s.
-    sampled: f64,
-    /// For `shape` if no counter goes below zero.
-    full_factor: f64,
 }
 
 impl Extrapolation {
     fn new(kind: RateKind, range_ms: i64) -> Self {
-        Self {
-            kind,
-            range_s: seconds(range_ms),
-            shape: Shape::default(),
-            before: 0.0,
-            after: 0.0,
-            sampled: 0.0,
-            full_factor: 0.0,
-        }
-    }
-
-    /// The increase (or rate) over the window.
-    #[inline]
-    fn apply(&mut self, shape: Shape, increase: f64, first_value: f64) -> f64 {
-        increase * self.factor(shape, increase, first_value)
+        Self { kind, range_s: seconds(range_ms) }
     }
 
     /// By what the increase between the samples is to be multiplied.
     #[inline]
-    fn factor(&mut self, shape: Shape, increase: f64, first_value: f64) -> f64 {
+    fn factor(&self, shape: Shape, increase: f64, first_value: f64) -> f64 {
         /// A first value this many times the increase leaves zero so far behind that the
         /// distance to it cannot be less than the one to the window's start, which is at most
         /// 1.1 of the sampled time.
         const FAR_FROM_ZERO: f64 = 1.2;
-        if shape != self.shape {
-            self.reshape(shape);
-        }
+        let sampled = seconds(shape.sampled_ms);
+        let mut before = shape.extrapolated(shape.before_ms, sampled);
+        let after = shape.extrapolated(shape.after_ms, sampled);
         let may_reach_zero = self.kind.is_counter
             && increase > 0.0
             && first_value >= 0.0
             && first_value < increase * FAR_FROM_ZERO;
         if may_reach_zero {
-            let to_zero = self.sampled * (first_value / increase);
-            if to_zero < self.before {
-                return self.factor_of(to_zero);
-            }
+            let to_zero = sampled * (first_value / increase);
+            before = if to_zero < before { to_zero } else { before };
         }
-        self.full_factor
+        self.factor_of(sampled, before, after)
     }
 
     /// The factor of a window whose counter is known to be zero at the start time of its first
     /// sample. The end is guessed by the distance of the samples alone.
-    fn factor_from_start(&mut self, shape: Shape, first: SampleTime) -> f64 {
-        self.reshape(shape);
-        self.sampled = seconds(shape.sampled_ms + (first.time - first.start));
-        self.factor_of(0.0)
-    }
-
-    #[cold]
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn reshape(&mut self, shape: Shape) {
-        self.shape = shape;
-        self.sampled = seconds(shape.sampled_ms);
-        let average = if shape.intervals > 0 { self.sampled / shape.intervals as f64 } else { 0.0 };
-        let threshold = average * 1.1;
-        self.before = seconds(shape.before_ms);
-        if self.before >= threshold {
-            self.before = average / 2.0;
-        }
-        self.after = seconds(shape.after_ms);
-        if self.after >= threshold {
-            self.after = average / 2.0;
-        }
-        self.full_factor = self.factor_of(self.before);
+    fn factor_from_start(&self, shape: Shape, first: SampleTime) -> f64 {
+        let after = if shape.intervals == 0 {
+            0.0
+        } else {
+            shape.extrapolated(shape.after_ms, seconds(shape.sampled_ms))
+        };
+        let sampled = seconds(shape.sampled_ms + (first.time - first.start));
+        self.factor_of(sampled, 0.0, after)
     }
 
     #[inline]
-    fn factor_of(&self, before: f64) -> f64 {
-        let factor = if self.sampled == 0.0 {
-            1.0
-        } else {
-            (self.sampled + before + self.after) / self.sampled
-        };
+    fn factor_of(&self, sampled: f64, before: f64, after: f64) -> f64 {
+        let factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
         if self.kind.is_rate { factor / self.range_s } else { factor }
+    }
+}
+
+impl Shape {
+    /// How far to extrapolate over `distance_ms`: all of it if it is about as long as the samples
+    /// are apart, else half of what they are.
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn extrapolated(&self, distance_ms: i64, sampled: f64) -> f64 {
+        /// A little below 1.1: what is under it is under 1.1 whatever was rounded, and the
+        /// division can be saved.
+        const SURELY_CLOSE: f64 = 1.099;
+        let distance = seconds(distance_ms);
+        let intervals = self.intervals as f64;
+        if distance * intervals < sampled * SURELY_CLOSE {
+            return distance;
+        }
+        let average = sampled / intervals;
+        if distance >= average * 1.1 { average / 2.0 } else { distance }
     }
 }
