@@ -9,7 +9,7 @@ use super::super::varbit::put_varbit_int;
 use super::CounterResetHeader;
 use super::kind::HistogramKind;
 use super::layout::Layout;
-use super::read::{HEADER_LEN, HistogramReader};
+use super::read::{HEADER_LEN, HistogramReader, MAX_SPAN_COPIES};
 use super::sample::Sample;
 use super::spans::{Difference, Side, bucket_count, compare, union};
 use crate::error::DecodeError;
@@ -130,7 +130,7 @@ impl<K: HistogramKind> HistogramAppender<K> {
         let fit = if is_gauge { self.fit_gauge(&sample) } else { self.fit_counter(&sample) };
         let differences = match fit {
             Fit::Cut(header) => return Ok(AppendOutcome::Cut(header)),
-            Fit::Append(_) if self.count == self.max_samples() => {
+            Fit::Append(_) if self.is_full(&sample) => {
                 return Ok(AppendOutcome::Cut(if is_gauge {
                     CounterResetHeader::Gauge
                 } else {
@@ -145,8 +145,13 @@ impl<K: HistogramKind> HistogramAppender<K> {
         Ok(if recoded { AppendOutcome::Recoded } else { AppendOutcome::Appended })
     }
 
-    fn max_samples(&self) -> u16 {
-        if self.starts.is_some() { 0x3fff } else { u16::MAX }
+    /// Whether the chunk cannot hold the sample whatever its layout is.
+    fn is_full(&self, sample: &Sample<'_>) -> bool {
+        let max_samples = if self.starts.is_some() { 0x3fff } else { u16::MAX };
+        let spans = sample.positive_spans.len() + sample.negative_spans.len();
+        // Both layouts together are as large as what joining them can give.
+        let spans = spans + self.layout.span_count();
+        self.count == max_samples || spans * (usize::from(self.count) + 1) > MAX_SPAN_COPIES
     }
 
     fn is_stale(&self) -> bool {

@@ -34,6 +34,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    pub(super) fn span_count(&self) -> usize {
+        self.positive_spans.len() + self.negative_spans.len()
+    }
+
     pub(super) fn put(&self, writer: &mut BitWriter) {
         put_zero_threshold(writer, self.zero_threshold);
         put_varbit_int(writer, i64::from(self.schema));

@@ -17,8 +17,9 @@ use super::spans::bucket_count;
 use crate::error::DecodeError;
 
 /// Each sample gets a copy of the chunk's spans: so many spans of all samples together at most,
-/// which is far above what any writer makes, so that a damaged chunk cannot take all memory.
-const MAX_SPAN_COPIES: usize = 1 << 23;
+/// so that a damaged chunk cannot take all memory. [`super::HistogramAppender`] begins a new chunk
+/// before; the size at which the head begins one comes earlier still.
+pub(super) const MAX_SPAN_COPIES: usize = 1 << 24;
 
 /// Bytes before the bit stream.
 pub(super) const HEADER_LEN: usize = 3;
@@ -50,8 +51,7 @@ impl<'a, K: HistogramKind> HistogramReader<'a, K> {
         let mut bits = BitReader::new(body);
         let count = u16::from_be_bytes([a, b]) & if has_start_times { 0x3fff } else { u16::MAX };
         let layout = if count == 0 { Layout::default() } else { Layout::read(&mut bits)? };
-        let spans = layout.positive_spans.len() + layout.negative_spans.len();
-        if spans.saturating_mul(usize::from(count)) > MAX_SPAN_COPIES {
+        if layout.span_count().saturating_mul(usize::from(count)) > MAX_SPAN_COPIES {
             return Err(DecodeError::Invalid("too many histogram spans"));
         }
         Ok(Self {
