@@ -1,13 +1,8 @@
 //! The metrics of a whole node under the names and labels of Mimir's published dashboards.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-
-use config::Config;
 use rt::metrics::{Gathered, parse_exposition};
-use rt::{CancellationToken, SystemClock, SystemRandom};
-use urd::{Listeners, Node, NodeOptions};
+
+use crate::inside::InsideNode;
 
 /// Beginnings of the names that belong to the server and the node; the components have tests of
 /// their own.
@@ -41,43 +36,16 @@ fn expected() -> Option<Vec<(String, Vec<String>)>> {
     Some(rows.map(row).collect())
 }
 
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text.split_once("\r\n\r\n").unwrap().1.to_owned()
-}
-
-/// Starts a node in this process, asks it for its metrics, and stops it.
+/// What a node says of itself after a request.
 fn scrape() -> Gathered {
-    let dir = tempfile::tempdir().unwrap();
-    let below = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-    std::fs::write(dir.path().join("runtime.yaml"), "overrides: {a: {ingestion_rate: 1}}").unwrap();
-    let mut config = Config::default();
-    config.server.http_listen_address = "127.0.0.1".to_owned();
-    config.server.grpc_listen_address = "127.0.0.1".to_owned();
-    config.server.http_listen_port = 0;
-    config.server.grpc_listen_port = 0;
-    config.blocks_storage.tsdb.dir = below("tsdb");
-    config.blocks_storage.bucket_store.sync_dir = below("sync");
-    config.blocks_storage.bucket.filesystem.dir = below("blocks");
-    config.runtime_config.file.0 = vec![below("runtime.yaml")];
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let clock = Arc::new(SystemClock::new());
-    let random = Arc::new(SystemRandom::new().unwrap());
-    let options = NodeOptions { config_text: String::new(), clock, random, cores: 1 };
-    let stop = CancellationToken::new();
-    let (address, running) = runtime.block_on(async {
-        let listeners = Listeners::bind(&config.server).await.unwrap();
-        let address = listeners.http_address();
-        let node = Node::build(config, listeners, options).unwrap();
-        (address, runtime.spawn(node.run(stop.clone())))
+    let node = InsideNode::start(|config, below| {
+        let text = "overrides: {a: {ingestion_rate: 1}}";
+        std::fs::write(below("runtime.yaml"), text).unwrap();
+        config.runtime_config.file.0 = vec![below("runtime.yaml")];
     });
-    get(address, "/ready");
-    let text = get(address, "/metrics");
-    stop.cancel();
-    runtime.block_on(running).unwrap().unwrap();
+    node.get("/ready");
+    let text = node.get("/metrics");
+    node.stop();
     parse_exposition(&text).unwrap()
 }
 
