@@ -1,0 +1,280 @@
+//! The metrics of the store-gateway, under Mimir's names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::TimestampMs;
+use rt::Metrics;
+use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, GaugeVec, Histogram, HistogramVec};
+
+use crate::block::Block;
+use crate::listing::{BlockList, Counts};
+
+const COMPONENT: &str = "store-gateway";
+const SYNC_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
+const LOAD_SECONDS: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+const BLOCK_COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+const SIZES: &[f64] = &[1024.0, 16_384.0, 262_144.0, 4_194_304.0, 67_108_864.0, 1_073_741_824.0];
+
+/// Counters of one store-gateway.
+pub(crate) struct StoreMetrics {
+    pub(crate) lists: ListMetrics,
+    pub(crate) headers: HeaderMetrics,
+    pub(crate) cache: CacheMetrics,
+    pub(crate) index_fetched: Histogram,
+    pub(crate) index_touched: Histogram,
+    pub(crate) chunks_fetched: Histogram,
+    pub(crate) chunks_touched: Histogram,
+    blocks_queried: HistogramVec,
+}
+
+/// Counters of the lists of blocks.
+pub(crate) struct ListMetrics {
+    pub(crate) tenants: Gauge,
+    last_sync: GaugeF64,
+    block_loads: Counter,
+    block_drops: Counter,
+    blocks_loaded: Gauge,
+    meta_syncs: Counter,
+    meta_sync_failures: Counter,
+    meta_sync_seconds: Histogram,
+    metas: GaugeVec,
+}
+
+/// Counters of index headers.
+pub(crate) struct HeaderMetrics {
+    loads: Counter,
+    load_failures: Counter,
+    load_seconds: Histogram,
+}
+
+/// Counters of the index cache.
+#[derive(Clone)]
+pub(crate) struct CacheMetrics {
+    pub(crate) headers: ItemMetrics,
+    pub(crate) pages: ItemMetrics,
+    pub(crate) header_unloads: Counter,
+}
+
+/// Counters of one kind of items.
+#[derive(Clone)]
+pub(crate) struct ItemMetrics {
+    requests: Counter,
+    hits: Counter,
+}
+
+impl ItemMetrics {
+    fn new(metrics: &Metrics, item_type: &str) -> Self {
+        let counter = |name: &str, help: &str| -> Counter {
+            let family: CounterVec = metrics.counter_vec(name, help, &["component", "item_type"]);
+            family.with(&[COMPONENT, item_type])
+        };
+        Self {
+            requests: counter(
+                "thanos_store_index_cache_requests_total",
+                "Parts of indexes that were looked for in the cache.",
+            ),
+            hits: counter(
+                "thanos_store_index_cache_hits_total",
+                "Parts of indexes that were in the cache.",
+            ),
+        }
+    }
+
+    /// Of `requests` parts so many were there.
+    pub(crate) fn asked(&self, requests: u64, hits: u64) {
+        self.requests.inc_by(requests);
+        self.hits.inc_by(hits);
+    }
+}
+
+/// Families with the component's label.
+struct Families<'a>(&'a Metrics);
+
+impl Families<'_> {
+    fn counter(&self, name: &str, help: &str) -> Counter {
+        self.0.counter_vec(name, help, &["component"]).with(&[COMPONENT])
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Gauge {
+        self.0.gauge_vec(name, help, &["component"]).with(&[COMPONENT])
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &'static [f64]) -> Histogram {
+        self.0.histogram_vec(name, help, &["component"], buckets).with(&[COMPONENT])
+    }
+
+    fn size(&self, name: &str, help: &str, data_type: &str) -> Histogram {
+        let labels = &["component", "data_type", "stage"];
+        self.0.histogram_vec(name, help, labels, SIZES).with(&[COMPONENT, data_type, ""])
+    }
+
+    fn fetched(&self, data_type: &str) -> Histogram {
+        let name = "cortex_bucket_store_series_data_size_fetched_bytes";
+        self.size(name, "Bytes that were read from the bucket at a time.", data_type)
+    }
+
+    fn touched(&self, data_type: &str) -> Histogram {
+        let name = "cortex_bucket_store_series_data_size_touched_bytes";
+        self.size(name, "Bytes that were used at a time.", data_type)
+    }
+}
+
+impl StoreMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let of = Families(metrics);
+        Self {
+            lists: ListMetrics::new(metrics),
+            headers: HeaderMetrics::new(metrics),
+            cache: CacheMetrics::new(metrics),
+            index_fetched: of.fetched("index"),
+            index_touched: of.touched("index"),
+            chunks_fetched: of.fetched("chunks"),
+            chunks_touched: of.touched("chunks"),
+            blocks_queried: metrics.histogram_vec(
+                "cortex_bucket_store_series_blocks_queried",
+                "Blocks that one selection was answered from.",
+                &["component", "level", "out_of_order"],
+                BLOCK_COUNTS,
+            ),
+        }
+    }
+
+    /// A selection is answered from these blocks.
+    pub(crate) fn blocks_queried(&self, blocks: &[Arc<Block>]) {
+        let mut counts: BTreeMap<(u32, bool), u64> = BTreeMap::new();
+        for block in blocks {
+            let meta = &block.meta;
+            *counts.entry((meta.compaction.level, meta.is_out_of_order())).or_default() += 1;
+        }
+        for ((level, out_of_order), count) in counts {
+            // Few levels exist; a foreign one must not make a series of its own.
+            let level = level.min(10).to_string();
+            let labels = [COMPONENT, &level, if out_of_order { "true" } else { "false" }];
+            self.blocks_queried.with(&labels).observe(count as f64);
+        }
+    }
+}
+
+impl HeaderMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            loads: metrics.counter(
+                "cortex_bucket_store_indexheader_lazy_load_total",
+                "Index headers that were loaded.",
+            ),
+            load_failures: metrics.counter(
+                "cortex_bucket_store_indexheader_lazy_load_failed_total",
+                "Index headers that could not be loaded.",
+            ),
+            load_seconds: metrics.histogram(
+                "cortex_bucket_store_indexheader_lazy_load_duration_seconds",
+                "How long it took to load an index header.",
+                LOAD_SECONDS,
+            ),
+        }
+    }
+
+    /// An index header was loaded, or could not be.
+    pub(crate) fn loaded(&self, seconds: f64, is_ok: bool) {
+        self.loads.inc();
+        self.load_seconds.observe(seconds);
+        if !is_ok {
+            self.load_failures.inc();
+        }
+    }
+}
+
+impl ListMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        let of = Families(metrics);
+        // Taking a block into the list or giving it up cannot fail here.
+        of.counter(
+            "cortex_bucket_store_block_load_failures_total",
+            "Blocks that could not be taken into use.",
+        );
+        of.counter(
+            "cortex_bucket_store_block_drop_failures_total",
+            "Blocks that could not be given up.",
+        );
+        let last_sync = metrics.gauge_f64_vec(
+            "cortex_bucket_stores_blocks_last_successful_sync_timestamp_seconds",
+            "When the lists of blocks were last brought up to date, seconds since the epoch.",
+            &["component"],
+        );
+        let loads = "cortex_bucket_store_block_loads_total";
+        let drops = "cortex_bucket_store_block_drops_total";
+        Self {
+            tenants: of.gauge(
+                "cortex_bucket_stores_tenants_synced",
+                "Tenants whose lists of blocks are kept up to date.",
+            ),
+            last_sync: last_sync.with(&[COMPONENT]),
+            block_loads: of.counter(loads, "Blocks taken into use."),
+            block_drops: of.counter(drops, "Blocks that were given up."),
+            blocks_loaded: of.gauge("cortex_bucket_store_blocks_loaded", "Blocks in use."),
+            meta_syncs: of.counter("cortex_blocks_meta_syncs_total", "Lists of blocks made."),
+            meta_sync_failures: of.counter(
+                "cortex_blocks_meta_sync_failures_total",
+                "Lists of blocks that could not be made.",
+            ),
+            meta_sync_seconds: of.histogram(
+                "cortex_blocks_meta_sync_duration_seconds",
+                "How long it took to make a list of blocks.",
+                SYNC_SECONDS,
+            ),
+            metas: metrics.gauge_vec(
+                "cortex_blocks_meta_synced",
+                "Blocks in the bucket by their state.",
+                &["component", "state"],
+            ),
+        }
+    }
+
+    /// A list was made, or could not be.
+    pub(crate) fn made(&self, seconds: f64, is_ok: bool) {
+        self.meta_syncs.inc();
+        self.meta_sync_seconds.observe(seconds);
+        if !is_ok {
+            self.meta_sync_failures.inc();
+        }
+    }
+
+    /// All tenants have new lists.
+    pub(crate) fn all_synced(&self, now_ms: TimestampMs) {
+        self.last_sync.set(now_ms as f64 / 1000.0);
+    }
+
+    /// A tenant's list was replaced.
+    pub(crate) fn changed(&self, old: &BlockList, new: &BlockList) {
+        self.block_loads.inc_by(new.count_missing_from(old));
+        self.block_drops.inc_by(old.count_missing_from(new));
+        self.blocks_loaded.inc_by(new.counts.loaded as i64 - old.counts.loaded as i64);
+        for ((state, new), (_, old)) in states(&new.counts).into_iter().zip(states(&old.counts)) {
+            self.metas.with(&[COMPONENT, state]).inc_by(new as i64 - old as i64);
+        }
+    }
+}
+
+fn states(counts: &Counts) -> [(&'static str, usize); 5] {
+    [
+        ("loaded", counts.loaded),
+        ("marked-for-deletion", counts.marked),
+        ("duplicate", counts.duplicate),
+        ("no-meta-json", counts.partial),
+        ("corrupted-meta-json", counts.malformed),
+    ]
+}
+
+impl CacheMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            headers: ItemMetrics::new(metrics, "IndexHeader"),
+            pages: ItemMetrics::new(metrics, "IndexPage"),
+            header_unloads: metrics.counter(
+                "cortex_bucket_store_indexheader_lazy_unload_total",
+                "Index headers that were given up.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The series of one block that a selection wants: entries are read so many at a time, their
+//! chunks so many bytes at a time.
+
+use std::collections::VecDeque;
+
+use model::{
+    Labels, Matcher, SampleReader, SelectHints, SeriesEntry, SeriesSet, Shard, StorageError,
+    TimeRange,
+};
+use tsdb::index::{ChunkMeta, SeriesRow};
+
+use crate::chunks::{StoredChunk, WantedChunk, fetch_chunks};
+use crate::index::{BlockIndex, LabelMemo};
+use crate::request::Reservation;
+use crate::samples::ChunkSamples;
+
+/// So many series entries are read together.
+const ROWS_PER_BATCH: usize = 1024;
+/// The guess for a chunk when nothing shows where the next one begins: a full XOR chunk is
+/// seldom larger.
+const CHUNK_GUESS_BYTES: u64 = 4 << 10;
+
+/// What is wanted of the series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Selection {
+    range: TimeRange,
+    limit: usize,
+    shard: Option<Shard>,
+    labels_only: bool,
+    newest_only: bool,
+    /// Chunks that are fetched ahead, bytes.
+    batch_bytes: u64,
+}
+
+impl Selection {
+    pub(crate) fn new(range: TimeRange, hints: &SelectHints, batch_bytes: u64) -> Self {
+        Self {
+            range,
+            limit: if hints.limit == 0 { usize::MAX } else { hints.limit },
+            shard: hints.shard.filter(|shard| shard.count > 0),
+            labels_only: hints.labels_only,
+            newest_only: hints.newest_only && hints.end_ms_incl == range.end_ms_incl,
+            batch_bytes,
+        }
+    }
+
+    /// How many series are wanted at most.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether a series is in the shard.
+    fn has(&self, labels: &Labels) -> bool {
+        self.shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
+    }
+}
+
+/// Series of one block, in label order.
+pub(crate) struct BlockSeriesSet {
+    index: BlockIndex,
+    selection: Selection,
+    numbers: std::vec::IntoIter<u32>,
+    _numbers_held: Reservation,
+    memo: LabelMemo,
+    /// Series whose chunks have not been fetched.
+    rows: VecDeque<Row>,
+    ready: VecDeque<SeriesEntry>,
+    /// How many more rows are wanted.
+    left: usize,
+}
+
+/// A series and the chunks of it that are wanted.
+struct Row {
+    labels: Labels,
+    chunks: Vec<RowChunk>,
+}
+
+#[derive(Clone, Copy)]
+struct RowChunk {
+    meta: ChunkMeta,
+    guess_bytes: u64,
+}
+
+impl Row {
+    fn guess_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.guess_bytes).sum()
+    }
+}
+
+impl BlockSeriesSet {
+    /// Finds the series; nothing of them has been read yet.
+    pub(crate) fn new(
+        index: BlockIndex,
+        matchers: &[Matcher],
+        selection: Selection,
+    ) -> Result<Self, StorageError> {
+        let numbers = index.matching(matchers)?;
+        let held = index.request().reserve(size_of_val(&*numbers) as u64)?;
+        Ok(Self {
+            index,
+            selection,
+            numbers: numbers.into_iter(),
+            _numbers_held: held,
+            memo: LabelMemo::default(),
+            rows: VecDeque::new(),
+            ready: VecDeque::new(),
+            left: selection.limit,
+        })
+    }
+
+    /// Reads the next entries; false when there are none.
+    fn read_rows(&mut self) -> Result<bool, StorageError> {
+        let batch = ROWS_PER_BATCH.min(self.left);
+        let numbers: Vec<u32> = self.numbers.by_ref().take(batch).collect();
+        let Self { index, selection, memo, rows, .. } = self;
+        index.request().context.check()?;
+        index.for_each_row(&numbers, |row| {
+            end_before(rows, row);
+            let chunks = wanted_chunks(row, selection);
+            if !chunks.is_empty() {
+                let labels = index.labels(row, memo)?;
+                if selection.has(&labels) {
+                    rows.push_back(Row { labels, chunks });
+                }
+            }
+            Ok(())
+        })?;
+        self.left -= self.rows.len();
+        Ok(!numbers.is_empty())
+    }
+
+    /// Fetches the chunks of the next rows.
+    fn fill_ready(&mut self) -> Result<(), StorageError> {
+        if self.selection.labels_only {
+            let entries = self.rows.drain(..).map(|row| entry(row.labels, NoSamples));
+            self.ready.extend(entries);
+            return Ok(());
+        }
+        let rows = self.next_rows();
+        let wanted: Vec<WantedChunk> = rows.iter().flat_map(|row| &row.chunks).map(want).collect();
+        let (request, block) = (self.index.request(), self.index.block());
+        request.context.add_chunks(wanted.len() as u64, 0)?;
+        let mut fetched = fetch_chunks(request, block, &wanted)?.into_iter();
+        for row in rows {
+            let metas = row.chunks.into_iter().map(|chunk| chunk.meta);
+            let chunks: Vec<(ChunkMeta, StoredChunk)> = metas.zip(fetched.by_ref()).collect();
+            self.ready.push_back(entry(row.labels, ChunkSamples::new(request, block, chunks)?));
+        }
+        Ok(())
+    }
+
+    /// The rows that are fetched together: one at least.
+    fn next_rows(&mut self) -> Vec<Row> {
+        let (mut count, mut bytes) = (0, 0);
+        for row in &self.rows {
+            bytes += row.guess_bytes();
+            if count > 0 && bytes > self.selection.batch_bytes {
+                break;
+            }
+            count += 1;
+        }
+        self.rows.drain(..count).collect()
+    }
+}
+
+impl SeriesSet for BlockSeriesSet {
+    fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                return Ok(Some(entry));
+            }
+            if !self.rows.is_empty() {
+                self.fill_ready()?;
+            } else if !self.read_rows()? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn entry(labels: Labels, samples: impl SampleReader + 'static) -> SeriesEntry {
+    SeriesEntry { labels, samples: Box::new(samples) }
+}
+
+fn want(chunk: &RowChunk) -> WantedChunk {
+    WantedChunk { reference: chunk.meta.reference, guess_bytes: chunk.guess_bytes }
+}
+
+/// The chunks of a series that may hold what is wanted. Empty: nothing of the series is.
+fn wanted_chunks(row: &SeriesRow, selection: &Selection) -> Vec<RowChunk> {
+    let nexts = row.chunks.iter().skip(1).map(Some).chain([None]);
+    let with_guess = row.chunks.iter().zip(nexts).map(|(&meta, next)| RowChunk {
+        meta,
+        guess_bytes: next.map_or(CHUNK_GUESS_BYTES, |next| guess(&meta, next)),
+    });
+    let overlaps = |c: &RowChunk| selection.range.overlaps(c.meta.min_time_ms, c.meta.max_time_ms);
+    let mut chunks: Vec<RowChunk> = with_guess.filter(overlaps).collect();
+    // The last chunk begins inside the range, so the newest sample of the range is in it.
+    if selection.newest_only && chunks.len() > 1 {
+        chunks.drain(..chunks.len() - 1);
+    }
+    chunks
+}
+
+/// The length of a chunk that `next` follows in the index: exact where it does so in the file.
+fn guess(chunk: &ChunkMeta, next: &ChunkMeta) -> u64 {
+    let is_same_file = chunk.reference >> 32 == next.reference >> 32;
+    match next.reference.checked_sub(chunk.reference) {
+        Some(distance) if is_same_file && distance > 0 => distance.min(CHUNK_GUESS_BYTES),
+        _ => CHUNK_GUESS_BYTES,
+    }
+}
+
+/// Shortens the guess for the last chunk before `row`: chunks lie in the order of their series.
+fn end_before(rows: &mut VecDeque<Row>, row: &SeriesRow) {
+    let last = rows.back_mut().and_then(|row| row.chunks.last_mut());
+    if let (Some(last), Some(next)) = (last, row.chunks.first()) {
+        last.guess_bytes = last.guess_bytes.min(guess(&last.meta, next));
+    }
+}
+
+/// The reader of a series of which only the labels are wanted.
+struct NoSamples;
+
+impl SampleReader for NoSamples {
+    fn read_batch(&mut self, _: &mut model::SampleBuffer) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+}

@@ -1,0 +1,1 @@
+//! Blocks and buckets for the tests of this crate.
