@@ -3,8 +3,10 @@
 
 mod distributor;
 mod ingester;
+mod querier;
 mod runtime_config;
 mod self_scrape;
+mod store_gateway;
 
 use crate::env::{Env, Parts};
 
@@ -24,6 +26,8 @@ pub const MODULES: &[Module] = &[
     Module { name: "runtime-config", needs: &[], build: runtime_config::build },
     Module { name: "ingester", needs: &["runtime-config"], build: ingester::build },
     Module { name: "distributor", needs: &["ingester"], build: distributor::build },
+    Module { name: "store-gateway", needs: &["runtime-config"], build: store_gateway::build },
+    Module { name: "querier", needs: &["ingester", "store-gateway"], build: querier::build },
     Module { name: "self-scrape", needs: &["ingester"], build: self_scrape::build },
 ];
 

@@ -6,3 +6,4 @@ mod inside;
 mod limits;
 mod mixin;
 mod process;
+mod routes;
