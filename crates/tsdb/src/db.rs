@@ -10,24 +10,33 @@
 //! <dir>/<ULID>/         blocks
 //! ```
 
+mod blocks;
+mod compact;
 mod options;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use model::{Querier, QueryContext, Queryable, StorageError, TimeRange, WriteBatch};
+use model::{Querier, QueryContext, Queryable, StorageError, TimeRange, TimestampMs, WriteBatch};
+use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
 pub use options::{BlockInfo, CompactionMode, DbEnv, DbOptions, DbStats};
 
+use crate::block::{Block, delete_block, remove_leftovers as remove_unfinished_blocks};
 use crate::error::TsdbError;
+use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head::{
     AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier, ReplayReport,
+    remove_covered_segments,
 };
 use crate::head_chunks::{DEFAULT_FILE_BYTES, HeadChunks};
+use crate::merge::MergeQuerier;
 use crate::wal::{Wal, WalOptions, remove_leftovers};
+use blocks::BlockList;
 
 /// The scratch of a thread is given back above this size, bytes.
 const MAX_SCRATCH_BYTES: usize = 1 << 20;
@@ -43,26 +52,60 @@ pub struct Db {
     env: DbEnv,
     head: Arc<Head>,
     replay: ReplayReport,
+    view: RwLock<View>,
+    /// Held by the one that compacts.
+    compaction: Mutex<()>,
+    /// Up to where the head was truncated, ms.
+    truncated_until_ms: Mutex<TimestampMs>,
+    /// Wall-clock time of the last append, ms.
     last_append_ms: AtomicI64,
+    /// Its time on the monotonic clock.
+    last_append: Mutex<Duration>,
+}
+
+/// Where queries find what; changed as a whole.
+struct View {
+    blocks: Arc<BlockList>,
+    /// The head answers from here on; before it there are blocks, ms.
+    head_from_ms: TimestampMs,
 }
 
 impl Db {
     /// Opens the database in `dir`, which is created if need be: reads the blocks and replays
-    /// the write-ahead log.
+    /// the write-ahead log. A block that cannot be read fails the queries that need it, not the
+    /// opening.
     pub fn open(dir: &Path, options: DbOptions, env: DbEnv) -> Result<Self, TsdbError> {
+        env.fs.create_dir_all(dir).map_err(|e| TsdbError::io("create directory", dir, e))?;
+        remove_unfinished_blocks(&*env.fs, dir)?;
+        let blocks = BlockList::load(&env.fs, dir, &BlockList::default())?;
         let head_options = HeadOptions {
             block_range_ms: options.block_range_ms,
             shards: options.shards,
             hasher: env.hasher,
         };
-        let files = HeadChunks::open(env.fs.clone(), &dir.join("chunks_head"), DEFAULT_FILE_BYTES)?;
+        let chunks_dir = dir.join("chunks_head");
+        remove_files_after_gap(&env.fs, &chunks_dir)?;
+        let files = HeadChunks::open(env.fs.clone(), &chunks_dir, DEFAULT_FILE_BYTES)?;
         let head = Arc::new(Head::new(head_options, Some(Arc::new(files))));
+        let head_from_ms = blocks.min_valid_time();
+        head.raise_min_valid_time(head_from_ms);
         let replay = match options.wal {
             Some(wal) => replay_and_attach(&head, &dir.join("wal"), wal, &env)?,
             None => ReplayReport::default(),
         };
-        let last_append_ms = AtomicI64::new(0);
-        Ok(Self { dir: dir.to_owned(), options, env, head, replay, last_append_ms })
+        let last_append = env.clock.monotonic();
+        Ok(Self {
+            dir: dir.to_owned(),
+            options,
+            env,
+            head,
+            replay,
+            view: RwLock::new(View { blocks: Arc::new(blocks), head_from_ms }),
+            compaction: Mutex::default(),
+            truncated_until_ms: Mutex::new(head_from_ms),
+            last_append_ms: AtomicI64::new(0),
+            last_append: Mutex::new(last_append),
+        })
     }
 
     /// What the replay at the opening did.
@@ -79,6 +122,7 @@ impl Db {
         limits: &AppendLimits,
     ) -> Result<AppendOutcome, TsdbError> {
         self.last_append_ms.store(self.env.clock.now_ms(), Ordering::Relaxed);
+        *self.last_append.lock() = self.env.clock.monotonic();
         SCRATCH.with_borrow_mut(|scratch| {
             let outcome = self.head.append(batch, limits, scratch);
             if scratch.memory_bytes() > MAX_SCRATCH_BYTES {
@@ -88,40 +132,75 @@ impl Db {
         })
     }
 
-    /// Writes blocks from the head and truncates it. Returns the new blocks, oldest first; they
-    /// are part of every query from then on.
-    pub fn compact_head(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
-        let _ = (mode, self.options.block_range_ms);
-        Err(TsdbError::Invalid("compaction of the head is not built yet".to_owned()))
-    }
-
     /// The blocks on the local disk, oldest first.
     pub fn blocks(&self) -> Vec<BlockInfo> {
-        Vec::new()
+        self.view.read().blocks.infos()
+    }
+
+    /// The open blocks on the local disk with data in `range`, oldest first. Fails where one of
+    /// them cannot be read.
+    pub fn open_blocks(&self, range: TimeRange) -> Result<Vec<Block>, TsdbError> {
+        let blocks = self.view.read().blocks.clone();
+        Ok(blocks.overlapping(range)?.into_iter().cloned().collect())
+    }
+
+    /// Blocks that cannot be read, and why.
+    pub fn broken_blocks(&self) -> Vec<(Ulid, String)> {
+        self.view.read().blocks.broken()
     }
 
     /// Looks at the directory again: takes in blocks that appeared, forgets those that are gone.
     pub fn reload_blocks(&self) -> Result<(), TsdbError> {
+        let _one_at_a_time = self.compaction.lock();
+        let before = self.view.read().blocks.clone();
+        let blocks = BlockList::load(&self.env.fs, &self.dir, &before)?;
+        self.view.write().blocks = Arc::new(blocks);
         Ok(())
     }
 
     /// Deletes the blocks that are past the retention and that `may_delete` (for example because
-    /// they are shipped). Returns their ids.
+    /// they are shipped). Returns their ids. Queries that have begun go on reading them.
     pub fn delete_old_blocks(
         &self,
         may_delete: &dyn Fn(&BlockInfo) -> bool,
     ) -> Result<Vec<Ulid>, TsdbError> {
-        let _ = may_delete;
-        Ok(Vec::new())
+        let _one_at_a_time = self.compaction.lock();
+        let infos = self.blocks();
+        let newest = infos.iter().map(|info| info.max_time_ms).max().unwrap_or(0);
+        let is_old =
+            |info: &BlockInfo| newest.saturating_sub(info.max_time_ms) >= self.options.retention_ms;
+        let doomed = infos.iter().filter(|info| is_old(info) && may_delete(info));
+        let doomed: Vec<Ulid> = doomed.map(|info| info.ulid).collect();
+        {
+            let mut view = self.view.write();
+            view.blocks = Arc::new(view.blocks.without(&doomed));
+        }
+        for &ulid in &doomed {
+            delete_block(&*self.env.fs, &self.dir, ulid)?;
+        }
+        Ok(doomed)
     }
 
     /// Figures for metrics and pages.
     pub fn stats(&self) -> DbStats {
+        let (created_series, removed_series) = self.head.series_turnover();
+        let bounds = self.head.time_bounds();
+        let min_valid = self.head.min_valid_time();
+        let blocks = self.view.read().blocks.clone();
         DbStats {
             series: self.head.series_count(),
+            created_series,
+            removed_series,
+            min_time_ms: bounds.map(|(min, _)| min),
+            max_time_ms: bounds.map(|(_, max)| max),
+            min_valid_time_ms: (min_valid != TimestampMs::MIN).then_some(min_valid),
+            wal_bytes: self.wal().map_or(0, |wal| wal.stats().disk_bytes.load(Ordering::Relaxed)),
+            head_chunk_bytes: self.head.files().map_or(0, |files| files.byte_len()),
+            blocks: blocks.len() as u64,
+            broken_blocks: blocks.broken().len() as u64,
             last_append_ms: self.last_append_ms.load(Ordering::Relaxed),
+            symbols: self.head.symbol_count() as u64,
             memory_bytes: self.head.memory_bytes() as u64,
-            ..DbStats::default()
         }
     }
 
@@ -136,7 +215,7 @@ impl Db {
         self.head.wal().map_or(Ok(()), |wal| wal.sync().map_err(TsdbError::from))
     }
 
-    /// Syncs and closes the write-ahead log. Appends fail afterwards.
+    /// Syncs and closes the write-ahead log. Nothing may be appended afterwards.
     pub fn close(&self) -> Result<(), TsdbError> {
         self.head.wal().map_or(Ok(()), |wal| wal.close().map_err(TsdbError::from))
     }
@@ -147,7 +226,7 @@ impl Db {
     }
 
     /// The head, for statistics.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &Arc<Head> {
         &self.head
     }
 }
@@ -160,17 +239,50 @@ fn replay_and_attach(
     env: &DbEnv,
 ) -> Result<ReplayReport, TsdbError> {
     remove_leftovers(&env.fs, dir)?;
+    remove_covered_segments(&env.fs, dir)?;
     let report = head.replay(&env.fs, dir, &*env.executor)?;
     head.attach_wal(Wal::open(env.fs.clone(), dir, options)?);
     Ok(report)
 }
 
+/// Deletes the head chunk files behind a gap in their numbers, which a crash of the machine may
+/// leave. The log has all of their samples.
+fn remove_files_after_gap(fs: &SharedFs, dir: &Path) -> Result<(), TsdbError> {
+    let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
+    let numbers = entries.iter().filter_map(|e| Some((e.name.parse::<u64>().ok()?, &e.name)));
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    let gap = numbers.windows(2).position(|pair| pair[0].0 + 1 != pair[1].0);
+    let behind = gap.map_or(&[][..], |position| &numbers[position + 1..]);
+    // From the highest down, so that an interruption leaves no further gap.
+    for (_, name) in behind.iter().rev() {
+        let path = dir.join(name);
+        fs.remove_file(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
+    }
+    Ok(())
+}
+
 impl Queryable for Db {
+    /// Blocks and head, each for its part of the range.
     fn querier(
         &self,
         range: TimeRange,
         context: &Arc<QueryContext>,
     ) -> Result<Box<dyn Querier>, StorageError> {
-        Ok(Box::new(HeadQuerier::new(self.head.clone(), range, context.clone())))
+        // The lease on the head must be taken before its part can become smaller.
+        let view = self.view.read();
+        let mut sources: Vec<Box<dyn Querier>> = Vec::new();
+        for block in view.blocks.overlapping(range)? {
+            sources.push(block.querier(range, context)?);
+        }
+        if range.end_ms_incl >= view.head_from_ms {
+            let start = range.start_ms_incl.max(view.head_from_ms);
+            let part = TimeRange::new(start, range.end_ms_incl);
+            sources.push(Box::new(HeadQuerier::new(self.head.clone(), part, context.clone())));
+        }
+        Ok(match sources.len() {
+            1 => sources.remove(0),
+            _ => Box::new(MergeQuerier::new(sources)),
+        })
     }
 }

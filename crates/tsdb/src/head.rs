@@ -14,8 +14,10 @@
 //! ```
 
 mod append;
+mod checkpoint;
 mod chunks;
 mod create;
+mod cut;
 mod floats;
 mod histograms;
 mod labels;
@@ -34,15 +36,19 @@ mod shards;
 mod slab;
 mod symbols;
 mod table;
+mod truncate;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use model::batch::{BatchSeries, SeriesHasher};
 use model::{Labels, TimestampMs, WriteBatch};
 use parking_lot::{Mutex, RwLock};
 
 pub use append::AppendScratch;
+pub(crate) use checkpoint::remove_covered_segments;
+pub use cut::BlockCut;
 pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
 pub use read::{HeadQuerier, HeadQueryable};
 pub use replay::ReplayReport;
@@ -80,6 +86,12 @@ pub struct Head {
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
     lease: Mutex<ReadLease>,
+    /// References without a series whose records may stand in the log, and until which segment.
+    needed_refs: Mutex<HashMap<u64, u64>>,
+    retired_leases: Mutex<Vec<Weak<()>>>,
+    /// Held for reading while a select finds its series, for writing while they are renumbered.
+    /// Taken before the lock of any shard.
+    selects: RwLock<()>,
     next_series_ref: AtomicU64,
     series_count: AtomicU64,
     created_series: AtomicU64,
@@ -104,6 +116,9 @@ impl Head {
             log: HeadLog::default(),
             files,
             lease: Mutex::default(),
+            needed_refs: Mutex::default(),
+            retired_leases: Mutex::default(),
+            selects: RwLock::default(),
             next_series_ref: AtomicU64::new(1),
             series_count: AtomicU64::new(0),
             created_series: AtomicU64::new(0),
@@ -117,6 +132,17 @@ impl Head {
     /// Logs to `wal` from now on. To be called once, after the replay and before any append.
     pub fn attach_wal(&self, wal: Wal) {
         self.log.attach(wal);
+    }
+
+    /// Series created and removed since the start.
+    pub fn series_turnover(&self) -> (u64, u64) {
+        let created = self.created_series.load(Ordering::Relaxed);
+        (created, self.removed_series.load(Ordering::Relaxed))
+    }
+
+    /// The number of distinct strings in labels.
+    pub fn symbol_count(&self) -> usize {
+        self.symbols.read().len()
     }
 
     /// The number of series.

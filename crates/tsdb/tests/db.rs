@@ -2,6 +2,8 @@
 
 #[path = "db/appends.rs"]
 mod appends;
+#[path = "db/compactions.rs"]
+mod compactions;
 #[path = "db/histograms.rs"]
 mod histograms;
 #[path = "db/restarts.rs"]

@@ -15,8 +15,8 @@ use crate::fs::SharedFs;
 pub struct DbOptions {
     /// The range of a block cut from the head, ms. Mimir allows no other value than 2 h.
     pub block_range_ms: i64,
-    /// How long a block stays on the local disk, counted from the newest block's end, ms;
-    /// 0 = for ever.
+    /// How far the end of a block must lie before that of the newest one until
+    /// [`super::Db::delete_old_blocks`] deletes it, ms; 0 = that does not matter.
     pub retention_ms: i64,
     /// Into how many parts with a lock of their own the series are divided.
     pub shards: usize,
@@ -78,6 +78,8 @@ pub struct BlockInfo {
     pub sample_count: u64,
     /// Series in it.
     pub series_count: u64,
+    /// Bytes of its index and its chunks.
+    pub size_bytes: u64,
 }
 
 /// Figures for metrics and pages.
@@ -89,8 +91,6 @@ pub struct DbStats {
     pub created_series: u64,
     /// Series removed from the head since opening.
     pub removed_series: u64,
-    /// Complete and open chunks in the head.
-    pub chunks: u64,
     /// Oldest sample of the head, ms; `None` when it is empty.
     pub min_time_ms: Option<TimestampMs>,
     /// Newest sample of the head, ms; `None` when it is empty.
@@ -99,8 +99,12 @@ pub struct DbStats {
     pub min_valid_time_ms: Option<TimestampMs>,
     /// Bytes of WAL segments and checkpoints on disk.
     pub wal_bytes: u64,
+    /// Bytes of head chunk files.
+    pub head_chunk_bytes: u64,
     /// Blocks on the local disk.
     pub blocks: u64,
+    /// Blocks on the local disk that cannot be read, see [`super::Db::broken_blocks`].
+    pub broken_blocks: u64,
     /// Wall-clock time of the last append, ms; 0 = none since opening.
     pub last_append_ms: TimestampMs,
     /// Distinct strings in the head.

@@ -31,6 +31,21 @@ struct Value {
     numbers: Vec<u32>,
 }
 
+/// The new number of a series that is gone.
+const REMOVED: u32 = u32::MAX;
+
+impl Value {
+    /// Takes over new numbers. Whether any series is left.
+    fn renumber(&mut self, numbers: &[u32]) -> bool {
+        self.numbers.retain_mut(|number| {
+            *number = numbers[*number as usize];
+            *number != REMOVED
+        });
+        self.numbers.shrink_to(self.numbers.len() + self.numbers.len() / 4);
+        !self.numbers.is_empty()
+    }
+}
+
 impl Postings {
     /// Adds a series and returns its number.
     pub(super) fn add(
@@ -93,6 +108,31 @@ impl Postings {
 
     fn values_table(&self, name: Symbol) -> Option<&HashTable<Value>> {
         self.names.find(spread(name), |n| n.name == name).map(|n| &n.values)
+    }
+
+    /// Keeps the series whose locations satisfy `keep` and numbers them anew, in their order.
+    /// Returns the new numbers by old number; those of removed series mean nothing.
+    pub(super) fn retain(&mut self, keep: impl Fn(Location) -> bool) -> Vec<u32> {
+        let mut numbers = vec![REMOVED; self.locations.len()];
+        let mut next = 0;
+        for (number, &location) in numbers.iter_mut().zip(&self.locations) {
+            if keep(location) {
+                *number = next;
+                next += 1;
+            }
+        }
+        let mut old_number = 0;
+        self.locations.retain(|_| {
+            old_number += 1;
+            numbers[old_number - 1] != REMOVED
+        });
+        self.locations.shrink_to(self.locations.len() + self.locations.len() / 8);
+        self.names.retain(|name| {
+            name.values.retain(|value| value.renumber(&numbers));
+            name.values.shrink_to(name.values.len() * 2, |v| spread(v.value));
+            !name.values.is_empty()
+        });
+        numbers
     }
 
     /// Bytes that are held.

@@ -23,7 +23,7 @@ use super::order::{Row, Rows};
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
 use super::shards::{Location, Shard};
-use super::symbols::Symbol;
+use super::symbols::{Symbol, Symbols};
 
 /// Keeps the head from removing what a query has found.
 pub(super) type ReadLease = Arc<()>;
@@ -58,6 +58,8 @@ impl HeadQuerier {
         matchers: &[Matcher],
         mut visit: impl FnMut(&Shard, Location),
     ) -> Result<(), StorageError> {
+        // The head is not renumbered between finding the series and visiting them.
+        let _select = self.head.selects.read();
         let mut locations = self.find(matchers);
         locations.sort_unstable();
         for part in locations.chunk_by(|a, b| a.shard() == b.shard()) {
@@ -73,6 +75,9 @@ impl HeadQuerier {
     }
 
     fn may_have_samples(&self, shard: &Shard, slot: u32) -> bool {
+        if !shard.series[slot as usize].is_live() {
+            return false;
+        }
         let Some(newest) = newest_time(shard, slot) else { return false };
         newest >= self.range.start_ms_incl && oldest_time(shard, slot) <= self.range.end_ms_incl
     }
@@ -84,22 +89,24 @@ impl HeadQuerier {
             self.range.start_ms_incl <= min && max <= self.range.end_ms_incl
         })
     }
+}
 
-    fn strings(&self, symbols: impl IntoIterator<Item = Symbol>, limit: usize) -> Vec<String> {
-        let table = self.head.symbols.read();
-        let texts = symbols.into_iter().map(|symbol| table.get(symbol).to_owned());
-        let mut texts: Vec<String> = texts.collect();
-        drop(table);
-        texts.sort_unstable();
-        if limit > 0 {
-            texts.truncate(limit);
-        }
-        texts
+/// The strings of symbols, sorted, at most `limit` (0 = all).
+fn strings(
+    symbols: &Symbols,
+    wanted: impl IntoIterator<Item = Symbol>,
+    limit: usize,
+) -> Vec<String> {
+    let mut texts: Vec<&str> = wanted.into_iter().map(|symbol| symbols.get(symbol)).collect();
+    texts.sort_unstable();
+    if limit > 0 {
+        texts.truncate(limit);
     }
+    texts.into_iter().map(str::to_owned).collect()
 }
 
 /// The time of the first sample of a series; later than all for a series without samples.
-fn oldest_time(shard: &Shard, slot: u32) -> i64 {
+pub(super) fn oldest_time(shard: &Shard, slot: u32) -> i64 {
     if let Some(full) = shard.cold(slot).and_then(|cold| cold.full.first()) {
         return full.min_time_ms;
     }
@@ -150,9 +157,9 @@ impl Querier for HeadQuerier {
     ) -> Result<Vec<String>, StorageError> {
         let Some(name) = self.head.symbols.read().find(name) else { return Ok(Vec::new()) };
         if matchers.is_empty() && self.covers_head() {
-            let values: Vec<Symbol> =
-                self.head.postings.read().values(name).map(|(value, _)| value).collect();
-            return Ok(self.strings(values, limit));
+            let symbols = self.head.symbols.read();
+            let postings = self.head.postings.read();
+            return Ok(strings(&symbols, postings.values(name).map(|(value, _)| value), limit));
         }
         let mut values = BTreeSet::new();
         self.visit(matchers, |shard, location| {
@@ -161,23 +168,22 @@ impl Querier for HeadQuerier {
             let mut pairs = shard.labels.pairs(start, &symbols);
             values.extend(pairs.find(|(n, _)| *n == name).map(|(_, value)| value));
         })?;
-        Ok(self.strings(values, limit))
+        Ok(strings(&self.head.symbols.read(), values, limit))
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
         if matchers.is_empty() && self.covers_head() {
-            let names: Vec<Symbol> = self.head.postings.read().names().collect();
-            return Ok(self.strings(names, limit));
+            let symbols = self.head.symbols.read();
+            return Ok(strings(&symbols, self.head.postings.read().names(), limit));
         }
         let mut shapes = BTreeSet::new();
         self.visit(matchers, |shard, location| {
             shapes.insert(shard.labels.shape(shard.series[location.slot() as usize].labels));
         })?;
-        let names: BTreeSet<Symbol> = {
-            let symbols = self.head.symbols.read();
-            shapes.iter().flat_map(|&shape| symbols.shape(shape)).copied().collect()
-        };
-        Ok(self.strings(names, limit))
+        let symbols = self.head.symbols.read();
+        let names = shapes.iter().flat_map(|&shape| symbols.shape(shape));
+        let names: BTreeSet<Symbol> = names.copied().collect();
+        Ok(strings(&symbols, names, limit))
     }
 }
 

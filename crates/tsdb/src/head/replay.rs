@@ -25,7 +25,9 @@ use super::Head;
 use super::series::{ChunkPlace, FullChunk};
 use crate::error::{DecodeError, TsdbError};
 use crate::fs::SharedFs;
-use crate::wal::{Corruption, SegmentInfo, SegmentReader, WalError, repair, replay_segments};
+use crate::wal::{
+    Corruption, SegmentInfo, SegmentReader, WalError, list_segments, repair, replay_segments,
+};
 
 use decode::RecordBatch;
 use refs::RefTable;
@@ -70,6 +72,10 @@ struct Replay<'a> {
     executor: &'a dyn Executor,
     mapped: Mutex<MappedChunks>,
     refs: RefTable,
+    /// References whose series has another one.
+    second_refs: Mutex<Vec<u64>>,
+    /// The newest segment of the log.
+    last_segment: u64,
     counts: Counts,
     report: ReplayReport,
 }
@@ -89,6 +95,8 @@ impl Head {
             executor,
             mapped: Mutex::default(),
             refs: RefTable::default(),
+            second_refs: Mutex::default(),
+            last_segment: list_segments(fs, wal_dir)?.last().map_or(0, |s| s.number),
             counts: Counts::default(),
             report: ReplayReport::default(),
         };
@@ -172,12 +180,19 @@ impl Replay<'_> {
 
     /// Numbers all series and takes over times and references.
     fn finish(&mut self) {
+        let mut without_samples = Vec::new();
         for index in 0..self.head.shards.len() {
             let mut shard = self.head.shards.lock(index);
+            shard.truncate(TimestampMs::MIN, &mut without_samples);
+            shard.free_vacated();
             let slots: Vec<u32> = shard.live_slots().collect();
             self.head.number(index, &mut shard, slots.into_iter());
             shard.finish_replay();
         }
+        self.head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
+        // Records of both stand in the log, and nothing tells where.
+        self.head.keep_refs_until(&without_samples, self.last_segment);
+        self.head.keep_refs_until(&self.second_refs.lock(), self.last_segment);
         let next_ref = self.refs.max_ref() + 1;
         self.head.next_series_ref.fetch_max(next_ref, Ordering::AcqRel);
         self.report.series = self.head.series_count();

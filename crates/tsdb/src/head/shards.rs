@@ -95,9 +95,33 @@ pub(super) struct Shard {
     cold: Vec<Cold>,
     free_cold: Vec<u32>,
     free_slots: Vec<u32>,
-    live_count: usize,
-    /// During a replay: until when a series has chunks of the files, by slot.
-    mapped_until: Vec<TimestampMs>,
+    /// Slots whose numbers stand in the postings still.
+    vacated_slots: Vec<u32>,
+    /// During a replay: what the chunks of the files cover, by slot.
+    covered: Vec<Covered>,
+}
+
+/// What a replay knows about the chunks of a series in the files.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    /// The chunk that was asked for last.
+    window: Window,
+    /// The end of the newest chunk.
+    until: TimestampMs,
+}
+
+/// First and last time of a chunk.
+#[derive(Debug, Clone, Copy)]
+struct Window(TimestampMs, TimestampMs);
+
+impl Window {
+    fn contains(self, t: TimestampMs) -> bool {
+        self.0 <= t && t <= self.1
+    }
+}
+
+impl Covered {
+    const NOTHING: Self = Self { window: Window(1, 0), until: TimestampMs::MIN };
 }
 
 impl Shard {
@@ -137,13 +161,7 @@ impl Shard {
             None => return None,
         };
         self.index.insert(table_hash(hash), slot);
-        self.live_count += 1;
         Some(slot)
-    }
-
-    /// The number of series.
-    pub(super) fn live_count(&self) -> usize {
-        self.live_count
     }
 
     /// The series in `slot`, if there is one with this reference.
@@ -208,23 +226,35 @@ impl Shard {
         }
     }
 
-    /// Until when a series has chunks of the head chunk files of an earlier process.
-    pub(super) fn mapped_until(&self, slot: u32) -> TimestampMs {
-        self.mapped_until.get(slot as usize).copied().unwrap_or(TimestampMs::MIN)
+    /// Whether a chunk of the head chunk files holds the samples of the series at `t`. Called
+    /// with ascending times it looks at each chunk once.
+    pub(super) fn is_in_files(&mut self, slot: u32, t: TimestampMs) -> bool {
+        let Some(covered) = self.covered.get(slot as usize).copied() else { return false };
+        if t > covered.until || covered.window.contains(t) {
+            return t <= covered.until;
+        }
+        let full = self.cold(slot).map_or(&[][..], |cold| &cold.full);
+        let next = full.partition_point(|chunk| chunk.max_time_ms < t);
+        let Some(chunk) = full.get(next).filter(|chunk| chunk.min_time_ms <= t) else {
+            return false;
+        };
+        let window = (chunk.min_time_ms, chunk.max_time_ms);
+        self.covered[slot as usize].window = Window(window.0, window.1);
+        true
     }
 
-    /// Notes that a series has such chunks.
-    pub(super) fn set_mapped_until(&mut self, slot: u32, until: TimestampMs) {
+    /// Notes that a series has a chunk of the files, later than all others, that ends at `until`.
+    pub(super) fn set_in_files(&mut self, slot: u32, until: TimestampMs) {
         let slot = slot as usize;
-        if self.mapped_until.len() <= slot {
-            self.mapped_until.resize(slot + 1, TimestampMs::MIN);
+        if self.covered.len() <= slot {
+            self.covered.resize(slot + 1, Covered::NOTHING);
         }
-        self.mapped_until[slot] = until;
+        self.covered[slot].until = until;
     }
 
     /// Forgets what only the replay needs.
     pub(super) fn finish_replay(&mut self) {
-        self.mapped_until = Vec::new();
+        self.covered = Vec::new();
     }
 
     /// Gives the memory of the open XOR chunk back.
@@ -236,13 +266,19 @@ impl Shard {
         }
     }
 
-    /// Frees the slot of a series that has no data any more. The caller rebuilds the table.
+    /// Removes a series that has no data any more. The caller cleans the table and the postings
+    /// and then calls [`Shard::free_vacated`].
     pub(super) fn vacate(&mut self, slot: u32) {
         self.drop_open_float(slot);
         self.drop_cold(slot);
         self.series[slot as usize] = Series::vacant();
-        self.free_slots.push(slot);
-        self.live_count -= 1;
+        self.vacated_slots.push(slot);
+    }
+
+    /// Makes the slots of removed series usable again.
+    pub(super) fn free_vacated(&mut self) {
+        self.free_slots.append(&mut self.vacated_slots);
+        self.vacated_slots = Vec::new();
     }
 
     /// The slots with series.

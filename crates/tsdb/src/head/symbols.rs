@@ -30,6 +30,8 @@ pub(super) struct Symbols {
     free: Vec<Symbol>,
     shapes: Vec<Box<[Symbol]>>,
     shape_table: HashTable<ShapeId>,
+    /// Shapes that are free again.
+    free_shapes: Vec<ShapeId>,
 }
 
 /// Where a string lies.
@@ -38,6 +40,18 @@ struct Place {
     block: u32,
     start: u32,
     len: u32,
+}
+
+impl Place {
+    #[inline]
+    fn text(self, blocks: &[String]) -> &str {
+        let start = self.start as usize;
+        &blocks[self.block as usize][start..start + self.len as usize]
+    }
+
+    fn hash(self, blocks: &[String], seed: u64) -> u64 {
+        xxh3_64_with_seed(self.text(blocks).as_bytes(), seed)
+    }
 }
 
 /// The place of a number that is free.
@@ -52,9 +66,7 @@ impl Symbols {
     /// The string of a number.
     #[inline]
     pub(super) fn get(&self, symbol: Symbol) -> &str {
-        let place = self.places[symbol as usize];
-        let start = place.start as usize;
-        &self.blocks[place.block as usize][start..start + place.len as usize]
+        self.places[symbol as usize].text(&self.blocks)
     }
 
     /// The number of a string, if it has one.
@@ -81,12 +93,8 @@ impl Symbols {
             }
         };
         let (seed, places, blocks) = (self.seed, &self.places, &self.blocks);
-        self.table.insert_unique(hash, symbol, |&other| {
-            let place = places[other as usize];
-            let start = place.start as usize;
-            let text = &blocks[place.block as usize][start..start + place.len as usize];
-            xxh3_64_with_seed(text.as_bytes(), seed)
-        });
+        let rehash = |&other: &Symbol| places[other as usize].hash(blocks, seed);
+        self.table.insert_unique(hash, symbol, rehash);
         symbol
     }
 
@@ -110,8 +118,16 @@ impl Symbols {
         if let Some(&shape) = self.shape_table.find(hash, same) {
             return shape;
         }
-        self.shapes.push(Box::from(names));
-        let shape = (self.shapes.len() - 1) as ShapeId;
+        let shape = match self.free_shapes.pop() {
+            Some(shape) => {
+                self.shapes[shape as usize] = Box::from(names);
+                shape
+            }
+            None => {
+                self.shapes.push(Box::from(names));
+                (self.shapes.len() - 1) as ShapeId
+            }
+        };
         let shapes = &self.shapes;
         let rehash = |&shape: &ShapeId| hash_shape(&shapes[shape as usize]);
         self.shape_table.insert_unique(hash, shape, rehash);
@@ -138,32 +154,45 @@ impl Symbols {
         self.places.len()
     }
 
-    /// Drops the strings whose numbers are not `used`, and moves the others together. Shapes with
-    /// a dropped name are emptied; the caller has made sure that no series has them.
-    pub(super) fn retain(&mut self, used: impl Fn(Symbol) -> bool) {
+    /// One more than the highest shape that was given out.
+    pub(super) fn shape_bound(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// All strings, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.table.iter().map(|&symbol| self.get(symbol))
+    }
+
+    /// Drops the strings and shapes that are not used and moves the others together. The names
+    /// of used shapes must be used.
+    pub(super) fn retain(&mut self, used_symbols: &[bool], used_shapes: &[bool]) {
+        let shapes = &mut self.shapes;
+        let free_shapes = &mut self.free_shapes;
+        self.shape_table.retain(|&mut shape| {
+            let is_used = used_shapes[shape as usize];
+            if !is_used {
+                shapes[shape as usize] = Box::default();
+                free_shapes.push(shape);
+            }
+            is_used
+        });
         let old_blocks = std::mem::take(&mut self.blocks);
         for symbol in 0..self.places.len() {
             let place = self.places[symbol];
             if place.block == FREE.block {
                 continue;
             }
-            if used(symbol as Symbol) {
-                let start = place.start as usize;
-                let text = &old_blocks[place.block as usize][start..start + place.len as usize];
-                self.places[symbol] = self.store(text);
+            if used_symbols[symbol] {
+                self.places[symbol] = self.store(place.text(&old_blocks));
             } else {
                 self.places[symbol] = FREE;
                 self.free.push(symbol as Symbol);
             }
         }
-        self.table.retain(|&mut symbol| self.places[symbol as usize].block != FREE.block);
         let (seed, places, blocks) = (self.seed, &self.places, &self.blocks);
-        self.table.shrink_to_fit(|&symbol| {
-            let place = places[symbol as usize];
-            let start = place.start as usize;
-            let text = &blocks[place.block as usize][start..start + place.len as usize];
-            xxh3_64_with_seed(text.as_bytes(), seed)
-        });
+        self.table.retain(|&mut symbol| places[symbol as usize].block != FREE.block);
+        self.table.shrink_to_fit(|&symbol| places[symbol as usize].hash(blocks, seed));
     }
 
     /// Bytes that are held.
@@ -225,7 +254,8 @@ mod tests {
         let mut symbols = Symbols::new(3);
         let numbers: Vec<Symbol> = (0..1000).map(|i| symbols.intern(&i.to_string())).collect();
         let before = symbols.memory_bytes();
-        symbols.retain(|symbol| symbol % 10 == 0);
+        let used: Vec<bool> = (0..1000).map(|symbol| symbol % 10 == 0).collect();
+        symbols.retain(&used, &[]);
         for (i, &number) in numbers.iter().enumerate() {
             let found = symbols.find(&i.to_string());
             assert_eq!(found, (number % 10 == 0).then_some(number), "{i}");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use model::Labels;
 use proptest::prelude::*;
+use tsdb::db::CompactionMode;
 use tsdb::fs::Crash;
 use tsdb::head::AppendLimits;
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
@@ -123,6 +124,8 @@ enum Step {
     FreeDisk,
     FailWrites(u32),
     Sync,
+    Compact(CompactionMode),
+    Advance(i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -133,12 +136,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::FreeDisk),
         1 => (1u32..3).prop_map(Step::FailWrites),
         1 => Just(Step::Sync),
+        1 => Just(Step::Compact(CompactionMode::Regular)),
+        1 => Just(Step::Compact(CompactionMode::Forced)),
+        1 => (1i64..200_000).prop_map(Step::Advance),
     ];
     prop::collection::vec(step, 1..40)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// With `always`, nothing acknowledged is lost even when the machine dies and the device
     /// keeps an arbitrary part of what was not synced; without faults in between nothing else
@@ -149,6 +155,8 @@ proptest! {
         segment_pages in 1u64..4,
     ) {
         let mut world = World::new();
+        // Short ranges, so that chunks are cut and blocks written often.
+        world.options.block_range_ms = 120_000;
         *wal_options(&mut world) = WalOptions {
             fsync: FsyncPolicy::Always,
             segment_bytes: segment_pages * 32 * 1024,
@@ -187,6 +195,9 @@ proptest! {
                     Step::FreeDisk => world.fs.set_free_bytes(None),
                     Step::FailWrites(count) => world.fs.fail_writes(count),
                     Step::Sync => drop(db.sync_wal()),
+                    // It may fail where the disk does; nothing may be lost then either.
+                    Step::Compact(mode) => drop(db.compact_head(mode)),
+                    Step::Advance(ms) => now += ms,
                 }
             }
             drop(db);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::batch::{BatchHistogram, BatchSample, HistogramValue, SeriesHasher};
 use model::env::{Inline, ManualClock, SeededRandom};
@@ -33,18 +34,20 @@ pub(crate) struct World {
     pub(crate) fs: FaultFs,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) options: DbOptions,
+    starts: AtomicU64,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        Self { fs: FaultFs::new(), clock, options: DbOptions::default() }
+        Self { fs: FaultFs::new(), clock, options: DbOptions::default(), starts: AtomicU64::new(0) }
     }
 
     pub(crate) fn open(&self) -> Db {
         let env = DbEnv {
             clock: self.clock.clone(),
-            random: Arc::new(SeededRandom::new(1)),
+            // Another one at each start, as block ids must differ.
+            random: Arc::new(SeededRandom::new(self.starts.fetch_add(1, Ordering::Relaxed))),
             executor: Arc::new(Inline),
             fs: Arc::new(self.fs.clone()),
             hasher: SeriesHasher::new(77),

@@ -67,7 +67,12 @@ impl Replay<'_> {
         let labels = run.labels_of(item);
         let known = shard.find(item.hash, labels, &self.head.symbols.read());
         let slot = match known {
-            Some(slot) => slot,
+            Some(slot) => {
+                if shard.series[slot as usize].series_ref() != item.series_ref {
+                    self.second_refs.lock().push(item.series_ref);
+                }
+                slot
+            }
             None => {
                 self.head.series_count.fetch_add(1, Ordering::AcqRel);
                 self.head.create_in(shard, (item.hash, labels), Some(item.series_ref))?
@@ -88,7 +93,7 @@ impl Replay<'_> {
             // to the log.
             if newest_time(shard, slot).is_none_or(|newest| chunk.min_time_ms > newest) {
                 self.note_times(chunk.min_time_ms, chunk.max_time_ms);
-                shard.set_mapped_until(slot, chunk.max_time_ms);
+                shard.set_in_files(slot, chunk.max_time_ms);
                 shard.cold_or_new(slot).full.push(chunk);
             }
         }
@@ -117,12 +122,12 @@ impl Replay<'_> {
     #[inline]
     fn apply_sample(&self, shard: &mut Shard, item: &SampleItem, applied: &mut Applied) {
         let (slot, t) = (item.slot, item.t);
+        if shard.is_in_files(slot, t) {
+            applied.skipped += 1;
+            return;
+        }
         if newest_time(shard, slot).is_some_and(|newest| t <= newest) {
-            if t <= shard.mapped_until(slot) {
-                applied.skipped += 1;
-            } else {
-                applied.late.push(item.clone());
-            }
+            applied.late.push(item.clone());
             return;
         }
         let sink = self.head.chunk_sink();

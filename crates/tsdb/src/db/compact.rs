@@ -1,0 +1,155 @@
+//! Cutting blocks from the head and truncating it.
+//!
+//! The order of steps makes every moment safe: samples of the range are refused, the block is
+//! written and synced, queries see the block instead of the head's part, the head removes its
+//! part when no older query needs it, the log is shortened last. A crash in between leaves at
+//! worst a block whose samples the next start leaves out of the replay.
+
+use model::TimestampMs;
+use ulid::Ulid;
+
+use super::{CompactionMode, Db};
+use crate::block::Block;
+use crate::error::TsdbError;
+use crate::head::BlockCut;
+
+/// A range to cut, half-open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    start_ms: TimestampMs,
+    end_ms: TimestampMs,
+}
+
+/// What to cut next from a head with these times of its oldest and newest sample; `None` when
+/// nothing is due. Without `all` only a head that spans more than 1.5 ranges is cut.
+fn plan(times: (TimestampMs, TimestampMs), range_ms: i64, all: bool) -> Option<Cut> {
+    let (min, max) = times;
+    let start_ms = min.div_euclid(range_ms).saturating_mul(range_ms);
+    let end_ms = start_ms.saturating_add(range_ms);
+    if all {
+        return Some(Cut { start_ms, end_ms: end_ms.min(max.saturating_add(1)) });
+    }
+    (max.saturating_sub(min) > range_ms / 2 * 3).then_some(Cut { start_ms, end_ms })
+}
+
+impl Db {
+    /// Writes blocks from the head and truncates it. Returns the new blocks, oldest first; they
+    /// are part of every query from then on. One call at a time works, others wait.
+    pub fn compact_head(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
+        let _one_at_a_time = self.compaction.lock();
+        let all = match mode {
+            CompactionMode::Regular => false,
+            CompactionMode::Forced => true,
+            CompactionMode::Idle(timeout) => self.is_idle_for(timeout),
+        };
+        let mut written = Vec::new();
+        while let Some(cut) = self.next_cut(all) {
+            written.extend(self.cut_block(cut)?);
+        }
+        // Also what an earlier call could not remove because queries were at work.
+        self.truncate_head()?;
+        Ok(written)
+    }
+
+    /// Whether a regular compaction would write a block.
+    pub fn is_compactable(&self) -> bool {
+        self.next_cut(false).is_some()
+    }
+
+    fn is_idle_for(&self, timeout: std::time::Duration) -> bool {
+        let last = *self.last_append.lock();
+        self.env.clock.monotonic().saturating_sub(last) >= timeout
+    }
+
+    fn next_cut(&self, all: bool) -> Option<Cut> {
+        let (min, max) = self.head.time_bounds()?;
+        // What is in blocks already may still be in memory.
+        let min = min.max(self.view.read().head_from_ms);
+        (min <= max).then(|| plan((min, max), self.options.block_range_ms, all)).flatten()
+    }
+
+    /// Writes the block of a range and shows it to queries in place of the head's part.
+    fn cut_block(&self, cut: Cut) -> Result<Option<Ulid>, TsdbError> {
+        let before = self.head.raise_min_valid_time(cut.end_ms);
+        let start_ms = cut.start_ms.max(before);
+        let written = self.write_block(Cut { start_ms, ..cut });
+        let block = written.inspect_err(|_| self.head.restore_min_valid_time(before))?;
+        let ulid = block.as_ref().map(Block::ulid);
+        let mut view = self.view.write();
+        if let Some(block) = block {
+            view.blocks = view.blocks.with(block).into();
+        }
+        view.head_from_ms = cut.end_ms;
+        self.head.retire_leases();
+        Ok(ulid)
+    }
+
+    fn write_block(&self, cut: Cut) -> Result<Option<Block>, TsdbError> {
+        let cut = BlockCut {
+            fs: &self.env.fs,
+            parent: &self.dir,
+            ulid: self.new_ulid(),
+            min_time_ms: cut.start_ms,
+            max_time_ms: cut.end_ms,
+        };
+        let Some(meta) = self.head.write_block(&cut)? else { return Ok(None) };
+        Block::open(&*self.env.fs, &self.dir.join(meta.ulid.to_string())).map(Some)
+    }
+
+    /// Removes what stands in blocks from memory, head chunk files and log. False when queries
+    /// need it still.
+    fn truncate_head(&self) -> Result<bool, TsdbError> {
+        let mint = self.view.read().head_from_ms;
+        let mut truncated_until = self.truncated_until_ms.lock();
+        if mint <= *truncated_until {
+            return Ok(true);
+        }
+        if !self.head.truncate(mint) {
+            return Ok(false);
+        }
+        *truncated_until = mint;
+        if let Some(files) = self.head.files() {
+            files.truncate(mint)?;
+        }
+        self.head.checkpoint_wal(&self.env.fs, mint)?;
+        Ok(true)
+    }
+
+    fn new_ulid(&self) -> Ulid {
+        let now = self.env.clock.now_ms().try_into().unwrap_or(0);
+        let random = &self.env.random;
+        let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+        Ulid::from_parts(now, bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: i64 = 7_200_000;
+
+    #[test]
+    fn a_head_of_more_than_one_and_a_half_ranges_is_cut_at_aligned_times() {
+        let start = 10 * RANGE;
+        assert_eq!(plan((start + 5, start + 5 + RANGE / 2 * 3), RANGE, false), None);
+        let cut = Some(Cut { start_ms: start, end_ms: start + RANGE });
+        assert_eq!(plan((start + 5, start + 6 + RANGE / 2 * 3), RANGE, false), cut);
+        assert_eq!(plan((start, start + 10 * RANGE), RANGE, false), cut);
+    }
+
+    #[test]
+    fn all_of_a_head_is_cut_range_by_range_and_ends_with_its_newest_sample() {
+        let start = 10 * RANGE;
+        let cut = plan((start + 5, start + RANGE + 7), RANGE, true);
+        assert_eq!(cut, Some(Cut { start_ms: start, end_ms: start + RANGE }));
+        let cut = plan((start + RANGE, start + RANGE + 7), RANGE, true);
+        assert_eq!(cut, Some(Cut { start_ms: start + RANGE, end_ms: start + RANGE + 8 }));
+    }
+
+    #[test]
+    fn negative_times_are_aligned_downwards() {
+        let cut = plan((-5, 5), RANGE, true);
+        assert_eq!(cut, Some(Cut { start_ms: -RANGE, end_ms: 0 }));
+    }
+}
