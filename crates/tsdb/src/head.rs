@@ -55,6 +55,7 @@ pub use replay::ReplayReport;
 
 use chunks::ChunkSink;
 use log::HeadLog;
+use order::LabelOrder;
 use postings::Postings;
 use read::ReadLease;
 use rules::NO_MAX_TIME;
@@ -82,6 +83,7 @@ pub struct Head {
     shards: Shards,
     symbols: RwLock<Symbols>,
     postings: RwLock<Postings>,
+    order: LabelOrder,
     log: HeadLog,
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
@@ -113,6 +115,7 @@ impl Head {
             shards: Shards::new(options.shards),
             symbols: RwLock::new(Symbols::new(seed)),
             postings: RwLock::default(),
+            order: LabelOrder::default(),
             log: HeadLog::default(),
             files,
             lease: Mutex::default(),
@@ -180,6 +183,7 @@ impl Head {
         let mut parts = vec![
             ("symbols", self.symbols.read().memory_bytes()),
             ("postings", self.postings.read().memory_bytes()),
+            ("label order", self.order.memory_bytes()),
         ];
         for index in 0..self.shards.len() {
             for (name, bytes) in self.shards.lock(index).memory_parts() {

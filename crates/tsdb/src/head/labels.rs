@@ -36,9 +36,11 @@ impl LabelArena {
         &self.words[first..first + count]
     }
 
-    /// What follows the shape of the label set that starts at `start`: its values, then others.
-    pub(super) fn tail(&self, start: u32) -> &[Symbol] {
-        &self.words[start as usize + 1..]
+    /// The label set that starts at `start`: its shape, then its values.
+    #[inline]
+    pub(super) fn entry(&self, start: u32, symbols: &Symbols) -> &[u32] {
+        let count = symbols.shape(self.shape(start)).len();
+        &self.words[start as usize..start as usize + 1 + count]
     }
 
     /// The label set that starts at `start`: names and values.

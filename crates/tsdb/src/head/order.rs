@@ -1,97 +1,232 @@
-//! The series that a select has found, in label order.
+//! Label order of series.
+//!
+//! Comparing label sets is the dearest part of a select over many series, so the head remembers
+//! the rank of each series once it has paid for finding it out: a select of known series sorts
+//! numbers. Series that were created since are compared, until the comparisons have cost as much
+//! as ranking them would.
+//!
+//! Everything here happens while `Head::selects` is held for reading, so that the numbers of
+//! series stay what they are.
 
-use model::Labels;
-use parking_lot::RwLock;
+use std::cmp::Ordering as Compare;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::{Mutex, RwLock};
+
+use super::Head;
 use super::shards::Location;
-use super::symbols::{ShapeId, Symbols};
+use super::symbols::Symbols;
 
-/// A series.
+/// A series that a select has found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) location: Location,
+    pub(super) number: u32,
     pub(super) series_ref: u64,
-    /// Where its labels start in the words: shape, then values.
-    pub(super) words: u32,
 }
 
-/// Series with their labels as numbers.
+/// The ranks of the series that were compared already.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    rows: Vec<Row>,
+pub(super) struct LabelOrder {
+    ranked: RwLock<Ranked>,
+    /// Rows without a rank that were sorted since the ranks were last extended.
+    debt: AtomicUsize,
+    /// Held by the one that extends the ranks.
+    extending: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Ranked {
+    /// Numbers in label order.
+    sorted: Vec<u32>,
+    /// Rank by number.
+    ranks: Vec<u32>,
+}
+
+/// Series with their labels as numbers: shape, then values.
+struct Words {
     words: Vec<u32>,
+    /// Where the words of each series start.
+    starts: Vec<u32>,
 }
 
-impl Rows {
-    /// Adds a series. `values` starts with its values.
-    pub(super) fn push(
-        &mut self,
-        row: Row,
-        shape: ShapeId,
-        values: &[u32],
-        symbols: &RwLock<Symbols>,
-    ) {
-        let count = symbols.read().shape(shape).len();
-        self.rows.push(Row { words: self.words.len() as u32, ..row });
-        self.words.push(shape);
-        self.words.extend_from_slice(&values[..count]);
+impl Head {
+    /// Puts rows in label order.
+    pub(super) fn sort_rows(&self, rows: &mut Vec<Row>) {
+        let unranked = self.split_off_unranked(rows);
+        if unranked.is_empty() {
+            return;
+        }
+        let debt = self.order.debt.fetch_add(unranked.len(), Ordering::Relaxed) + unranked.len();
+        let total = self.postings.read().len();
+        let missing = total - self.order.ranked.read().ranks.len().min(total);
+        if debt >= missing && self.extend_ranks() {
+            rows.extend(unranked);
+            let unranked = self.split_off_unranked(rows);
+            debug_assert!(unranked.is_empty(), "all series have ranks now");
+        } else {
+            self.merge_unranked(rows, unranked);
+        }
     }
 
-    /// The number of series.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// Sorts the rows that have a rank and takes the others off.
+    fn split_off_unranked(&self, rows: &mut Vec<Row>) -> Vec<Row> {
+        let ranked = self.order.ranked.read();
+        let known = ranked.ranks.len();
+        let unranked = if rows.iter().all(|row| (row.number as usize) < known) {
+            Vec::new()
+        } else {
+            rows.extract_if(.., |row| row.number as usize >= known).collect()
+        };
+        rows.sort_unstable_by_key(|row| ranked.ranks[row.number as usize]);
+        unranked
     }
 
-    /// One series.
-    pub(super) fn row(&self, index: usize) -> &Row {
-        &self.rows[index]
+    /// Inserts rows without a rank into sorted ones.
+    fn merge_unranked(&self, sorted: &mut Vec<Row>, unranked: Vec<Row>) {
+        let words = self.words_of(&unranked);
+        let in_order = words.sorted(&self.symbols.read());
+        if sorted.is_empty() {
+            sorted.extend(in_order.iter().map(|&index| unranked[index]));
+            return;
+        }
+        let mut merged = Vec::with_capacity(sorted.len() + unranked.len());
+        let mut rest = &sorted[..];
+        for index in in_order {
+            let labels = words.of(index);
+            let before =
+                rest.partition_point(|row| self.compare_to(row.location, labels) == Compare::Less);
+            merged.extend_from_slice(&rest[..before]);
+            merged.push(unranked[index]);
+            rest = &rest[before..];
+        }
+        merged.extend_from_slice(rest);
+        *sorted = merged;
     }
 
-    /// Keeps the first `count` series.
-    pub(super) fn truncate(&mut self, count: usize) {
-        self.rows.truncate(count);
+    /// Ranks all series that exist now. False when another thread is at it.
+    fn extend_ranks(&self) -> bool {
+        let Some(_extending) = self.order.extending.try_lock() else { return false };
+        let known = self.order.ranked.read().ranks.len();
+        let new: Vec<Row> = {
+            let postings = self.postings.read();
+            let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
+            (known as u32..postings.len() as u32).map(row).collect()
+        };
+        let words = self.words_of(&new);
+        let in_order = words.sorted(&self.symbols.read());
+        let sorted = self.merge_numbers(&new, &words, in_order);
+        let mut ranks = vec![0; sorted.len()];
+        for (rank, &number) in sorted.iter().enumerate() {
+            ranks[number as usize] = rank as u32;
+        }
+        *self.order.ranked.write() = Ranked { sorted, ranks };
+        self.order.debt.store(0, Ordering::Relaxed);
+        true
     }
 
-    /// The labels of one series.
-    pub(super) fn labels(&self, index: usize, symbols: &Symbols) -> Labels {
-        let pairs = pairs(&self.words, self.rows[index].words, symbols);
-        Labels::from_sorted(pairs.map(|(name, value)| (symbols.get(name), symbols.get(value))))
+    /// The ranked numbers with the new ones, which are given in their order.
+    fn merge_numbers(&self, new: &[Row], words: &Words, in_order: Vec<usize>) -> Vec<u32> {
+        let ranked = self.order.ranked.read();
+        if ranked.sorted.is_empty() {
+            return in_order.into_iter().map(|index| new[index].number).collect();
+        }
+        let mut merged = Vec::with_capacity(ranked.sorted.len() + new.len());
+        let mut rest = &ranked.sorted[..];
+        for index in in_order {
+            let labels = words.of(index);
+            let before = rest.partition_point(|&number| {
+                let location = self.postings.read().location(number);
+                self.compare_to(location, labels) == Compare::Less
+            });
+            merged.extend_from_slice(&rest[..before]);
+            merged.push(new[index].number);
+            rest = &rest[before..];
+        }
+        merged.extend_from_slice(rest);
+        merged
     }
 
-    /// Puts the series in label order.
-    pub(super) fn sort(&mut self, symbols: &Symbols) {
-        let words = &self.words;
-        self.rows.sort_unstable_by(|a, b| compare(words, a.words, b.words, symbols));
+    /// Copies the labels of rows, shard by shard.
+    fn words_of(&self, rows: &[Row]) -> Words {
+        let mut by_shard: Vec<u32> = (0..rows.len() as u32).collect();
+        by_shard.sort_unstable_by_key(|&index| rows[index as usize].location);
+        let mut words = Words { words: Vec::new(), starts: vec![0; rows.len()] };
+        let same_shard = |a: &u32, b: &u32| {
+            rows[*a as usize].location.shard() == rows[*b as usize].location.shard()
+        };
+        for part in by_shard.chunk_by(same_shard) {
+            let shard = self.shards.lock(rows[part[0] as usize].location.shard());
+            let symbols = self.symbols.read();
+            for &index in part {
+                let row = &rows[index as usize];
+                let start = words.words.len() as u32;
+                words.starts[index as usize] = start;
+                let labels = shard.series[row.location.slot() as usize].labels;
+                words.words.extend_from_slice(shard.labels.entry(labels, &symbols));
+            }
+        }
+        words
+    }
+
+    /// How the labels of a series compare with others.
+    fn compare_to(&self, location: Location, others: &[u32]) -> Compare {
+        let shard = self.shards.lock(location.shard());
+        let symbols = self.symbols.read();
+        let labels = shard.series[location.slot() as usize].labels;
+        compare(shard.labels.entry(labels, &symbols), others, &symbols)
     }
 }
 
-fn pairs<'a>(
-    words: &'a [u32],
-    start: u32,
-    symbols: &'a Symbols,
-) -> impl Iterator<Item = (u32, u32)> + 'a {
-    let start = start as usize;
-    let names = symbols.shape(words[start]);
-    names.iter().copied().zip(words[start + 1..].iter().copied())
+impl LabelOrder {
+    /// Takes over new numbers, by old number; `u32::MAX` = the series is gone.
+    pub(super) fn renumber(&self, numbers: &[u32]) {
+        let mut ranked = self.ranked.write();
+        ranked.sorted.retain_mut(|number| {
+            *number = numbers[*number as usize];
+            *number != u32::MAX
+        });
+        let mut ranks = vec![0; ranked.sorted.len()];
+        for (rank, &number) in ranked.sorted.iter().enumerate() {
+            ranks[number as usize] = rank as u32;
+        }
+        ranked.ranks = ranks;
+    }
+
+    /// Bytes that are held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let ranked = self.ranked.read();
+        (ranked.sorted.capacity() + ranked.ranks.capacity()) * size_of::<u32>()
+    }
+}
+
+impl Words {
+    /// The indices of the series in label order.
+    fn sorted(&self, symbols: &Symbols) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..self.starts.len()).collect();
+        indices.sort_unstable_by(|&a, &b| compare(self.of(a), self.of(b), symbols));
+        indices
+    }
+
+    /// The labels of one series, and what comes behind.
+    fn of(&self, index: usize) -> &[u32] {
+        &self.words[self.starts[index] as usize..]
+    }
 }
 
 /// Label by label: equal numbers are equal strings, so that only the first difference is looked
 /// up.
-fn compare(words: &[u32], a: u32, b: u32, symbols: &Symbols) -> std::cmp::Ordering {
-    let mut left = pairs(words, a, symbols);
-    let mut right = pairs(words, b, symbols);
-    loop {
-        match (left.next(), right.next()) {
-            (Some(x), Some(y)) if x == y => {}
-            (Some((name, _)), Some((other, _))) if name != other => {
-                return symbols.get(name).cmp(symbols.get(other));
-            }
-            (Some((_, value)), Some((_, other))) => {
-                return symbols.get(value).cmp(symbols.get(other));
-            }
-            (Some(_), None) => return std::cmp::Ordering::Greater,
-            (None, Some(_)) => return std::cmp::Ordering::Less,
-            (None, None) => return std::cmp::Ordering::Equal,
+fn compare(a: &[u32], b: &[u32], symbols: &Symbols) -> Compare {
+    let (names, other_names) = (symbols.shape(a[0]), symbols.shape(b[0]));
+    let pairs = names.iter().zip(&a[1..]);
+    let others = other_names.iter().zip(&b[1..]);
+    for ((&name, &value), (&other_name, &other_value)) in pairs.zip(others) {
+        if name != other_name {
+            return symbols.get(name).cmp(symbols.get(other_name));
+        }
+        if value != other_value {
+            return symbols.get(value).cmp(symbols.get(other_value));
         }
     }
+    names.len().cmp(&other_names.len())
 }

@@ -15,14 +15,15 @@ use model::{
     Labels, Matcher, Querier, QueryContext, Queryable, SampleReader, SelectHints, SeriesEntry,
     SeriesSet, Shard as QueryShard, StorageError, TimeRange,
 };
+use smallvec::SmallVec;
 
 use super::Head;
 use super::floats::{first_time, newest_time};
 use super::matching::matching_numbers;
-use super::order::{Row, Rows};
+use super::order::Row;
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
-use super::shards::{Location, Shard};
+use super::shards::Shard;
 use super::symbols::{Symbol, Symbols};
 
 /// Keeps the head from removing what a query has found.
@@ -43,31 +44,31 @@ impl HeadQuerier {
         Self { head, range, context, lease }
     }
 
-    /// Where the series are that satisfy all matchers; in no particular order.
-    fn find(&self, matchers: &[Matcher]) -> Vec<Location> {
+    /// The series that satisfy all matchers, in order of their places.
+    fn find(&self, matchers: &[Matcher]) -> Vec<Row> {
         let symbols = self.head.symbols.read();
         let postings = self.head.postings.read();
         let numbers = matching_numbers(&symbols, &postings, matchers);
-        numbers.into_iter().map(|number| postings.location(number)).collect()
+        let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
+        let mut rows: Vec<Row> = numbers.into_iter().map(row).collect();
+        rows.sort_unstable_by_key(|row| row.location);
+        rows
     }
 
     /// Visits the series that satisfy all matchers and may have samples in the range, shard by
-    /// shard.
+    /// shard. The head must not be renumbered meanwhile: the caller holds `Head::selects`.
     fn visit(
         &self,
         matchers: &[Matcher],
-        mut visit: impl FnMut(&Shard, Location),
+        mut visit: impl FnMut(&Shard, &Row),
     ) -> Result<(), StorageError> {
-        // The head is not renumbered between finding the series and visiting them.
-        let _select = self.head.selects.read();
-        let mut locations = self.find(matchers);
-        locations.sort_unstable();
-        for part in locations.chunk_by(|a, b| a.shard() == b.shard()) {
+        let rows = self.find(matchers);
+        for part in rows.chunk_by(|a, b| a.location.shard() == b.location.shard()) {
             self.context.check()?;
-            let shard = self.head.shards.lock(part[0].shard());
-            for &location in part {
-                if self.may_have_samples(&shard, location.slot()) {
-                    visit(&shard, location);
+            let shard = self.head.shards.lock(part[0].location.shard());
+            for row in part {
+                if self.may_have_samples(&shard, row.location.slot()) {
+                    visit(&shard, row);
                 }
             }
         }
@@ -124,14 +125,13 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
-        let mut rows = Rows::default();
-        self.visit(matchers, |shard, location| {
-            let series = &shard.series[location.slot() as usize];
-            let shape = shard.labels.shape(series.labels);
-            let row = Row { location, series_ref: series.series_ref(), words: 0 };
-            rows.push(row, shape, shard.labels.tail(series.labels), &self.head.symbols);
+        let _select = self.head.selects.read();
+        let mut rows = Vec::new();
+        self.visit(matchers, |shard, row| {
+            let series_ref = shard.series[row.location.slot() as usize].series_ref();
+            rows.push(Row { series_ref, ..*row });
         })?;
-        rows.sort(&self.head.symbols.read());
+        self.head.sort_rows(&mut rows);
         if hints.limit > 0 && hints.shard.is_none() {
             rows.truncate(hints.limit);
         }
@@ -161,9 +161,10 @@ impl Querier for HeadQuerier {
             let postings = self.head.postings.read();
             return Ok(strings(&symbols, postings.values(name).map(|(value, _)| value), limit));
         }
+        let _select = self.head.selects.read();
         let mut values = BTreeSet::new();
-        self.visit(matchers, |shard, location| {
-            let start = shard.series[location.slot() as usize].labels;
+        self.visit(matchers, |shard, row| {
+            let start = shard.series[row.location.slot() as usize].labels;
             let symbols = self.head.symbols.read();
             let mut pairs = shard.labels.pairs(start, &symbols);
             values.extend(pairs.find(|(n, _)| *n == name).map(|(_, value)| value));
@@ -176,9 +177,11 @@ impl Querier for HeadQuerier {
             let symbols = self.head.symbols.read();
             return Ok(strings(&symbols, self.head.postings.read().names(), limit));
         }
+        let _select = self.head.selects.read();
         let mut shapes = BTreeSet::new();
-        self.visit(matchers, |shard, location| {
-            shapes.insert(shard.labels.shape(shard.series[location.slot() as usize].labels));
+        self.visit(matchers, |shard, row| {
+            let labels = shard.series[row.location.slot() as usize].labels;
+            shapes.insert(shard.labels.shape(labels));
         })?;
         let symbols = self.head.symbols.read();
         let names = shapes.iter().flat_map(|&shape| symbols.shape(shape));
@@ -198,15 +201,28 @@ struct HeadSeriesSet {
     shard: Option<QueryShard>,
     /// How many more series are needed.
     left: usize,
-    rows: Rows,
+    rows: Vec<Row>,
     next: usize,
 }
 
 impl HeadSeriesSet {
-    fn samples(&self, row: &Row) -> Option<Snapshot> {
+    /// The labels and samples of a series; `None` when it has no samples in the range.
+    fn read(&self, row: &Row) -> Option<(Labels, Snapshot)> {
+        let slot = row.location.slot();
         let shard = self.head.shards.lock(row.location.shard());
-        shard.series_if(row.location.slot(), row.series_ref)?;
-        snapshot(&shard, row.location.slot(), self.range, self.newest_only)
+        let series = shard.series_if(slot, row.series_ref)?;
+        let snapshot = if self.labels_only {
+            Snapshot::Chunks(SmallVec::new())
+        } else {
+            snapshot(&shard, slot, self.range, self.newest_only)?
+        };
+        let symbols = self.head.symbols.read();
+        let words: SmallVec<[u32; 32]> = shard.labels.entry(series.labels, &symbols).into();
+        // Appends do not wait for what follows.
+        drop(shard);
+        let names = symbols.shape(words[0]).iter().zip(&words[1..]);
+        let pairs = names.map(|(&name, &value)| (symbols.get(name), symbols.get(value)));
+        Some((Labels::from_sorted(pairs), snapshot))
     }
 
     fn entry(&self, labels: Labels, snapshot: Snapshot) -> Result<SeriesEntry, StorageError> {
@@ -230,19 +246,13 @@ impl SeriesSet for HeadSeriesSet {
             if self.next.is_multiple_of(64) {
                 self.context.check()?;
             }
-            let index = self.next;
+            let row = self.rows[self.next];
             self.next += 1;
-            let labels = self.rows.labels(index, &self.head.symbols.read());
+            let Some((labels, snapshot)) = self.read(&row) else { continue };
             let outside = |s: QueryShard| labels.stable_hash() % s.count.max(1) != s.index;
             if self.shard.is_some_and(outside) {
                 continue;
             }
-            let snapshot = if self.labels_only {
-                Snapshot::Chunks(Default::default())
-            } else {
-                let Some(snapshot) = self.samples(self.rows.row(index)) else { continue };
-                snapshot
-            };
             self.left -= 1;
             return self.entry(labels, snapshot).map(Some);
         }

@@ -81,6 +81,7 @@ impl Head {
                 shards[location.shard()].series[location.slot() as usize].is_live()
             };
             let numbers = postings.retain(is_live);
+            self.order.renumber(&numbers);
             for shard in &mut shards {
                 shard.renumber(&numbers);
             }
