@@ -168,6 +168,12 @@ pub(crate) fn tsdb_closing() -> PushError {
     PushError::hard(PushErrorCause::TsdbUnavailable, "the TSDB of the tenant is closing")
 }
 
+/// The whole head of the tenant is being cut; the next try may succeed.
+pub(crate) fn forced_compaction() -> PushError {
+    let message = "the TSDB head of the tenant is being compacted as a whole";
+    PushError::hard(PushErrorCause::TsdbUnavailable, message)
+}
+
 /// The samples could not be written. Nothing of the request counts as stored.
 pub(crate) fn storage(tenant: &TenantId, operation: &str, error: &TsdbError) -> PushError {
     PushError::hard(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::Ingester;
 use crate::ingester::{IngesterError, Phase};
 use crate::plan::{self, CloseCheck};
-use crate::tenant::{Gate, Tenant};
+use crate::tenant::Tenant;
 
 impl Ingester {
     /// Closes and deletes every TSDB that is idle, empty and shipped. Without uploads none ever
@@ -37,10 +37,8 @@ impl Ingester {
 
     fn close_if_idle(&self, tenant: &Tenant) -> Result<bool, IngesterError> {
         let Ok(_shipping) = tenant.shipping.try_lock() else { return Ok(false) };
-        tenant.set_gate(Gate::ClosingIdle);
         // Once more with the gate closed: a push may have passed it in between.
-        if self.check(tenant) != CloseCheck::Idle {
-            tenant.set_gate(Gate::Open);
+        if !tenant.try_close_gate(|| self.check(tenant) == CloseCheck::Idle) {
             return Ok(false);
         }
         let result = self.tenants.remove_with(tenant.id(), || self.close_and_delete(tenant));

@@ -17,7 +17,7 @@ use rt::service::BoxError;
 use rt::{BoxFuture, CancellationToken, Service};
 
 use crate::ingester::{IngesterError, Phase};
-use crate::tenant::{Gate, Tenant};
+use crate::tenant::Tenant;
 use crate::{Ingester, prepare};
 
 /// How often metadata that nobody sends any more and idle TSDBs are looked for.
@@ -204,7 +204,7 @@ impl Ingester {
 
     fn refuse_pushes(&self) {
         self.tenants.close();
-        self.tenants.all().iter().for_each(|tenant| tenant.set_gate(Gate::ShuttingDown));
+        self.tenants.all().iter().for_each(|tenant| tenant.shut_gate());
     }
 
     fn flushes_at_the_end(&self) -> bool {
@@ -225,14 +225,17 @@ impl Ingester {
     /// Closes all TSDBs; the first error is returned when all have been tried.
     fn close_all(&self) -> Result<(), IngesterError> {
         let mut result = Ok(());
-        for tenant in self.tenants.all() {
-            if let Err(source) = tenant.close() {
+        let all = self.tenants.all();
+        self.tenants.clear();
+        for tenant in all {
+            let closed = tenant.close();
+            self.retired.lock().add(&tenant);
+            if let Err(source) = closed {
                 tracing::error!(user = %tenant.id(), error = %source, "could not close a TSDB");
                 let (operation, tenant) = ("close the TSDB", tenant.id().clone());
                 result = result.and(Err(IngesterError::Tsdb { operation, tenant, source }));
             }
         }
-        self.tenants.clear();
         result
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct IngesterMetrics {
     discarded_samples: CounterVec,
     discarded_metadata: CounterVec,
     instance_rejected: CounterVec,
+    pub(crate) wal_corruptions: Counter,
     pub(crate) queries: QueryMetrics,
     pub(crate) compaction: CompactionMetrics,
     pub(crate) shipper: ShipperMetrics,
@@ -114,6 +115,10 @@ impl IngesterMetrics {
                 "cortex_ingester_instance_rejected_requests_total",
                 "Requests refused because a limit of this process was reached.",
                 &["reason"],
+            ),
+            wal_corruptions: metrics.counter(
+                "cortex_ingester_tsdb_wal_corruptions_total",
+                "Damage that was met when a TSDB was opened.",
             ),
             queries: QueryMetrics::new(metrics),
             compaction: CompactionMetrics::new(metrics),

@@ -39,6 +39,7 @@ impl Opener {
     /// Opens or creates the TSDB of `id`, with all that its directory holds.
     pub(crate) fn open(&self, id: &TenantId) -> Result<Tenant, TsdbError> {
         let db = Db::open(&self.tenant_dir(id), self.options.clone(), self.env.clone())?;
+        self.report_damage(id, &db);
         Ok(Tenant::new(TenantParts {
             id: id.clone(),
             db,
@@ -46,6 +47,17 @@ impl Opener {
             counters: self.metrics.tenant(id),
             opened_ms: self.env.clock.now_ms(),
         }))
+    }
+
+    /// What was damaged on disk is told to the operator; what could be read is served.
+    fn report_damage(&self, id: &TenantId, db: &Db) {
+        for damage in &db.replay_report().damage {
+            self.metrics.wal_corruptions.inc();
+            tracing::warn!(user = %id, damage, "cut damage off a log");
+        }
+        for (block, reason) in db.broken_blocks() {
+            tracing::error!(user = %id, %block, reason, "a local block cannot be read");
+        }
     }
 
     pub(crate) fn fs(&self) -> &SharedFs {

@@ -152,6 +152,7 @@ mod tests {
             level,
             sample_count: samples,
             series_count: 1,
+            size_bytes: 1,
         }
     }
 

@@ -1,7 +1,6 @@
 //! One tenant's TSDB with what the ingester keeps beside it: the gate that pushes pass, the blocks
 //! that are shipped, rates and counters. Synchronous; called from compute threads.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +9,7 @@ use model::{TenantId, TimestampMs, WriteBatch};
 use parking_lot::{Mutex, RwLock};
 use tsdb::db::{BlockInfo, CompactionMode, Db};
 use tsdb::error::TsdbError;
-use tsdb::fs::{SharedFs, read_dir_if_exists};
+use tsdb::fs::SharedFs;
 use tsdb::head::{AppendLimits, AppendOutcome};
 use ulid::Ulid;
 use wire::client::PushError;
@@ -23,10 +22,12 @@ use crate::shipper::state;
 
 /// Whether pushes pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
+enum Gate {
     Open,
     /// The TSDB is idle and about to be deleted; a later push opens a new one.
     ClosingIdle,
+    /// The whole head is being cut: what came in meanwhile would keep that from ending.
+    ForcedCompaction,
     /// The process takes no more writes.
     ShuttingDown,
 }
@@ -45,7 +46,6 @@ pub(crate) struct Tenant {
     /// Held by whoever uploads blocks, over awaits.
     pub(crate) shipping: tokio::sync::Mutex<()>,
     shipped: Mutex<Shipped>,
-    block_bytes: Mutex<BTreeMap<Ulid, u64>>,
     last_push_ms: AtomicI64,
     ingestion: EwmaRate,
     counters: TenantCounters,
@@ -72,13 +72,11 @@ impl Tenant {
             maintenance: Mutex::default(),
             shipping: tokio::sync::Mutex::default(),
             shipped: Mutex::default(),
-            block_bytes: Mutex::default(),
             last_push_ms: AtomicI64::new(parts.opened_ms),
             ingestion: EwmaRate::default(),
             counters: parts.counters,
         };
         *tenant.shipped.lock() = state::load(&*tenant.fs, &tenant.shipper_file());
-        tenant.refresh_block_bytes();
         tenant
     }
 
@@ -113,6 +111,7 @@ impl Tenant {
         match *gate {
             Gate::Open => {}
             Gate::ClosingIdle => return Err(errors::tsdb_closing()),
+            Gate::ForcedCompaction => return Err(errors::forced_compaction()),
             Gate::ShuttingDown => return Err(errors::unavailable("Stopping")),
         }
         self.last_push_ms.fetch_max(now_ms, Ordering::Relaxed);
@@ -120,9 +119,19 @@ impl Tenant {
         result.map_err(|error| errors::storage(&self.id, "write samples", &error))
     }
 
-    /// Closes or opens the gate. When it returns, no push that passed before is under way.
-    pub(crate) fn set_gate(&self, gate: Gate) {
-        *self.gate.write() = gate;
+    /// Refuses all further pushes. When it returns, none that passed before is under way.
+    pub(crate) fn shut_gate(&self) {
+        *self.gate.write() = Gate::ShuttingDown;
+    }
+
+    /// Refuses pushes if `is_idle` still, while none is under way. False if the gate stays.
+    pub(crate) fn try_close_gate(&self, is_idle: impl FnOnce() -> bool) -> bool {
+        let mut gate = self.gate.write();
+        let closes = *gate == Gate::Open && is_idle();
+        if closes {
+            *gate = Gate::ClosingIdle;
+        }
+        closes
     }
 
     /// When something was last pushed, or when the TSDB was opened, ms.
@@ -130,15 +139,39 @@ impl Tenant {
         self.last_push_ms.load(Ordering::Relaxed)
     }
 
-    /// Cuts blocks from the head; none once the TSDB is closed.
+    /// Cuts blocks from the head; none once the TSDB is closed. When all of the head is cut,
+    /// pushes are refused meanwhile, to be sent again.
     pub(crate) fn compact(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
         let is_closed = self.maintenance.lock();
         if *is_closed {
             return Ok(Vec::new());
         }
-        let result = self.db.compact_head(mode);
-        self.refresh_block_bytes();
+        if mode == CompactionMode::Regular {
+            return self.db.compact_head(mode);
+        }
+        self.change_gate(Gate::Open, Gate::ForcedCompaction);
+        let result = self.compact_whole(mode);
+        self.change_gate(Gate::ForcedCompaction, Gate::Open);
         result
+    }
+
+    /// A query can keep the TSDB from emptying the head at once; then it goes on block by block.
+    fn compact_whole(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
+        let mut written = Vec::new();
+        loop {
+            let more = self.db.compact_head(mode)?;
+            if more.is_empty() {
+                return Ok(written);
+            }
+            written.extend(more);
+        }
+    }
+
+    fn change_gate(&self, from: Gate, to: Gate) {
+        let mut gate = self.gate.write();
+        if *gate == from {
+            *gate = to;
+        }
     }
 
     /// Brings the write-ahead log to the device, unless the TSDB is closed: then it is there.
@@ -173,9 +206,7 @@ impl Tenant {
         if *is_closed {
             return Ok(Vec::new());
         }
-        let result = self.db.delete_old_blocks(&is_due);
-        self.refresh_block_bytes();
-        result
+        self.db.delete_old_blocks(&is_due)
     }
 
     /// The blocks that are in the bucket, as far as they are still on the local disk.
@@ -197,11 +228,12 @@ impl Tenant {
 
     /// What decides whether the TSDB can be closed.
     pub(crate) fn activity(&self) -> TenantActivity {
-        let unshipped = plan::oldest_unshipped_ms(&self.db.blocks(), &self.shipped());
+        // What cannot be read cannot be shipped either, and is not thrown away.
+        let has_broken_blocks = !self.db.broken_blocks().is_empty();
         TenantActivity {
             last_push_ms: self.last_push_ms(),
             head_series: self.db.head().series_count(),
-            has_unshipped_blocks: unshipped.is_some(),
+            has_unshipped_blocks: has_broken_blocks || self.oldest_unshipped_ms().is_some(),
         }
     }
 
@@ -212,28 +244,10 @@ impl Tenant {
 
     /// Bytes of the local blocks.
     pub(crate) fn blocks_bytes(&self) -> u64 {
-        self.block_bytes.lock().values().sum()
+        self.db.blocks().iter().map(|block| block.size_bytes).sum()
     }
 
     fn shipper_file(&self) -> PathBuf {
         self.db.dir().join(state::FILE_NAME)
     }
-
-    fn refresh_block_bytes(&self) {
-        let blocks = self.db.blocks();
-        let mut known = self.block_bytes.lock();
-        known.retain(|id, _| blocks.iter().any(|block| block.ulid == *id));
-        for block in blocks {
-            known.entry(block.ulid).or_insert_with(|| block_bytes(&self.fs, &block));
-        }
-    }
-}
-
-/// Bytes of the files of a block. One that cannot be read counts as nothing: this is for a metric.
-fn block_bytes(fs: &SharedFs, block: &BlockInfo) -> u64 {
-    let bytes_in = |dir: PathBuf| {
-        let entries = read_dir_if_exists(&**fs, &dir).unwrap_or_default();
-        entries.iter().map(|entry| entry.metadata.length).sum::<u64>()
-    };
-    bytes_in(block.dir.clone()) + bytes_in(block.dir.join("chunks"))
 }

@@ -33,7 +33,6 @@ struct TsdbPage {
     now: String,
     tenant: String,
     series: u64,
-    chunks: u64,
     #[serde(rename = "minTime")]
     min_time: String,
     #[serde(rename = "maxTime")]
@@ -54,6 +53,7 @@ struct BlockLine {
     max_time: String,
     samples: u64,
     series: u64,
+    bytes: u64,
     level: u32,
     /// When it was uploaded; empty as long as it is not.
     shipped: String,
@@ -106,8 +106,8 @@ pub(super) async fn tsdb(
         return axum::Json(page).into_response();
     }
     let summary = format!(
-        "<p>{} series, {} chunks, {} to {}; log {} bytes, memory {} bytes</p>",
-        page.series, page.chunks, page.min_time, page.max_time, page.wal_bytes, page.memory_bytes
+        "<p>{} series, {} to {}; log {} bytes, memory {} bytes</p>",
+        page.series, page.min_time, page.max_time, page.wal_bytes, page.memory_bytes
     );
     let mut rows = String::new();
     for block in &page.blocks {
@@ -133,6 +133,7 @@ fn tsdb_page(tenant: &Tenant, now: String) -> TsdbPage {
         max_time: utc(block.max_time_ms),
         samples: block.sample_count,
         series: block.series_count,
+        bytes: block.size_bytes,
         level: block.level,
         shipped: match shipped.get(&block.ulid) {
             Some(shipped_ms) => utc(*shipped_ms),
@@ -144,7 +145,6 @@ fn tsdb_page(tenant: &Tenant, now: String) -> TsdbPage {
         now,
         tenant: tenant.id().to_string(),
         series: stats.series,
-        chunks: stats.chunks,
         min_time: time(stats.min_time_ms),
         max_time: time(stats.max_time_ms),
         wal_bytes: stats.wal_bytes,

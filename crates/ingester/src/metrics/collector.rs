@@ -126,12 +126,6 @@ const BY_USER: &[ByUser] = &[
         is_counter: false,
         value: |t| t.stats.wal_bytes as f64,
     },
-    ByUser {
-        name: "cortex_ingester_tsdb_head_chunks",
-        help: "Chunks of the head",
-        is_counter: false,
-        value: |t| t.stats.chunks as f64,
-    },
 ];
 
 impl Collector for TsdbCollector {

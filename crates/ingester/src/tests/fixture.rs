@@ -14,7 +14,7 @@ use model::{
 };
 use rt::{ComputeOptions, ComputePool, Metrics};
 use tempfile::TempDir;
-use tsdb::fs::OsFs;
+use tsdb::fs::{OsFs, SharedFs};
 use wire::client::{IngesterPush, IngesterQuery, PushError};
 
 use super::faulty_store::FaultyStore;
@@ -30,6 +30,7 @@ pub(super) struct Setup {
     pub(super) config: IngesterConfig,
     pub(super) tsdb: TsdbConfig,
     pub(super) limits: Limits,
+    pub(super) fs: SharedFs,
 }
 
 impl Default for Setup {
@@ -38,7 +39,7 @@ impl Default for Setup {
         let mut tsdb = defaults.blocks_storage.tsdb;
         // The smallest segment: a new one is made for every tenant of every test.
         tsdb.wal_segment_size_bytes = 32 << 10;
-        Self { config: defaults.ingester, tsdb, limits: defaults.limits }
+        Self { config: defaults.ingester, tsdb, limits: defaults.limits, fs: Arc::new(OsFs) }
     }
 }
 
@@ -96,7 +97,7 @@ impl Fixture {
             random: Arc::new(SeededRandom::new(7)),
             executor: Arc::new(Inline),
             pool: ComputePool::new(options).unwrap(),
-            fs: Arc::new(OsFs),
+            fs: Arc::clone(&setup.fs),
             metrics: metrics.clone(),
         });
         Self { ingester, clock, store, metrics, dir, setup }

@@ -1,8 +1,10 @@
 //! Start, end and what lies between a `kill -9` and the next start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rt::{CancellationToken, Service as _};
+use rt::{CancellationToken, Service as _, TaskGroup};
+use tsdb::fs::FaultFs;
 use wire::client::{IngesterQuery, PushErrorCause};
 
 use super::fixture::{Fixture, HOUR_MS, START_MS, samples, tenant};
@@ -101,4 +103,79 @@ async fn a_flush_at_the_end_that_fails_loses_nothing() {
     assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
     f.ingester.ship_blocks().await;
     assert_eq!(f.bucket("a").block_ids().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_damages_nothing() {
+    let fs = Arc::new(FaultFs::new());
+    let f = Fixture::running(|s| s.fs = Arc::clone(&fs) as _).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    fs.set_free_bytes(Some(0));
+    let error = f.push("a", START_MS + 1, &[("up", 2.0), ("new", 1.0)]).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::Unknown, false));
+    assert!(error.message.starts_with("write samples of tenant a: write /"), "{error}");
+    assert!(error.message.ends_with(": no storage space"), "{error}");
+    let error = f.push("b", START_MS, &[("up", 2.0)]).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::Unknown, false));
+    assert_eq!(f.query("a")["up"][0], (START_MS, 1.0), "queries go on");
+    fs.set_free_bytes(None);
+    f.push("a", START_MS + 1, &[("up", 2.0), ("new", 1.0)]).unwrap();
+    f.push("b", START_MS, &[("up", 2.0)]).unwrap();
+    let f = f.killed_and_restarted().await;
+    let want = samples(&[
+        ("new", &[(START_MS + 1, 1.0)]),
+        ("up", &[(START_MS, 1.0), (START_MS + 1, 2.0)]),
+    ]);
+    assert_eq!(f.query("a"), want);
+    assert_eq!(f.query("b"), samples(&[("up", &[(START_MS, 2.0)])]));
+}
+
+#[tokio::test]
+async fn many_tenants_are_replayed_a_few_at_a_time() {
+    let f = Fixture::running(|s| s.tsdb.wal_replay_concurrency = 3).await;
+    let users: Vec<String> = (0..25).map(|i| format!("user-{i}")).collect();
+    for (i, user) in users.iter().enumerate() {
+        f.push(user, START_MS, &[("up", i as f64)]).unwrap();
+    }
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.metric("cortex_ingester_memory_users"), 25.0);
+    for (i, user) in users.iter().enumerate() {
+        assert_eq!(f.query(user), samples(&[("up", &[(START_MS, i as f64)])]));
+    }
+}
+
+/// Time is virtual here: it moves when the test says so.
+#[tokio::test(start_paused = true)]
+async fn the_loops_cut_ship_and_tick_by_themselves() {
+    let f = Fixture::new(|_| {});
+    let service = Arc::new(IngesterService::new(Arc::clone(&f.ingester)));
+    service.starting().await.unwrap();
+    for i in 0..5 {
+        f.push("a", START_MS + i * HOUR_MS, &[("up", i as f64)]).unwrap();
+    }
+    let stop = CancellationToken::new();
+    let tasks = TaskGroup::new(&stop);
+    let running = Arc::clone(&service);
+    let told_to_stop = stop.clone();
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    tasks.spawn("ingester", async move {
+        running.running(told_to_stop).await.unwrap();
+        ended.send(()).unwrap();
+    });
+    let is_shipped = || async {
+        let ids = f.bucket("a").block_ids().await.unwrap();
+        let rate = f.ingester.user_stats(&tenant("a")).unwrap().ingestion_rate;
+        ids.len() == 1 && f.bucket("a").has_block(ids[0]).await.unwrap() && rate > 0.0
+    };
+    // The work itself is done on real threads: there is no telling after how many seconds.
+    let mut virtual_seconds = 0;
+    while !is_shipped().await {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        virtual_seconds += 1;
+        assert!(virtual_seconds < 1_000_000, "nothing was shipped");
+    }
+    stop.cancel();
+    has_ended.await.unwrap();
+    service.stopping().await.unwrap();
+    assert!(f.metric("cortex_ingester_tsdb_wal_fsyncs_total") > 0.0);
 }

@@ -150,3 +150,19 @@ async fn metadata_alone_opens_no_tsdb_and_is_forgotten_in_time() {
     assert!(listed().is_empty());
     assert_eq!(f.metric("cortex_ingester_memory_metadata_removed_total{user=\"a\"}"), 1.0);
 }
+
+#[tokio::test]
+async fn a_closed_gate_says_whether_to_come_back() {
+    let f = Fixture::running(|_| {}).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    let open = f.ingester.tenants.get(&tenant("a")).unwrap();
+    assert!(!open.try_close_gate(|| false));
+    f.push("a", START_MS + 1, &[("up", 1.0)]).unwrap();
+    assert!(open.try_close_gate(|| true));
+    let error = f.push("a", START_MS + 2, &[("up", 1.0)]).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::TsdbUnavailable, false));
+    open.shut_gate();
+    let error = f.push("a", START_MS + 2, &[("up", 1.0)]).unwrap_err();
+    assert_eq!(error.message, "ingester is unavailable (current state: Stopping)");
+    assert_eq!(f.query("a")["up"].len(), 2);
+}
