@@ -2,7 +2,7 @@
 //!
 //! | route | does |
 //! |---|---|
-//! | GET, POST `/ingester/flush?tenant=..&wait=true` | cuts and uploads the heads of these tenants (all without `tenant`); 204 at once, or with `wait` when it is done |
+//! | GET, POST `/ingester/flush?tenant=..&wait=true` | cuts and uploads the heads of these tenants (all without `tenant`); their pushes are refused meanwhile with 503; 204 at once, or with `wait` when it is done |
 //! | POST `/ingester/shutdown` | flushes, uploads, closes; the process stays and is not ready any more; 204 |
 //! | GET, POST, DELETE `/ingester/prepare-shutdown` | whether the next end flushes and uploads (`set`, `unset`); survives a restart |
 //! | GET, PUT, DELETE `/ingester/unregister-on-shutdown` | kept and told again: a ring in memory ends with its process |
