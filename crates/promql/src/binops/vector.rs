@@ -10,7 +10,7 @@ mod result;
 use std::collections::BTreeMap;
 
 use errors::{duplicate_on_one_side, grouping_not_unique, many_to_one_not_explicit};
-use result::{Output, ResultLabels};
+use result::{Output, PairRows, ResultLabels};
 
 use super::VectorOperator;
 use super::element::{self, Outcome};
@@ -117,6 +117,10 @@ impl<'a> Join<'a> {
         if group.right.is_empty() && self.fill_one.is_none() {
             return Ok(());
         }
+        if let Some(rows) = self.plain_rows(group)? {
+            self.out.zip_rows(self.operator, (self.many, self.one), &rows, self.swapped);
+            return Ok(());
+        }
         let mut seen = Seen::default();
         for step in 0..self.operator.grid.count {
             seen.clear();
@@ -140,6 +144,31 @@ impl<'a> Join<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The pairs of a signature where nothing can collide: one row of the "one" side, for each
+    /// row of the "many" side a result row of its own, and floats everywhere.
+    fn plain_rows(&mut self, group: &SignatureGroup) -> Result<Option<Vec<PairRows>>, QueryError> {
+        let one_to_one = self.operator.matching.card == Cardinality::OneToOne;
+        let ([one], false) = (&group.right[..], one_to_one && group.left.len() > 1) else {
+            return Ok(None);
+        };
+        let has_fill = self.fill_many.is_some() || self.fill_one.is_some();
+        let has_histograms = self.many.histograms.is_some() || self.one.histograms.is_some();
+        if has_fill || has_histograms || self.operator.op.is_trim() {
+            return Ok(None);
+        }
+        let mut rows = Vec::with_capacity(group.left.len());
+        for many in &group.left {
+            let before = self.out.len();
+            let side = |row: usize| Side::Row(row, Cell::Absent);
+            let target = self.result_row(side(*many), side(*one))?;
+            if target < before {
+                return Ok(None);
+            }
+            rows.push(PairRows { many: *many, one: *one, target });
+        }
+        Ok(Some(rows))
     }
 
     /// The value of the "one" side, of which at most one row has one.

@@ -109,18 +109,20 @@ impl WindowIndex {
         if let Some(lag) = index.lag {
             let first = grid.start_ms.saturating_sub(offset_ms);
             let mut end = first.saturating_sub(windows.range_ms);
+            let mut stride = 0;
             for _ in 0..grid.count + lag {
-                at = first_after(times, at, end);
+                at = next_after(times, at, end, &mut stride);
                 index.ends.push(at);
                 end = end.saturating_add(grid.step_ms);
             }
             return index;
         }
         let mut start_at = 0;
+        let mut strides = (0, 0);
         for step in 0..grid.count {
             let (start, end) = windows.bounds(step);
-            at = first_after(times, at, end);
-            start_at = first_after(times, start_at, start);
+            at = next_after(times, at, end, &mut strides.0);
+            start_at = next_after(times, start_at, start, &mut strides.1);
             index.ends.push(at);
             index.starts.push(start_at);
         }
@@ -135,6 +137,23 @@ impl WindowIndex {
             None => (self.starts[index], self.ends[index]),
         }
     }
+}
+
+/// [`first_after`], tried first as far ahead as the last time: a step mostly takes in as many
+/// samples as the one before.
+#[inline]
+fn next_after(times: &[TimestampMs], from: usize, bound: TimestampMs, stride: &mut usize) -> usize {
+    let guess = from + *stride;
+    let is_right = match (guess.checked_sub(1).map(|i| times.get(i)), times.get(guess)) {
+        (Some(Some(before)), Some(after)) => *before <= bound && bound < *after,
+        _ => false,
+    };
+    if is_right && *stride > 0 {
+        return guess;
+    }
+    let found = first_after(times, from, bound);
+    *stride = found - from;
+    found
 }
 
 /// The first index from `from` on whose time is after `bound`: a few steps one by one, then

@@ -3,12 +3,22 @@
 use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder};
 
-use crate::ast::Cardinality;
+use crate::ast::{BinaryOp, Cardinality};
 use crate::binops::matching::SignatureLabels;
-use crate::binops::{VectorOperator, changes_metric};
+use crate::binops::{VectorOperator, changes_metric, element};
 use crate::engine::QueryError;
-use crate::engine::batch::{Cell, SeriesBatch, SeriesHead};
+use crate::engine::batch::{ABSENT, Cell, SeriesBatch, SeriesHead, is_absent};
 use crate::engine::naming::{duplicate_labelset, is_metadata_label};
+
+/// `function` where both have a value.
+#[inline]
+fn zip(out: &mut [f64], a: &[f64], b: &[f64], function: impl Fn(f64, f64) -> f64) {
+    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+        if !is_absent(*a) && !is_absent(*b) {
+            *out = function(*a, *b);
+        }
+    }
+}
 
 /// A left and a right row; `None` where a fill value stands in.
 type PairKey = (Option<usize>, Option<usize>);
@@ -68,6 +78,13 @@ impl<'a> ResultLabels<'a> {
     }
 }
 
+/// A pair of series and the row of its results.
+pub(super) struct PairRows {
+    pub(super) many: usize,
+    pub(super) one: usize,
+    pub(super) target: usize,
+}
+
 /// The results.
 pub(super) struct Output {
     batch: SeriesBatch,
@@ -83,6 +100,41 @@ impl Output {
     pub(super) fn row(&mut self, head: SeriesHead) -> usize {
         let batch = &mut self.batch;
         *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
+    }
+
+    /// The number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// The fast path: the results of whole rows of floats, into rows that are empty. The
+    /// operator is chosen once, not for each value.
+    pub(super) fn zip_rows(
+        &mut self,
+        operator: &VectorOperator<'_>,
+        (many, one): (&SeriesBatch, &SeriesBatch),
+        rows: &[PairRows],
+        swapped: bool,
+    ) {
+        let op = operator.op;
+        for pair in rows {
+            let (many, one) = (many.floats_of(pair.many), one.floats_of(pair.one));
+            let (a, b) = if swapped { (one, many) } else { (many, one) };
+            let out = self.batch.floats_of_mut(pair.target);
+            match op {
+                BinaryOp::Add => zip(out, a, b, |a, b| a + b),
+                BinaryOp::Sub => zip(out, a, b, |a, b| a - b),
+                BinaryOp::Mul => zip(out, a, b, |a, b| a * b),
+                BinaryOp::Div => zip(out, a, b, |a, b| a / b),
+                _ if operator.return_bool => {
+                    zip(out, a, b, |a, b| f64::from(u8::from(element::floats(op, a, b).keep)));
+                }
+                _ => zip(out, a, b, |a, b| {
+                    let result = element::floats(op, a, b);
+                    if result.keep { result.value } else { ABSENT }
+                }),
+            }
+        }
     }
 
     /// Puts a value into a cell, which must be empty.

@@ -56,6 +56,7 @@ impl Rate {
         let mut resets = Resets::new(values, self.kind.is_counter);
         let index = WindowIndex::new(times, input.windows);
         let extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
+        let mut known = (Shape::default(), Distances::default());
         for (step, out) in row.iter_mut().enumerate() {
             let (first, after_last) = index.bounds(step);
             if after_last < first + 2 {
@@ -70,7 +71,11 @@ impl Rate {
                 sampled_ms: times[last] - times[first],
                 intervals: last - first,
             };
-            *out = increase * extrapolation.factor(shape, increase, values[first]);
+            // Scrapes keep their interval to the millisecond, mostly.
+            if known.0 != shape {
+                known = (shape, extrapolation.distances(shape));
+            }
+            *out = increase * extrapolation.factor(known.1, increase, values[first]);
         }
     }
 
@@ -133,7 +138,10 @@ impl Rate {
             let factor = extrapolation.factor_from_start(shape, sample_time(first));
             return Some((increase + values[first]) * factor);
         }
-        (last > first).then(|| increase * extrapolation.factor(shape, increase, values[first]))
+        (last > first).then(|| {
+            let distances = extrapolation.distances(shape);
+            increase * extrapolation.factor(distances, increase, values[first])
+        })
     }
 
     /// Whether the counter began inside the window, before its first sample: then it was zero
@@ -200,7 +208,8 @@ impl Rate {
             (result, extrapolation.factor_from_start(shape, first))
         } else {
             let Some(increase) = increase else { return };
-            let factor = extrapolation.factor(shape, increase.count, histograms[0].count);
+            let distances = extrapolation.distances(shape);
+            let factor = extrapolation.factor(distances, increase.count, histograms[0].count);
             (increase, factor)
         };
         result.mul(factor);
@@ -265,6 +274,19 @@ struct Shape {
     intervals: usize,
 }
 
+/// What is computed from a [`Shape`], in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Distances {
+    /// Between the first and the last sample.
+    sampled: f64,
+    /// To extrapolate before the first sample, if the counter does not begin earlier.
+    before: f64,
+    /// To extrapolate after the last sample.
+    after: f64,
+    /// The factor of all that.
+    full_factor: f64,
+}
+
 /// Extrapolates from the samples to the window.
 struct Extrapolation {
     kind: RateKind,
@@ -276,25 +298,35 @@ impl Extrapolation {
         Self { kind, range_s: seconds(range_ms) }
     }
 
+    /// What depends on the shape of a window alone.
+    #[inline]
+    fn distances(&self, shape: Shape) -> Distances {
+        let sampled = seconds(shape.sampled_ms);
+        let before = shape.extrapolated(shape.before_ms, sampled);
+        let after = shape.extrapolated(shape.after_ms, sampled);
+        let full_factor = self.factor_of(sampled, before, after);
+        Distances { sampled, before, after, full_factor }
+    }
+
     /// By what the increase between the samples is to be multiplied.
     #[inline]
-    fn factor(&self, shape: Shape, increase: f64, first_value: f64) -> f64 {
+    fn factor(&self, distances: Distances, increase: f64, first_value: f64) -> f64 {
         /// A first value this many times the increase leaves zero so far behind that the
         /// distance to it cannot be less than the one to the window's start, which is at most
         /// 1.1 of the sampled time.
         const FAR_FROM_ZERO: f64 = 1.2;
-        let sampled = seconds(shape.sampled_ms);
-        let mut before = shape.extrapolated(shape.before_ms, sampled);
-        let after = shape.extrapolated(shape.after_ms, sampled);
+        let Distances { sampled, before, after, full_factor } = distances;
         let may_reach_zero = self.kind.is_counter
             && increase > 0.0
             && first_value >= 0.0
             && first_value < increase * FAR_FROM_ZERO;
         if may_reach_zero {
             let to_zero = sampled * (first_value / increase);
-            before = if to_zero < before { to_zero } else { before };
+            if to_zero < before {
+                return self.factor_of(sampled, to_zero, after);
+            }
         }
-        self.factor_of(sampled, before, after)
+        full_factor
     }
 
     /// The factor of a window whose counter is known to be zero at the start time of its first
