@@ -83,6 +83,15 @@ pub(crate) fn ingestion_rate(prepared: &Prepared) -> PushError {
     )
 }
 
+pub(crate) fn instance_ingestion_rate() -> PushError {
+    PushError::hard(
+        PushErrorCause::InstanceLimit,
+        "the write request has been rejected because the distributor exceeded the ingestion rate \
+         limit (err-mimir-distributor-max-ingestion-rate). To adjust the related limit, configure \
+         -distributor.instance-limits.max-ingestion-rate, or contact your service administrator.",
+    )
+}
+
 pub(crate) fn too_many_inflight() -> PushError {
     PushError::hard(
         PushErrorCause::InstanceLimit,

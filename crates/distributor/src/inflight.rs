@@ -1,9 +1,12 @@
-//! How many push requests, and how many of their bytes, are under way in this process.
+//! What this process is bounded by over all tenants: push requests under way, their bytes, and the
+//! samples a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use config::DistributorInstanceLimits;
+use parking_lot::Mutex;
 use wire::client::PushError;
 
 use crate::errors;
@@ -13,6 +16,7 @@ use crate::errors;
 pub(crate) struct Inflight {
     requests: AtomicU64,
     bytes: AtomicU64,
+    rate: MovingRate,
 }
 
 /// A request that is counted until this is dropped.
@@ -26,7 +30,7 @@ impl Inflight {
     /// Counts a request of `bytes`, unless that would go over a limit (0 = none).
     pub(crate) fn enter(
         self: &Arc<Self>,
-        bytes: u64,
+        (bytes, now): (u64, Duration),
         limits: &DistributorInstanceLimits,
     ) -> Result<InflightRequest, PushError> {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -35,10 +39,19 @@ impl Inflight {
         if is_over(requests, limits.max_inflight_push_requests) {
             return Err(errors::too_many_inflight());
         }
+        if limits.max_ingestion_rate > 0.0 && self.rate.per_second(now) >= limits.max_ingestion_rate
+        {
+            return Err(errors::instance_ingestion_rate());
+        }
         if is_over(total_bytes, limits.max_inflight_push_requests_bytes) {
             return Err(errors::too_many_inflight_bytes());
         }
         Ok(request)
+    }
+
+    /// Counts samples that were taken at the monotonic time `now`.
+    pub(crate) fn ingested(&self, samples: u64, now: Duration) {
+        self.rate.add(samples, now);
     }
 
     /// Requests under way.
@@ -50,6 +63,31 @@ impl Inflight {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+}
+
+/// An exponentially decaying average of events a second.
+#[derive(Debug, Default)]
+struct MovingRate {
+    /// Events a second, and the monotonic time at which that was so.
+    state: Mutex<(f64, Duration)>,
+}
+
+/// After this time a burst counts for about a third.
+const RATE_SECONDS: f64 = 5.0;
+
+impl MovingRate {
+    fn add(&self, count: u64, now: Duration) {
+        let mut state = self.state.lock();
+        *state = (decayed(*state, now) + count as f64 / RATE_SECONDS, now.max(state.1));
+    }
+
+    fn per_second(&self, now: Duration) -> f64 {
+        decayed(*self.state.lock(), now)
+    }
+}
+
+fn decayed((rate, at): (f64, Duration), now: Duration) -> f64 {
+    rate * (-now.saturating_sub(at).as_secs_f64() / RATE_SECONDS).exp()
 }
 
 fn is_over(value: u64, limit: u64) -> bool {
@@ -75,14 +113,30 @@ mod tests {
             max_inflight_push_requests: 2,
             max_inflight_push_requests_bytes: 0,
         };
-        let first = inflight.enter(10, &limits).unwrap();
-        let _second = inflight.enter(10, &limits).unwrap();
-        let error = inflight.enter(10, &limits).unwrap_err();
+        let first = inflight.enter((10, Duration::ZERO), &limits).unwrap();
+        let _second = inflight.enter((10, Duration::ZERO), &limits).unwrap();
+        let error = inflight.enter((10, Duration::ZERO), &limits).unwrap_err();
         assert!(error.message.contains("err-mimir-distributor-max-inflight-push-requests)"));
         drop(first);
         limits.max_inflight_push_requests_bytes = 25;
-        let error = inflight.enter(16, &limits).unwrap_err();
+        let error = inflight.enter((16, Duration::ZERO), &limits).unwrap_err();
         assert!(error.message.contains("max-inflight-push-requests-bytes)"));
         assert_eq!((inflight.requests(), inflight.bytes()), (1, 10));
+    }
+
+    #[test]
+    fn a_process_over_its_rate_refuses_until_the_rate_has_fallen() {
+        let inflight = Arc::new(Inflight::default());
+        let limits = DistributorInstanceLimits {
+            max_ingestion_rate: 100.0,
+            max_inflight_push_requests: 0,
+            max_inflight_push_requests_bytes: 0,
+        };
+        let at = Duration::from_secs;
+        // 100 a second for a long time is an average of about 100.
+        (0..60).for_each(|second| inflight.ingested(120, at(second)));
+        let error = inflight.enter((1, at(60)), &limits).unwrap_err();
+        assert!(error.message.contains("(err-mimir-distributor-max-ingestion-rate)"));
+        assert!(inflight.enter((1, at(65)), &limits).is_ok());
     }
 }

@@ -88,7 +88,7 @@ impl Distributor {
     ) -> Result<InflightRequest, PushError> {
         let request = self
             .inflight
-            .enter(bytes, &self.config.instance_limits)
+            .enter((bytes, self.clock.monotonic()), &self.config.instance_limits)
             .inspect_err(|_| self.metrics.rejected_by_instance_limit())?;
         let state = self.tenant(tenant);
         let prepared = state.prepared(&self.overrides.limits(tenant));
@@ -145,6 +145,7 @@ impl Distributor {
         self.metrics.discarded(tenant, &findings);
         self.take_rate(tenant, (&state, &prepared), batch)?;
         self.metrics.received(tenant, batch);
+        self.inflight.ingested(valid_samples(batch) as u64, self.clock.monotonic());
         if !batch.series.is_empty() || !batch.metadata.is_empty() {
             match self.ingester.push(tenant, batch) {
                 Err(error) if !error.is_soft || findings.first_error.is_none() => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::Limits;
 use model::{QueryLimits, TimestampMs};
 
-use crate::error::{ApiError, ErrorType};
+use crate::error::ApiError;
 
 /// Bounds on what one query uses.
 pub(crate) fn query_limits(limits: &Limits, timeout: Duration) -> QueryLimits {
@@ -33,27 +33,40 @@ pub(crate) fn check_expression_size(query: &str, limits: &Limits) -> Result<(), 
     )))
 }
 
-/// Refuses a query over too long a time.
+/// Refuses a query over too long a time. Queries are not split here, so that a part of a query is
+/// the whole.
 pub(crate) fn check_length(
     start_ms: TimestampMs,
     end_ms: TimestampMs,
     limits: &Limits,
 ) -> Result<(), ApiError> {
-    let limit = limits.max_total_query_length;
     let length_ms = end_ms.saturating_sub(start_ms);
-    if !limit.is_positive() || length_ms <= limit.millis() {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        ErrorType::BadData,
-        format!(
-            "the total query time range exceeds the limit (query length: {}, limit: {}) \
-             (err-mimir-max-total-query-length). To adjust the related per-tenant limit, configure \
-             -query-frontend.max-total-query-length, or contact your service administrator.",
+    for (limit, what, id, flag) in [
+        (
+            limits.max_total_query_length,
+            "total query time range",
+            "max-total-query-length",
+            "query-frontend.max-total-query-length",
+        ),
+        (
+            limits.max_partial_query_length,
+            "query time range",
+            "max-query-length",
+            "querier.max-partial-query-length",
+        ),
+    ] {
+        if !limit.is_positive() || length_ms <= limit.millis() {
+            continue;
+        }
+        return Err(ApiError::bad_data(format!(
+            "the {what} exceeds the limit (query length: {}, limit: {}) (err-mimir-{id}). To \
+             adjust the related per-tenant limit, configure -{flag}, or contact your service \
+             administrator.",
             config::GoDuration::from_millis(length_ms),
             config::GoDuration::from_millis(limit.millis()),
-        ),
-    ))
+        )));
+    }
+    Ok(())
 }
 
 /// The earliest start that a query may have: `max_query_lookback` before now.
@@ -85,5 +98,54 @@ pub(crate) fn result_limit(asked: usize, allowed: u64) -> usize {
         (asked, 0) => asked,
         (0, allowed) => allowed,
         (asked, allowed) => asked.min(allowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+        let mut limits = config::Config::default().limits;
+        change(&mut limits);
+        limits
+    }
+
+    #[test]
+    fn queries_that_are_too_long_say_which_limit() {
+        let hour = config::PromDuration::from_secs(3600);
+        let total = limits(|l| l.max_total_query_length = hour);
+        assert!(check_length(0, HOUR_MS, &total).is_ok());
+        let error = check_length(0, HOUR_MS + 1000, &total).unwrap_err();
+        assert!(error.message.starts_with(
+            "the total query time range exceeds the limit (query length: 1h0m1s, limit: 1h0m0s) \
+             (err-mimir-max-total-query-length)"
+        ));
+        let partial = limits(|l| l.max_partial_query_length = hour);
+        let error = check_length(0, 2 * HOUR_MS, &partial).unwrap_err();
+        assert!(error.message.contains("(err-mimir-max-query-length)"));
+        assert!(check_length(0, i64::MAX, &limits(|_| {})).is_ok());
+    }
+
+    #[test]
+    fn label_queries_are_shortened_from_their_end() {
+        let now = 100 * HOUR_MS;
+        let limits = limits(|l| {
+            l.max_query_lookback = config::PromDuration::from_secs(10 * 3600);
+            l.max_labels_query_length = config::PromDuration::from_secs(2 * 3600);
+        });
+        let all = labels_range((i64::MIN / 4, i64::MAX / 4), now, &limits);
+        assert_eq!(all, (98 * HOUR_MS, i64::MAX / 4));
+        let old = labels_range((80 * HOUR_MS, 91 * HOUR_MS), now, &limits);
+        assert_eq!(old, (90 * HOUR_MS, 91 * HOUR_MS));
+    }
+
+    #[test]
+    fn the_smaller_limit_counts_and_zero_is_none() {
+        for (asked, allowed, want) in [(0, 0, 0), (5, 0, 5), (0, 7, 7), (5, 7, 5), (9, 7, 7)] {
+            assert_eq!(result_limit(asked, allowed), want);
+        }
     }
 }

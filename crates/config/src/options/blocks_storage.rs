@@ -125,7 +125,7 @@ config! {
         /// A TSDB without a sample for this long, all shipped, is closed and removed; 0 or less switches it off.
         close_idle_tsdb_timeout: GoDuration = "13h", "close-idle-tsdb-timeout", Advanced;
         /// Samples in a chunk of out-of-order samples.
-        out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental;
+        out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental, Later;
         /// When the write-ahead log is synced to the disk: never, at an interval, or always before a write is acknowledged.
         wal_fsync: WalFsync = "interval", "wal-fsync", Advanced, Urd;
         /// Time between two syncs of the write-ahead log under -blocks-storage.tsdb.wal-fsync=interval.

@@ -11,17 +11,17 @@ config! {
         /// How often the ingestion rates of the process are computed anew.
         rate_update_period: GoDuration = "15s", "rate-update-period", Advanced;
         /// Count and expose active series.
-        active_series_metrics_enabled: bool = "true", "active-series-metrics-enabled", Advanced;
+        active_series_metrics_enabled: bool = "true", "active-series-metrics-enabled", Advanced, Later;
         /// How often the counts of active series are brought up to date.
-        active_series_metrics_update_period: GoDuration = "1m", "active-series-metrics-update-period", Advanced;
+        active_series_metrics_update_period: GoDuration = "1m", "active-series-metrics-update-period", Advanced, Later;
         /// A series without a sample for this long is no longer active.
-        active_series_metrics_idle_timeout: GoDuration = "20m", "active-series-metrics-idle-timeout", Advanced;
+        active_series_metrics_idle_timeout: GoDuration = "20m", "active-series-metrics-idle-timeout", Advanced, Later;
         /// How often changed limits are applied to open TSDBs.
-        tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental;
+        tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental, Later;
         /// Metric names, separated by commas, to which the per-metric series limit does not apply.
         ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced;
         /// Log only one in this many errors of the same kind; 0 logs all.
-        error_sample_rate: u64 = "10", "error-sample-rate", Advanced;
+        error_sample_rate: u64 = "10", "error-sample-rate", Advanced, Later;
     } sections {
         /// The ingesters' ring.
         ring: IngesterRingConfig => "ring", "ingester.ring.";

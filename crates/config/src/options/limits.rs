@@ -43,7 +43,7 @@ config! {
         /// Longest label value and metric name, in bytes.
         max_label_value_length: u64 = "2048", "validation.max-length-label-value", Basic;
         /// What is done with a longer label value: error, truncate or drop.
-        label_value_length_over_limit_strategy: LabelValueStrategy = "error", "validation.label-value-length-over-limit-strategy", Experimental;
+        label_value_length_over_limit_strategy: LabelValueStrategy = "error", "validation.label-value-length-over-limit-strategy", Experimental, Later;
         /// Labels of a series.
         max_label_names_per_series: u64 = "30", "validation.max-label-names-per-series", Basic;
         /// Labels of a series whose name ends with _info.
@@ -53,7 +53,7 @@ config! {
         /// Buckets of a native histogram sample; 0 is no limit.
         max_native_histogram_buckets: u64 = "0", "validation.max-native-histogram-buckets", Basic;
         /// Exemplars of a series in one request; 0 is no limit.
-        max_exemplars_per_series_per_request: u64 = "0", "distributor.max-exemplars-per-series-per-request", Experimental;
+        max_exemplars_per_series_per_request: u64 = "0", "distributor.max-exemplars-per-series-per-request", Experimental, Later;
         /// Lower the resolution of native histograms with too many buckets instead of rejecting them.
         reduce_native_histogram_over_max_buckets: bool = "true", "validation.reduce-native-histogram-over-max-buckets", Basic;
         /// How far in the future a sample may lie.
@@ -73,9 +73,9 @@ config! {
         /// Pieces of metadata of one metric; 0 is no limit.
         max_global_metadata_per_metric: u64 = "0", "ingester.max-global-metadata-per-metric", Basic;
         /// Exemplars of a tenant in memory; 0 stores none.
-        max_global_exemplars_per_user: u64 = "0", "ingester.max-global-exemplars-per-user", Experimental;
+        max_global_exemplars_per_user: u64 = "0", "ingester.max-global-exemplars-per-user", Experimental, Later;
         /// Drop out-of-order exemplars without an error.
-        ignore_ooo_exemplars: bool = "false", "ingester.ignore-ooo-exemplars", Experimental;
+        ignore_ooo_exemplars: bool = "false", "ingester.ignore-ooo-exemplars", Experimental, Later;
         /// Series owned by an ingester from which its head is cut early; 0 switches it off.
         early_head_compaction_owned_series_threshold: u64 = "0", "ingester.early-head-compaction-owned-series-threshold", Experimental, Later;
         /// Reduction that an early cut must promise, in percent.
@@ -89,15 +89,15 @@ config! {
         /// How many more of them; 0 is no limit.
         max_active_series_additional_custom_trackers: u64 = "0", "validation.max-active-series-additional-custom-trackers", Experimental, Later;
         /// How much older than the newest sample an out-of-order sample may be; 0 takes none.
-        out_of_order_time_window: PromDuration = "0", "ingester.out-of-order-time-window", Basic;
+        out_of_order_time_window: PromDuration = "0", "ingester.out-of-order-time-window", Basic, Later;
         /// Give blocks of out-of-order samples an external label.
-        out_of_order_blocks_external_label_enabled: bool = "false", "ingester.out-of-order-blocks-external-label-enabled", Advanced;
+        out_of_order_blocks_external_label_enabled: bool = "false", "ingester.out-of-order-blocks-external-label-enabled", Advanced, Later;
         /// Label by which metrics about the tenant are split.
         separate_metrics_group_label: String = "", "validation.separate-metrics-group-label", Experimental, Later;
         /// Chunks that a query may read; 0 is no limit.
         max_fetched_chunks_per_query: u64 = "2000000", "querier.max-fetched-chunks-per-query", Basic;
         /// Chunks that a query may be estimated to read, as a multiple of the limit of chunks; 0 is no limit.
-        max_estimated_fetched_chunks_per_query_multiplier: f64 = "0", "querier.max-estimated-fetched-chunks-per-query-multiplier", Advanced;
+        max_estimated_fetched_chunks_per_query_multiplier: f64 = "0", "querier.max-estimated-fetched-chunks-per-query-multiplier", Advanced, Later;
         /// Series that a query may read; 0 is no limit.
         max_fetched_series_per_query: u64 = "0", "querier.max-fetched-series-per-query", Basic;
         /// Bytes of chunks that a query may read; 0 is no limit.

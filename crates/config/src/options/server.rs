@@ -7,9 +7,9 @@ config! {
     /// Prefixes and headers of the HTTP API.
     pub struct ApiConfig {
         /// Let a request header switch off the check of label names.
-        skip_label_name_validation_header_enabled: bool = "false", "api.skip-label-name-validation-header-enabled", Advanced;
+        skip_label_name_validation_header_enabled: bool = "false", "api.skip-label-name-validation-header-enabled", Advanced, Later;
         /// Let a request header switch off the check of the number of labels.
-        skip_label_count_validation_header_enabled: bool = "false", "api.skip-label-count-validation-header-enabled", Advanced;
+        skip_label_count_validation_header_enabled: bool = "false", "api.skip-label-count-validation-header-enabled", Advanced, Later;
         /// The path below which the Prometheus API stands.
         prometheus_http_prefix: String = "/prometheus", "http.prometheus-http-prefix", Advanced;
     }
