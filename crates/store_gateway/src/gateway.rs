@@ -78,6 +78,12 @@ impl StoreGateway {
         Self { store, tenants: Arc::default() }
     }
 
+    /// The parts that are shared, for tests of single parts.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// The service that brings the lists of blocks up to date, again and again.
     pub fn service(&self) -> Arc<dyn Service> {
         let gateway = self.clone();

@@ -175,12 +175,8 @@ mod tests {
         assert_eq!(replaced_of(&[meta(1, &[1, 2], "1_of_2"), meta(2, &[1, 2], "2_of_2")]), nothing);
         // A shard of more replaces the same shard of less, no other and no whole block.
         let larger = meta(9, &[1, 2, 3], "1_of_2");
-        let smaller = [
-            meta(4, &[1, 2], "1_of_2"),
-            meta(5, &[1, 2], "2_of_2"),
-            meta(6, &[1], ""),
-            larger.clone(),
-        ];
+        let smaller =
+            [meta(4, &[1, 2], "1_of_2"), meta(5, &[1, 2], "2_of_2"), meta(6, &[1], ""), larger];
         assert_eq!(replaced_of(&smaller), [4]);
         // Without sources, or reaching over the ends of the larger one.
         assert_eq!(replaced_of(&[meta(1, &[], ""), meta(9, &[1, 2], "")]), nothing);

@@ -25,6 +25,8 @@ pub(crate) struct StoreMetrics {
     pub(crate) index_touched: Histogram,
     pub(crate) chunks_fetched: Histogram,
     pub(crate) chunks_touched: Histogram,
+    pub(crate) expand_postings: Histogram,
+    pub(crate) fetch_series_and_chunks: Histogram,
     blocks_queried: HistogramVec,
 }
 
@@ -109,6 +111,13 @@ impl Families<'_> {
         self.0.histogram_vec(name, help, labels, SIZES).with(&[COMPONENT, data_type, ""])
     }
 
+    fn stage(&self, stage: &str) -> Histogram {
+        let name = "cortex_bucket_store_series_request_stage_duration_seconds";
+        let help = "How long the stages of a selection took, a block or a batch at a time.";
+        let family = self.0.histogram_vec(name, help, &["component", "stage"], LOAD_SECONDS);
+        family.with(&[COMPONENT, stage])
+    }
+
     fn fetched(&self, data_type: &str) -> Histogram {
         let name = "cortex_bucket_store_series_data_size_fetched_bytes";
         self.size(name, "Bytes that were read from the bucket at a time.", data_type)
@@ -131,6 +140,8 @@ impl StoreMetrics {
             index_touched: of.touched("index"),
             chunks_fetched: of.fetched("chunks"),
             chunks_touched: of.touched("chunks"),
+            expand_postings: of.stage("expand_postings"),
+            fetch_series_and_chunks: of.stage("fetch_series_and_chunks"),
             blocks_queried: metrics.histogram_vec(
                 "cortex_bucket_store_series_blocks_queried",
                 "Blocks that one selection was answered from.",
@@ -276,5 +287,51 @@ impl CacheMetrics {
                 "Index headers that were given up.",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of caches, gates and preloading, which do not exist yet.
+    const LATER: &[&str] = &[
+        "cortex_bucket_store_blocks_loaded_size_bytes",
+        "cortex_bucket_store_series_batch_preloading",
+        "cortex_bucket_store_series_hash_cache",
+        "cortex_bucket_stores_gate",
+    ];
+
+    #[test]
+    fn the_dashboards_find_their_metrics() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance");
+        let path = format!("{path}/mixin-metrics.tsv");
+        let Ok(table) = std::fs::read_to_string(&path) else {
+            eprintln!("SKIPPED: {path} is missing");
+            return;
+        };
+        let metrics = Metrics::new();
+        let store_metrics = StoreMetrics::new(&metrics);
+        store_metrics.lists.changed(&BlockList::default(), &BlockList::default());
+        store_metrics.blocks_queried.with(&[COMPONENT, "1", "false"]).observe(1.0);
+        let text = metrics.encode(rt::metrics::TextFormat::Prometheus);
+        let mut count = 0;
+        for row in table.lines() {
+            let mut cells = row.split('\t');
+            let (name, labels) = (cells.next().unwrap(), cells.next().unwrap_or_default());
+            let is_ours = ["cortex_bucket_store", "thanos_store_index_cache"];
+            if !is_ours.iter().any(|prefix| name.starts_with(prefix))
+                || LATER.iter().any(|prefix| name.starts_with(prefix))
+            {
+                continue;
+            }
+            let line = text.lines().find(|line| line.starts_with(name));
+            let line = line.unwrap_or_else(|| panic!("{name} is missing"));
+            for label in labels.split(',').filter(|label| !label.is_empty()) {
+                assert!(line.contains(&format!("{label}=")), "{name} has no label {label}");
+            }
+            count += 1;
+        }
+        assert!(count > 15, "{count}");
     }
 }

@@ -94,7 +94,9 @@ impl BlockSeriesSet {
         matchers: &[Matcher],
         selection: Selection,
     ) -> Result<Self, StorageError> {
+        let (store, start) = (&index.request().store, index.request().store.clock.monotonic());
         let numbers = index.matching(matchers)?;
+        store.metrics.expand_postings.observe(store.seconds_since(start));
         let held = index.request().reserve(size_of_val(&*numbers) as u64)?;
         Ok(Self {
             index,
@@ -140,7 +142,13 @@ impl BlockSeriesSet {
         let wanted: Vec<WantedChunk> = rows.iter().flat_map(|row| &row.chunks).map(want).collect();
         let (request, block) = (self.index.request(), self.index.block());
         request.context.add_chunks(wanted.len() as u64, 0)?;
+        let held = request.reserve(rows.iter().map(Row::guess_bytes).sum())?;
+        let start = request.store.clock.monotonic();
         let mut fetched = fetch_chunks(request, block, &wanted)?.into_iter();
+        let seconds = request.store.seconds_since(start);
+        request.store.metrics.fetch_series_and_chunks.observe(seconds);
+        // Each series has its own part from here on.
+        drop(held);
         for row in rows {
             let metas = row.chunks.into_iter().map(|chunk| chunk.meta);
             let chunks: Vec<(ChunkMeta, StoredChunk)> = metas.zip(fetched.by_ref()).collect();
