@@ -60,7 +60,7 @@ pub(crate) fn urd_command(dir: &Path) -> Command {
         "-server.grpc-listen-address=127.0.0.1",
         "-server.grpc-listen-port=0",
         "-ingester.ring.replication-factor=1",
-        "-ingester.ring.kvstore.store=inmemory",
+        "-ingester.ring.store=inmemory",
         "-ingester.ring.min-ready-duration=0s",
         "-distributor.ingestion-rate-limit=1e12",
         "-distributor.ingestion-burst-size=1000000000",
