@@ -1,5 +1,8 @@
 //! The head and the tenant database, as their users see them.
 
+#![expect(clippy::unwrap_used, reason = "tests, also their helper functions")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 #[path = "db/appends.rs"]
 mod appends;
 #[path = "db/compactions.rs"]
@@ -12,3 +15,5 @@ mod restarts;
 mod support;
 #[path = "db/threads.rs"]
 mod threads;
+#[path = "db/vectors.rs"]
+mod vectors;

@@ -42,10 +42,10 @@ impl BlockList {
                 Ok(block) => list.blocks.push(block),
                 Err(e) => list.broken.push(BrokenBlock {
                     ulid,
-                    range: read_meta(&**fs, &block_dir)
-                        .map_or(TimeRange::new(TimestampMs::MIN, TimestampMs::MAX), |meta| {
-                            TimeRange::new(meta.min_time_ms, meta.max_time_ms - 1)
-                        }),
+                    range: match read_meta(&**fs, &block_dir) {
+                        Ok(meta) => TimeRange::new(meta.min_time_ms, meta.max_time_ms - 1),
+                        Err(_) => TimeRange::new(TimestampMs::MIN, TimestampMs::MAX),
+                    },
                     reason: Arc::from(e.to_string()),
                 }),
             }

@@ -25,7 +25,7 @@ use model::sample::STALE_NAN_BITS;
 use super::chunks::ChunkSink;
 use super::floats::{newest_for_float, push_float};
 use super::histograms;
-use super::locate::locate;
+use super::locate::{Wanted, locate};
 use super::log::LogRecords;
 use super::outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
 use super::rules::{Bounds, NO_MAX_TIME, Newest, Verdict, judge};
@@ -39,8 +39,8 @@ use crate::error::TsdbError;
 pub struct AppendScratch {
     /// Hashes of the batch's series by the head's hasher; empty where the batch has them.
     hashes: Vec<u64>,
-    /// Indices of the batch's series in order of their shards.
-    order: Vec<u32>,
+    /// The batch's series in order of their shards.
+    order: Vec<Wanted>,
     /// Where each shard's part of `order` ends.
     shard_ends: Vec<u32>,
     /// The slots of one shard's part of `order`.
@@ -56,7 +56,8 @@ impl AppendScratch {
     /// Bytes that are held.
     pub fn memory_bytes(&self) -> usize {
         self.hashes.capacity() * 8
-            + (self.order.capacity() + self.slots.capacity() + self.ahead.capacity()) * 4
+            + self.order.capacity() * size_of::<Wanted>()
+            + (self.slots.capacity() + self.ahead.capacity()) * 4
             + self.unlogged.capacity() * 16
             + self.records.memory_bytes()
     }
@@ -126,10 +127,10 @@ impl Head {
             ends[shard] += ends[shard - 1];
         }
         scratch.order.clear();
-        scratch.order.resize(batch.series.len(), 0);
+        scratch.order.resize(batch.series.len(), Wanted::default());
         for (i, hash) in self::hashes(&scratch.hashes, batch).enumerate() {
             let end = &mut ends[self.shards.index_of(hash)];
-            scratch.order[*end as usize] = i as u32;
+            scratch.order[*end as usize] = Wanted { hash, index: i as u32 };
             *end += 1;
         }
         ends.pop();
@@ -167,21 +168,17 @@ impl Head {
         let part = &order[part_of(&scratch.shard_ends, index)];
         let missing = {
             let symbols = self.symbols.read();
-            let hash_of = |i: u32| hash_at(&scratch.hashes, request.batch, i);
-            let mut buffers = (&mut scratch.slots, &mut scratch.ahead);
-            locate(shard, &symbols, request.batch, (part, &hash_of), &mut buffers)
+            let buffers = (&mut scratch.slots, &mut scratch.ahead);
+            locate(shard, &symbols, (request.batch, part), buffers)
         };
         if missing {
-            let hashes = std::mem::take(&mut scratch.hashes);
-            let hash_of = |i: u32| hash_at(&hashes, request.batch, i);
-            self.create_missing(request, (index, shard), (part, &hash_of), &mut scratch.slots);
-            scratch.hashes = hashes;
+            self.create_missing(request, (index, shard), part, &mut scratch.slots);
         }
-        for (position, &i) in part.iter().enumerate() {
+        for (position, wanted) in part.iter().enumerate() {
             let slot = scratch.slots[position];
             if slot != NONE {
-                let series = &request.batch.series[i as usize];
-                append_series(request, scratch, (index, shard, slot), (i, series));
+                let series = &request.batch.series[wanted.index as usize];
+                append_series(request, scratch, (index, shard, slot), (wanted.index, series));
             }
         }
         scratch.order = order;
@@ -352,9 +349,4 @@ fn part_of(ends: &[u32], index: usize) -> std::ops::Range<usize> {
 fn hashes<'a>(own: &'a [u64], batch: &'a WriteBatch<'_>) -> impl Iterator<Item = u64> + 'a {
     let of_batch = if own.is_empty() { &batch.series[..] } else { &[] };
     own.iter().copied().chain(of_batch.iter().map(|series| series.hash))
-}
-
-#[inline]
-fn hash_at(own: &[u64], batch: &WriteBatch<'_>, i: u32) -> u64 {
-    own.get(i as usize).copied().unwrap_or_else(|| batch.series[i as usize].hash)
 }

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::Head;
 use super::append::Request;
+use super::locate::Wanted;
 use super::outcome::RejectionKind;
 use super::series::{MAX_SERIES_REF, NONE, Series};
 use super::shards::{Location, Shard};
@@ -28,14 +29,14 @@ impl Head {
         &self,
         request: &mut Request<'_, '_>,
         (index, shard): (usize, &mut Shard),
-        (part, hash_of): (&[u32], &dyn Fn(u32) -> u64),
+        part: &[Wanted],
         slots: &mut [u32],
     ) {
         let mut created = Vec::new();
-        for (slot, &i) in slots.iter_mut().zip(part).filter(|(slot, _)| **slot == NONE) {
+        for (slot, wanted) in slots.iter_mut().zip(part).filter(|(slot, _)| **slot == NONE) {
+            let (i, hash) = (wanted.index, wanted.hash);
             let series = request.batch.series[i as usize];
             let labels = request.batch.labels_of(&series);
-            let hash = hash_of(i);
             // The batch may name a new series twice.
             *slot = shard.find(hash, labels, &self.symbols.read()).unwrap_or(NONE);
             if *slot != NONE || !self.may_create(request, i, &series) {

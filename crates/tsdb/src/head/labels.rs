@@ -3,8 +3,6 @@
 //!
 //! Entries are only ever added; the garbage collection of the head builds a new arena.
 
-use model::Labels;
-
 use super::symbols::{ShapeId, Symbol, Symbols};
 
 /// The array.
@@ -51,20 +49,6 @@ impl LabelArena {
     ) -> impl Iterator<Item = (Symbol, Symbol)> + 'a {
         let names = symbols.shape(self.shape(start));
         names.iter().copied().zip(self.values(start, names.len()).iter().copied())
-    }
-
-    /// The label set that starts at `start`, as strings.
-    pub(super) fn strings<'a>(
-        &'a self,
-        start: u32,
-        symbols: &'a Symbols,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
-        self.pairs(start, symbols).map(|(name, value)| (symbols.get(name), symbols.get(value)))
-    }
-
-    /// The label set that starts at `start`.
-    pub(super) fn labels(&self, start: u32, symbols: &Symbols) -> Labels {
-        Labels::from_sorted(self.strings(start, symbols))
     }
 
     /// Bytes that are held.

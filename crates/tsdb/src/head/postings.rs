@@ -101,11 +101,6 @@ impl Postings {
         self.names.iter().map(|name| name.name)
     }
 
-    /// The number of values of a label name.
-    pub(super) fn value_count(&self, name: Symbol) -> usize {
-        self.values_table(name).map_or(0, HashTable::len)
-    }
-
     fn values_table(&self, name: Symbol) -> Option<&HashTable<Value>> {
         self.names.find(spread(name), |n| n.name == name).map(|n| &n.values)
     }
@@ -167,7 +162,7 @@ mod tests {
         assert_eq!(postings.list(0, 12), want);
         assert_eq!(postings.list(0, 20), &[] as &[u32]);
         assert_eq!(postings.list(7, 10), &[] as &[u32]);
-        assert_eq!(postings.value_count(0), 3);
+        assert_eq!(postings.values(0).count(), 3);
         let mut values: Vec<u32> = postings.values(1).map(|(value, _)| value).collect();
         values.sort_unstable();
         assert_eq!(values, [20, 21]);

@@ -145,7 +145,7 @@ impl Replay<'_> {
         while !current.is_empty() || source.damage.is_some() {
             let mut next = RecordBatch::default();
             let applied = self.apply_while_reading(&mut current, &mut source, &mut next);
-            if let Some(corruption) = applied?.or(source.damage.take()) {
+            if let Some(corruption) = applied?.or_else(|| source.damage.take()) {
                 let from_checkpoint = corruption.path.parent() != Some(wal_dir);
                 self.repair(fs, &corruption)?;
                 source.skip_to_log(wal_dir, from_checkpoint);

@@ -8,7 +8,7 @@ use model::{Label, TimestampMs};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::labels::{LabelArena, grow_gently};
-use super::series::{Cold, NONE, Open, Series};
+use super::series::{Cold, FullChunk, NONE, Open, Series};
 use super::slab::ChunkSlab;
 use super::symbols::Symbols;
 use super::table::HashIndex;
@@ -286,6 +286,14 @@ impl Shard {
         (0..self.series.len() as u32).filter(|&slot| self.series[slot as usize].is_live())
     }
 
+    fn cold_bytes(&self) -> usize {
+        let bytes = |cold: &Cold| {
+            cold.full.capacity() * size_of::<FullChunk>()
+                + cold.histogram.as_ref().map_or(0, |open| open.memory_bytes())
+        };
+        self.cold.capacity() * size_of::<Cold>() + self.cold.iter().map(bytes).sum::<usize>()
+    }
+
     /// Bytes that are held, without full chunks and histograms.
     pub(super) fn memory_parts(&self) -> [(&'static str, usize); 5] {
         [
@@ -293,7 +301,7 @@ impl Shard {
             ("series", self.series.capacity() * size_of::<Series>()),
             ("labels", self.labels.memory_bytes()),
             ("open chunks", self.slab.memory_bytes()),
-            ("cold parts", self.cold.capacity() * size_of::<Cold>()),
+            ("cold parts", self.cold_bytes()),
         ]
     }
 }

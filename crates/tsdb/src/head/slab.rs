@@ -46,8 +46,11 @@ struct Page {
 impl ChunkSlab {
     /// The smallest class whose slots hold `bytes`; `None` above the size of a page.
     pub(super) fn class_for(bytes: usize) -> Option<u8> {
-        let class = CLASS_BYTES.iter().position(|&size| bytes <= size);
-        class.map_or((bytes <= PAGE_BYTES).then_some(WHOLE_PAGE), |class| Some(class as u8))
+        match CLASS_BYTES.iter().position(|&size| bytes <= size) {
+            Some(class) => Some(class as u8),
+            None if bytes <= PAGE_BYTES => Some(WHOLE_PAGE),
+            None => None,
+        }
     }
 
     /// A slot of a class. Its content is arbitrary.
@@ -97,6 +100,13 @@ impl ChunkSlab {
         } else if was_full {
             list.push(number);
         }
+    }
+
+    /// Reads what leads to the page of a slot; the value means nothing.
+    #[inline]
+    pub(super) fn touch_page(&self, slot: SlotRef) -> u32 {
+        let page = self.pages.get((slot.address >> INDEX_BITS) as usize);
+        page.map_or(0, |page| u32::from(page.class))
     }
 
     /// The bytes of a slot.

@@ -32,6 +32,12 @@ impl HashIndex {
         Self { entries: vec![EMPTY; capacity], len: 0 }
     }
 
+    /// Reads the place where a look-up of this hash will start; the value means nothing.
+    #[inline]
+    pub(super) fn touch(&self, hash: u32) -> u32 {
+        self.entries.get(self.home(hash)).map_or(0, |entry| entry.slot)
+    }
+
     /// Where the series with this hash would stand.
     #[inline]
     pub(super) fn start(&self, hash: u32) -> Probe {

@@ -168,14 +168,17 @@ impl Default for Applied {
 /// Brings the hot parts and the ends of the chunks into the cache, many at a time.
 #[inline]
 fn look_ahead(shard: &Shard, items: &[SampleItem]) {
-    let mut ends = [0u32; AHEAD];
-    for (end, item) in ends.iter_mut().zip(items) {
-        *end = shard.series[item.slot as usize].labels;
+    let mut touched = [0u32; AHEAD];
+    for (touched, item) in touched.iter_mut().zip(items) {
+        *touched = shard.series[item.slot as usize].labels;
     }
-    for (end, item) in ends.iter_mut().zip(items) {
-        *end ^= u32::from(shard.chunk_end_byte(&shard.series[item.slot as usize]));
+    for (touched, item) in touched.iter_mut().zip(items) {
+        *touched ^= shard.slab.touch_page(shard.series[item.slot as usize].chunk_slot());
     }
-    std::hint::black_box(&ends);
+    for (touched, item) in touched.iter_mut().zip(items) {
+        *touched ^= u32::from(shard.chunk_end_byte(&shard.series[item.slot as usize]));
+    }
+    std::hint::black_box(&touched);
 }
 
 /// Runs `job` for every number below `count` and returns the results in order.
