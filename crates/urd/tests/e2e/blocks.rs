@@ -14,14 +14,10 @@ use crate::remote_write;
 const START_MS: i64 = 1_699_999_200_000;
 const SAMPLES: i64 = 5 * 3600 * 1000 / INTERVAL_MS;
 
-/// Queries reach every place whatever the age of the samples.
-const EVERYWHERE: &[&str] =
-    &["-querier.query-store-after=0s", "-querier.query-ingesters-within=0s"];
-
 #[test]
 fn blocks_are_read_by_promtool_prometheus_and_urd() {
     let dir = tempfile::tempdir().unwrap();
-    let mut urd = harness::urd(dir.path(), EVERYWHERE);
+    let mut urd = harness::urd(dir.path(), &[]);
     for part in dataset::series(START_MS, SAMPLES).chunks(10) {
         let answer = remote_write::push(&urd, "/api/v1/push", part);
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -39,7 +35,7 @@ fn blocks_are_read_by_promtool_prometheus_and_urd() {
 
     // Without any local data everything comes from the bucket.
     std::fs::remove_dir_all(dir.path().join("tsdb")).unwrap();
-    let urd = harness::urd(dir.path(), EVERYWHERE);
+    let urd = harness::urd(dir.path(), &[]);
     assert_same(&before, &answers(&urd, "/prometheus"), "from the bucket");
 }
 

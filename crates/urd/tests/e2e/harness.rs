@@ -69,6 +69,9 @@ pub(crate) fn urd_command(dir: &Path) -> Command {
         "-blocks-storage.filesystem.dir=blocks",
         "-blocks-storage.bucket-store.sync-dir=tsdb-sync",
         "-validation.create-grace-period=100y",
+        // The samples of the tests are old: every query reaches every place.
+        "-querier.query-ingesters-within=0s",
+        "-querier.query-store-after=0s",
     ]);
     command
 }

@@ -43,7 +43,8 @@ fn a_start_that_cannot_work_says_why_and_ends() {
 
     let text = fails(dir.path(), &["-target=ruler"]);
     assert!(text.contains("ruler"), "{text}");
-    let text = fails(dir.path(), &["-querier.query-ingesters-within=1h"]);
+    let contradiction = ["-querier.query-ingesters-within=1h", "-querier.query-store-after=12h"];
+    let text = fails(dir.path(), &contradiction);
     assert!(
         text.contains("query-store-after") || text.contains("query-ingesters-within"),
         "{text}"
