@@ -29,7 +29,7 @@ impl Default for DbOptions {
         Self {
             block_range_ms: 2 * 60 * 60 * 1000,
             retention_ms: 0,
-            shards: 64,
+            shards: 32,
             wal: Some(crate::wal::WalOptions::default()),
         }
     }

@@ -1,8 +1,6 @@
 //! Where complete chunks of the head go: to the head chunk files, or into memory where there are
 //! none or they cannot be written.
 
-use std::sync::Arc;
-
 use model::TimestampMs;
 
 use super::series::ChunkPlace;
@@ -38,7 +36,7 @@ impl ChunkSink<'_> {
         match self.files.map(|files| files.write(chunk)) {
             Some(Ok(disk_ref)) => ChunkPlace::Mapped(disk_ref),
             // The samples are in the WAL; only memory is lost by keeping the chunk there.
-            Some(Err(_)) | None => ChunkPlace::Memory(encoding, Arc::from(data)),
+            Some(Err(_)) | None => ChunkPlace::memory(encoding, data.to_vec()),
         }
     }
 }

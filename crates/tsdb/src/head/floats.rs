@@ -136,7 +136,7 @@ pub(super) fn close_float(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
     let times = (first_time(chunk), state.last_time());
     let place = sink.store(series.series_ref(), times, ChunkEncoding::Xor, chunk);
     let full = FullChunk { min_time_ms: times.0, max_time_ms: times.1, place };
-    shard.cold_or_new(slot).full.push(full);
+    shard.cold_or_new(slot).push_full(full);
     shard.drop_open_float(slot);
 }
 

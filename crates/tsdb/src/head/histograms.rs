@@ -189,7 +189,7 @@ pub(super) fn copy_open(shard: &Shard, slot: u32, range: TimeRange) -> Option<Fu
     range.overlaps(min_time_ms, max_time_ms).then(|| FullChunk {
         min_time_ms,
         max_time_ms,
-        place: ChunkPlace::Memory(encoding, bytes.into()),
+        place: ChunkPlace::memory(encoding, bytes.to_vec()),
     })
 }
 
@@ -282,5 +282,5 @@ pub(super) fn close_histogram(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>
     let (encoding, bytes, _) = open.parts();
     let times = (open.first_time_ms, open.last_time());
     let place = sink.store(series_ref, times, encoding, bytes);
-    cold.full.push(FullChunk { min_time_ms: times.0, max_time_ms: times.1, place });
+    cold.push_full(FullChunk { min_time_ms: times.0, max_time_ms: times.1, place });
 }

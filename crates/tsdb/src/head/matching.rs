@@ -3,6 +3,7 @@
 //! Matchers that a missing label cannot satisfy select: their lists are intersected, the
 //! shortest first. The others also accept series without the label, so they can only take away.
 
+use model::regex::Regex;
 use model::{MatchOp, Matcher};
 
 use super::postings::Postings;
@@ -62,9 +63,12 @@ fn selected<'a>(symbols: &Symbols, postings: &'a Postings, matcher: &Matcher) ->
     let Some(name) = symbols.find(matcher.name()) else { return Numbers::Owned(Vec::new()) };
     if let Some(values) = fixed_values(matcher) {
         let values = values.iter().filter_map(|value| symbols.find(value));
-        return union(values.map(|value| postings.list(name, value)).collect());
+        return union(values.map(|value| postings.list(name, value)).collect(), postings.len());
     }
-    union(lists_where(symbols, postings, name, |value| matcher.matches(value)))
+    let takes_all =
+        matcher.op() == MatchOp::Regex && matcher.regex().is_some_and(Regex::matches_all_but_empty);
+    let accept = |value: &str| takes_all || matcher.matches(value);
+    union(lists_where(symbols, postings, name, accept), postings.len())
 }
 
 /// The series whose label does not satisfy a matcher which a missing label satisfies.
@@ -75,7 +79,11 @@ fn excluded<'a>(symbols: &Symbols, postings: &'a Postings, matcher: &Matcher) ->
         let value = value.and_then(|value| symbols.find(value));
         return Numbers::Borrowed(value.map_or(&[], |value| postings.list(name, value)));
     }
-    union(lists_where(symbols, postings, name, |value| !matcher.matches(value)))
+    if matcher.op() == MatchOp::Regex && matcher.regex().is_some_and(Regex::matches_everything) {
+        return Numbers::Borrowed(&[]);
+    }
+    let lists = lists_where(symbols, postings, name, |value| !matcher.matches(value));
+    union(lists, postings.len())
 }
 
 /// The only values that a matcher accepts, where it tells.
@@ -100,16 +108,17 @@ fn lists_where<'a>(
     values.map(|(_, numbers)| numbers).collect()
 }
 
-/// All numbers of disjoint lists, ascending.
-fn union(mut lists: Vec<&[u32]>) -> Numbers<'_> {
+/// All numbers of disjoint lists, ascending. There are `total` numbers in all.
+fn union(mut lists: Vec<&[u32]>, total: usize) -> Numbers<'_> {
     lists.retain(|list| !list.is_empty());
+    let count: usize = lists.iter().map(|list| list.len()).sum();
     match lists.len() {
         0 => Numbers::Borrowed(&[]),
         1 => Numbers::Borrowed(lists[0]),
+        _ if count == total => Numbers::Owned((0..total as u32).collect()),
         _ => {
             let mut all = lists.concat();
             all.sort_unstable();
-            all.dedup();
             Numbers::Owned(all)
         }
     }

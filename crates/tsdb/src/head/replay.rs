@@ -121,6 +121,9 @@ impl Replay<'_> {
             if chunks.last().is_some_and(|last| chunk.mint <= last.max_time_ms) {
                 return Err(DecodeError::Invalid("chunks of one series overlap"));
             }
+            if chunks.len() == chunks.capacity() {
+                chunks.reserve_exact(2);
+            }
             chunks.push(FullChunk {
                 min_time_ms: chunk.mint,
                 max_time_ms: chunk.maxt_incl,

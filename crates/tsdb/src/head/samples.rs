@@ -58,10 +58,7 @@ pub(super) fn open_chunk(shard: &Shard, slot: u32, range: TimeRange) -> Option<F
             range.overlaps(min_time_ms, max_time_ms).then(|| FullChunk {
                 min_time_ms,
                 max_time_ms,
-                place: ChunkPlace::Memory(
-                    ChunkEncoding::Xor,
-                    copy_open_float(series, &shard.slab).into(),
-                ),
+                place: ChunkPlace::memory(ChunkEncoding::Xor, copy_open_float(series, &shard.slab)),
             })
         }
         Open::Histogram => histograms::copy_open(shard, slot, range),
@@ -75,7 +72,7 @@ impl Snapshot {
             Self::Newest(..) => (0, 0),
             Self::Chunks(chunks) => {
                 let bytes = |chunk: &FullChunk| match &chunk.place {
-                    ChunkPlace::Memory(_, data) => data.len() as u64,
+                    ChunkPlace::Memory(memory) => memory.data.len() as u64,
                     ChunkPlace::Mapped(_) => TYPICAL_MAPPED_BYTES,
                 };
                 (chunks.len() as u64, chunks.iter().map(bytes).sum())
@@ -120,14 +117,8 @@ impl SampleReader for HeadSamples {
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         let mut chunks = Vec::with_capacity(self.rest.len());
         while let Some(chunk) = self.rest.pop() {
-            let (encoding, data) = match chunk.place {
-                ChunkPlace::Memory(encoding, data) => (encoding, data),
-                place @ ChunkPlace::Mapped(_) => {
-                    with_chunk(self.files.as_deref(), &place, |encoding, data| {
-                        (encoding, Arc::from(data))
-                    })?
-                }
-            };
+            let copy = |encoding, data: &[u8]| (encoding, Arc::from(data));
+            let (encoding, data) = with_chunk(self.files.as_deref(), &chunk.place, copy)?;
             chunks.push(EncodedChunk {
                 min_time_ms: chunk.min_time_ms,
                 max_time_ms: chunk.max_time_ms,
@@ -146,7 +137,7 @@ pub(super) fn with_chunk<R>(
     visit: impl FnOnce(ChunkEncoding, &[u8]) -> R,
 ) -> Result<R, TsdbError> {
     match (place, files) {
-        (ChunkPlace::Memory(encoding, data), _) => Ok(visit(*encoding, data)),
+        (ChunkPlace::Memory(memory), _) => Ok(visit(memory.encoding, &memory.data)),
         (ChunkPlace::Mapped(disk_ref), Some(files)) => {
             let read = files.read(*disk_ref, |chunk| {
                 ChunkEncoding::from_number(chunk.encoding)

@@ -3,6 +3,8 @@
 //!
 //! Owned by a shard (`shards.rs`); everything here happens under the shard's lock.
 
+use std::sync::Arc;
+
 use model::TimestampMs;
 
 use super::histograms::OpenHistogram;
@@ -117,6 +119,15 @@ pub(super) struct Cold {
 }
 
 impl Cold {
+    /// Adds a full chunk, later than all others. A series of a head has few of them, so that
+    /// doubling the memory would waste most of it.
+    pub(super) fn push_full(&mut self, chunk: FullChunk) {
+        if self.full.len() == self.full.capacity() {
+            self.full.reserve_exact(2);
+        }
+        self.full.push(chunk);
+    }
+
     /// The newest time in full chunks.
     pub(super) fn full_max_time(&self) -> Option<TimestampMs> {
         self.full.last().map(|chunk| chunk.max_time_ms)
@@ -145,5 +156,21 @@ pub(super) enum ChunkPlace {
     /// In the head chunk files.
     Mapped(ChunkDiskRef),
     /// In memory: the files could not be written, or there are none.
-    Memory(ChunkEncoding, std::sync::Arc<[u8]>),
+    Memory(Arc<MemoryChunk>),
 }
+
+/// A complete chunk in memory.
+#[derive(Debug)]
+pub(super) struct MemoryChunk {
+    pub(super) encoding: ChunkEncoding,
+    pub(super) data: Vec<u8>,
+}
+
+impl ChunkPlace {
+    /// In memory.
+    pub(super) fn memory(encoding: ChunkEncoding, data: Vec<u8>) -> Self {
+        Self::Memory(Arc::new(MemoryChunk { encoding, data }))
+    }
+}
+
+const _: () = assert!(size_of::<FullChunk>() == 32, "a series may have many");

@@ -150,7 +150,7 @@ impl Shard {
         let kept = cold.full.partition_point(|chunk| chunk.max_time_ms < mint);
         if kept > 0 {
             cold.full.drain(..kept);
-            cold.full.shrink_to(cold.full.len() + 2);
+            cold.full.shrink_to(cold.full.len() + 1);
         }
         if cold.is_empty() {
             self.drop_cold(slot);

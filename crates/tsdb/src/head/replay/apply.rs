@@ -94,7 +94,7 @@ impl Replay<'_> {
             if newest_time(shard, slot).is_none_or(|newest| chunk.min_time_ms > newest) {
                 self.note_times(chunk.min_time_ms, chunk.max_time_ms);
                 shard.set_in_files(slot, chunk.max_time_ms);
-                shard.cold_or_new(slot).full.push(chunk);
+                shard.cold_or_new(slot).push_full(chunk);
             }
         }
     }
