@@ -268,6 +268,7 @@ impl<'a> Join<'a> {
         };
         let head = self.results.make(&self.labels, &many_labels, &one_labels);
         let row = self.out.row(head);
+        self.operator.cx.account.check_size(self.out.cells())?;
         self.results.remember(key, row);
         Ok(row)
     }

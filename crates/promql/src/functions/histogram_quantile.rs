@@ -37,8 +37,8 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
     let evaluation = Evaluation { call, site, groups: &groups };
     let mut out = SeriesBatch::with_capacity(groups.classic.len(), call.grid.count);
     for measure in &measures {
-        evaluation.native(measure, &mut out);
-        evaluation.classic(measure, &mut out);
+        evaluation.native(measure, &mut out)?;
+        evaluation.classic(measure, &mut out)?;
     }
     finish(call, out)
 }
@@ -112,7 +112,7 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn native(&self, measure: &Measure, out: &mut SeriesBatch) {
+    fn native(&self, measure: &Measure, out: &mut SeriesBatch) -> Result<(), QueryError> {
         for native in &self.groups.native {
             let labels = &self.groups.batch.heads[native.row].labels;
             let mut target = Target::new(measure, labels);
@@ -126,8 +126,11 @@ impl Evaluation<'_> {
                 }
                 let value = self.native_value(measure, histogram, step, labels);
                 target.set(step, value, out);
+                self.call.cx.account.check_size(out.floats.len())?;
             }
+            self.call.cx.check()?;
         }
+        Ok(())
     }
 
     fn native_value(
@@ -162,7 +165,7 @@ impl Evaluation<'_> {
         }
     }
 
-    fn classic(&self, measure: &Measure, out: &mut SeriesBatch) {
+    fn classic(&self, measure: &Measure, out: &mut SeriesBatch) -> Result<(), QueryError> {
         let mut buckets = Vec::new();
         for group in &self.groups.classic {
             let mut target = Target::new(measure, &group.labels);
@@ -176,8 +179,11 @@ impl Evaluation<'_> {
                 }
                 let value = self.classic_value(measure, group, &mut buckets, step);
                 target.set(step, value, out);
+                self.call.cx.account.check_size(out.floats.len())?;
             }
+            self.call.cx.check()?;
         }
+        Ok(())
     }
 
     fn has_native(&self, group: &ClassicGroup, step: usize) -> bool {

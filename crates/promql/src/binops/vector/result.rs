@@ -107,6 +107,11 @@ impl Output {
         self.batch.len()
     }
 
+    /// The number of cells of all rows.
+    pub(super) fn cells(&self) -> usize {
+        self.batch.floats.len()
+    }
+
     /// The fast path: the results of whole rows of floats, into rows that are empty. The
     /// operator is chosen once, not for each value.
     pub(super) fn zip_rows(

@@ -42,6 +42,7 @@ pub(super) fn join(
             Partners::new(head, candidates.unwrap_or_default(), info, conditions)
         };
         out.add(base, row, partners)?;
+        call.cx.account.check_size(out.batch.floats.len())?;
     }
     out.batch.prune();
     call.cx.hold(&mut out.batch)?;
