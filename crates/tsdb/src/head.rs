@@ -178,7 +178,7 @@ impl Head {
         ChunkSink { block_range_ms: self.options.block_range_ms, files: self.files.as_deref() }
     }
 
-    /// What the head's tables hold, by part, bytes.
+    /// About what the tables hold, by part, bytes. Cheap.
     pub fn memory_parts(&self) -> Vec<(&'static str, usize)> {
         let mut parts = vec![
             ("symbols", self.symbols.read().memory_bytes()),
@@ -196,7 +196,7 @@ impl Head {
         parts
     }
 
-    /// Bytes that the head's tables hold, without complete chunks.
+    /// About how many bytes the tables hold. Cheap.
     pub fn memory_bytes(&self) -> usize {
         self.memory_parts().iter().map(|(_, bytes)| bytes).sum()
     }

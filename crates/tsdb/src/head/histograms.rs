@@ -82,15 +82,6 @@ impl OpenHistogram {
         }
     }
 
-    /// Bytes that are held.
-    pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + match &self.appender {
-                Appender::Int(appender) => appender.memory_bytes(),
-                Appender::Float(appender) => appender.memory_bytes(),
-            }
-    }
-
     /// Whether a sample at `t` begins a new chunk. Predicts the end of the chunk at a quarter of
     /// the target.
     fn must_cut(&mut self, next_cut_ms: &mut TimestampMs, t: TimestampMs, range_ms: i64) -> bool {

@@ -15,6 +15,9 @@ use super::symbols::Symbol;
 pub(super) struct Postings {
     locations: Vec<Location>,
     names: HashTable<Name>,
+    /// How many lists there are, and numbers in all of them.
+    list_count: usize,
+    number_count: usize,
 }
 
 /// All values of one label name.
@@ -60,6 +63,9 @@ impl Postings {
             let numbers = self.list_mut(name, value);
             grow_gently(numbers, 1);
             numbers.push(number);
+            let is_new = numbers.len() == 1;
+            self.list_count += usize::from(is_new);
+            self.number_count += 1;
         }
         number
     }
@@ -127,18 +133,18 @@ impl Postings {
             name.values.shrink_to(name.values.len() * 2, |v| spread(v.value));
             !name.values.is_empty()
         });
+        let lists = || self.names.iter().flat_map(|name| &name.values);
+        self.list_count = lists().count();
+        self.number_count = lists().map(|value| value.numbers.len()).sum();
         numbers
     }
 
-    /// Bytes that are held.
+    /// About how many bytes are held.
     pub(super) fn memory_bytes(&self) -> usize {
-        let list_bytes = |v: &Value| v.numbers.capacity() * size_of::<u32>();
-        let name_bytes = |n: &Name| {
-            n.values.capacity() * (size_of::<Value>() + 1)
-                + n.values.iter().map(list_bytes).sum::<usize>()
-        };
+        // Tables are half to fully used, lists nearly fully.
         self.locations.capacity() * size_of::<Location>()
-            + self.names.iter().map(name_bytes).sum::<usize>()
+            + self.list_count * (size_of::<Value>() + 1) * 4 / 3
+            + self.number_count * size_of::<u32>() * 17 / 16
     }
 }
 

@@ -286,15 +286,13 @@ impl Shard {
         (0..self.series.len() as u32).filter(|&slot| self.series[slot as usize].is_live())
     }
 
+    /// About what the cold parts hold: most have one allocation of two full chunks.
     fn cold_bytes(&self) -> usize {
-        let bytes = |cold: &Cold| {
-            cold.full.capacity() * size_of::<FullChunk>()
-                + cold.histogram.as_ref().map_or(0, |open| open.memory_bytes())
-        };
-        self.cold.capacity() * size_of::<Cold>() + self.cold.iter().map(bytes).sum::<usize>()
+        let used = self.cold.len() - self.free_cold.len();
+        self.cold.capacity() * size_of::<Cold>() + used * 2 * size_of::<FullChunk>()
     }
 
-    /// Bytes that are held, without full chunks and histograms.
+    /// About how many bytes are held, without chunks that are kept in memory for want of files.
     pub(super) fn memory_parts(&self) -> [(&'static str, usize); 5] {
         [
             ("table", self.index.memory_bytes()),

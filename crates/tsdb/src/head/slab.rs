@@ -33,6 +33,8 @@ pub(super) struct ChunkSlab {
     empty: Vec<u32>,
     /// For each class the pages that have used and free slots.
     partial: [Vec<u32>; CLASS_BYTES.len() + 1],
+    /// How many pages have memory.
+    held_pages: usize,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,10 @@ impl ChunkSlab {
         let page = &mut self.pages[number as usize];
         page.class = class;
         page.free = all_free(class);
-        page.bytes.get_or_insert_with(|| Box::new([0; PAGE_BYTES]));
+        if page.bytes.is_none() {
+            page.bytes = Some(Box::new([0; PAGE_BYTES]));
+            self.held_pages += 1;
+        }
         self.partial[usize::from(class)].push(number);
         number
     }
@@ -137,7 +142,8 @@ impl ChunkSlab {
     /// Gives the memory of empty pages back.
     pub(super) fn shrink(&mut self) {
         for &number in &self.empty {
-            self.pages[number as usize].bytes = None;
+            let bytes = self.pages[number as usize].bytes.take();
+            self.held_pages -= usize::from(bytes.is_some());
         }
         for list in self.partial.iter_mut().chain([&mut self.empty]) {
             list.shrink_to(list.len() * 2);
@@ -146,9 +152,8 @@ impl ChunkSlab {
 
     /// Bytes that are held.
     pub(super) fn memory_bytes(&self) -> usize {
-        let held = self.pages.iter().filter(|page| page.bytes.is_some()).count();
         let lists = self.partial.iter().chain([&self.empty]);
-        held * PAGE_BYTES
+        self.held_pages * PAGE_BYTES
             + self.pages.capacity() * size_of::<Page>()
             + lists.map(|list| list.capacity() * size_of::<u32>()).sum::<usize>()
     }
