@@ -13,7 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("rt", &["model"]),
     ("config", &["model"]),
     ("wire", &["model"]),
-    ("bucket", &["model", "tsdb", "rt"]),
+    ("bucket", &["model", "rt"]),
     ("distributor", &["model", "wire", "config", "rt"]),
     ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
@@ -32,6 +32,9 @@ pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
         let manifest = std::fs::read_to_string(root.join("crates").join(&name).join("Cargo.toml"))?;
         problems.extend(edge_problems(&name, &manifest));
     }
+    let workspace = std::fs::read_to_string(root.join("Cargo.toml"))?;
+    let allowed = std::fs::read_to_string(root.join("deps.allow"))?;
+    problems.extend(dependency_problems(&workspace, &allowed));
     for file in rust_files(root)? {
         if file.ends_with("/mod.rs") {
             problems.push(format!("{file}: a module stands in NAME.rs, not in mod.rs"));
@@ -49,6 +52,22 @@ fn edge_problems(name: &str, manifest: &str) -> Vec<String> {
     own.filter(|own| normal.lines().any(|line| line.starts_with(&format!("{own}."))))
         .filter(|own| !allowed.contains(own))
         .map(|own| format!("crates/{name} must not depend on {own}"))
+        .collect()
+}
+
+/// Dependencies from outside without a line in `deps.allow`, and lines without a dependency.
+fn dependency_problems(workspace: &str, allowed: &str) -> Vec<String> {
+    let section = workspace.split("[workspace.dependencies]").nth(1).unwrap_or_default();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    let outside = lines.filter(|line| !line.contains("path = "));
+    let used: Vec<&str> = outside.filter_map(|line| Some(line.split_once('=')?.0.trim())).collect();
+    let lines = allowed.lines().filter(|line| !line.starts_with('#'));
+    let listed: Vec<&str> = lines.filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    let missing = used.iter().filter(|name| !listed.contains(*name));
+    let needless = listed.iter().filter(|name| !used.contains(*name));
+    missing
+        .map(|name| format!("deps.allow does not say what {name} is for"))
+        .chain(needless.map(|name| format!("deps.allow lists {name}, which is not used")))
         .collect()
 }
 
@@ -72,6 +91,17 @@ pub(super) fn rust_files(root: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dependencies_and_their_reasons_match() {
+        let workspace = "[workspace.dependencies]\nmodel = { path = \"x\" }\na = \"1\"\nb = \"1\"\n\
+                         [workspace.lints.rust]\nc = \"deny\"\n";
+        let problems = dependency_problems(workspace, "# reasons\na: for this\nd: for that\n");
+        assert_eq!(
+            problems,
+            ["deps.allow does not say what b is for", "deps.allow lists d, which is not used"]
+        );
+    }
 
     #[test]
     fn a_forbidden_edge_is_named() {

@@ -82,10 +82,10 @@ fn unsorted_labels_and_nan_payloads_are_stored() {
     assert!(text.contains(r#"{"__name__":"m","a":"2","z":"1"}"#), "{text}");
     let nan = |bits: u64| f64::from_bits(bits);
     let samples = vec![(T, nan(0x7ff8_0000_dead_beef)), (T + 1000, nan(0x7ff0_0000_0000_0002))];
-    let series = [Series::new("nan", &[], samples)];
+    let series = [Series::new("payloads", &[], samples)];
     assert_eq!(remote_write::push(&server, "/api/v1/push", &series).status, 200);
-    assert!(query(&server, "nan", &(T / 1000).to_string()).1.contains("\"NaN\""));
-    let stale = query(&server, "nan", &(T / 1000 + 2).to_string()).1;
+    assert!(query(&server, "payloads", &(T / 1000).to_string()).1.contains("\"NaN\""));
+    let stale = query(&server, "payloads", &(T / 1000 + 2).to_string()).1;
     assert!(stale.contains("\"result\":[]"), "{stale}");
 }
 
@@ -146,8 +146,10 @@ fn queries_that_are_not_valid_or_too_much() {
     let (status, body) = query(&server, "good", "yesterday");
     assert!(status == 400 && body.contains("to a valid timestamp"), "{body}");
     let long_url = format!("/prometheus/api/v1/query?query={}", "a".repeat(1 << 20));
-    let status = server.get(&long_url).status;
-    assert!((400..500).contains(&status), "a URL of a megabyte: {status}");
+    // The server may close the connection before it has read all of it.
+    if let Some(answer) = server.try_get(&long_url) {
+        assert!((400..500).contains(&answer.status), "a URL of a megabyte: {}", answer.status);
+    }
     assert_eq!(query(&server, "good", "1700000001").0, 200);
 }
 
@@ -197,7 +199,7 @@ fn a_full_disk_is_a_clear_error_and_no_damage() {
     let disk = dir.path().join("tsdb");
     std::fs::create_dir(&disk).unwrap();
     let mount = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=3m", "urd-test", disk.to_str().unwrap()])
+        .args(["-t", "tmpfs", "-o", "size=4m", "urd-test", disk.to_str().unwrap()])
         .output();
     if !mount.is_ok_and(|output| output.status.success()) {
         eprintln!("SKIPPED: no right to mount a small file system");
@@ -215,6 +217,8 @@ fn a_full_disk_is_a_clear_error_and_no_damage() {
 }
 
 fn fill(dir: &std::path::Path) {
+    let ballast = dir.join("tsdb/ballast");
+    std::fs::write(&ballast, vec![0; 1 << 20]).unwrap();
     let mut server = harness::urd(dir, &[]);
     let mut acknowledged = 0i64;
     let push = |server: &Server, t: i64| {
@@ -242,7 +246,9 @@ fn fill(dir: &std::path::Path) {
     let seen = count(&server).unwrap();
     assert!(seen >= acknowledged, "{seen} of {acknowledged}");
     server.kill();
+    std::fs::remove_file(&ballast).unwrap(); // Somebody has made room.
     let server = harness::urd(dir, &[]);
     let seen = count(&server).unwrap();
     assert!(seen >= acknowledged, "after a restart {seen} of {acknowledged}");
+    assert_eq!(push(&server, (acknowledged + 2) * 1000).status, 200, "writing goes on");
 }

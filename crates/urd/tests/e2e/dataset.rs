@@ -48,6 +48,23 @@ pub(crate) fn series(start_ms: i64, count: i64) -> Vec<Series> {
     all
 }
 
+/// The same samples as requests in order of time, each over a quarter of an hour: a TSDB takes
+/// nothing that is much older than its newest sample.
+pub(crate) fn requests(start_ms: i64, count: i64) -> Vec<Vec<Series>> {
+    const SLICE_MS: i64 = 900_000;
+    let all = series(start_ms, count);
+    let slices = (count * INTERVAL_MS + SLICE_MS - 1) / SLICE_MS;
+    let slice = |i: i64| {
+        let times = start_ms + i * SLICE_MS..start_ms + (i + 1) * SLICE_MS;
+        let part = |one: &Series| Series {
+            labels: one.labels.clone(),
+            samples: one.samples.iter().copied().filter(|(t, _)| times.contains(t)).collect(),
+        };
+        all.iter().map(part).filter(|one| !one.samples.is_empty()).collect()
+    };
+    (0..slices).map(slice).collect()
+}
+
 /// Grows by a step that differs by series; begins again from 0 now and then.
 fn counter(seed: u64, t: i64) -> Option<f64> {
     let since_reset = t % (97 + seed as i64);

@@ -77,7 +77,7 @@ pub(crate) fn urd_command(dir: &Path) -> Command {
 }
 
 impl Server {
-    /// Starts a server that prints its address, as `http://host:port` or `address=host:port`.
+    /// Starts a server that logs the address on which it listens.
     pub(crate) fn start(mut command: Command, name: &str) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("start {name}: {e}"));
@@ -136,7 +136,8 @@ impl Server {
         self.try_get(path).unwrap_or_else(|| panic!("GET {path}: no answer:\n{}", self.log()))
     }
 
-    fn try_get(&self, path: &str) -> Option<Answer> {
+    /// `None` when the connection broke.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
         let response = agent().get(format!("{}{path}", self.url)).call();
         response.ok().map(answer)
     }
@@ -239,10 +240,10 @@ fn url_in(line: &str) -> Option<String> {
         let port: u16 = address.rsplit_once(':')?.1.parse().ok()?;
         (port > 0).then(|| format!("http://{address}"))
     };
-    let is_listening = line.contains("Listening on");
-    let at = line.find("address=").filter(|_| is_listening).map(|at| at + "address=".len());
-    let at = at.or_else(|| line.find("http://127.0.0.1:").map(|at| at + "http://".len()))?;
-    address(&line[at..])
+    // Prometheus and Urd, in this order.
+    let marks = [("Listening on", "address="), ("msg=listening", " http=")];
+    let (_, key) = marks.iter().find(|(message, _)| line.contains(message))?;
+    address(&line[line.find(key)? + key.len()..])
 }
 
 /// A port that nobody uses at this moment.
@@ -265,12 +266,13 @@ pub(crate) fn prometheus(dir: &Path, config: &str, extra: &[&str]) -> Server {
     let file = dir.join("prometheus.yml");
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", file.display()))
-        .args(["--web.listen-address=127.0.0.1:0", "--log.level=info"])
-        .args(extra);
-    if !extra.iter().any(|e| e.starts_with("--storage.tsdb.path")) {
-        command.arg(format!("--storage.tsdb.path={}", dir.join("data").display()));
+    command.arg(format!("--config.file={}", file.display())).args(extra);
+    let data = format!("--storage.tsdb.path={}", dir.join("data").display());
+    for default in ["--web.listen-address=127.0.0.1:0", &data] {
+        let name = default.split('=').next().unwrap_or_default();
+        if !extra.iter().any(|option| option.starts_with(name)) {
+            command.arg(default);
+        }
     }
     let server = Server::start(command, "prometheus");
     server.wait_ready();
