@@ -14,3 +14,8 @@ pub mod meta;
 pub mod postings;
 pub mod tombstones;
 pub mod wal;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,7 +65,13 @@ impl Db {
         let (min, max) = self.head.time_bounds()?;
         // What is in blocks already may still be in memory.
         let min = min.max(self.view.read().head_from_ms);
-        (min <= max).then(|| plan((min, max), self.options.block_range_ms, all)).flatten()
+        if min > max {
+            return None;
+        }
+        plan((min, max), self.options.block_range_ms, all)?;
+        // Ranges without samples are passed over.
+        let min = self.head.oldest_time_from(min)?;
+        plan((min, max), self.options.block_range_ms, all)
     }
 
     /// Writes the block of a range and shows it to queries in place of the head's part.
@@ -145,6 +151,14 @@ mod tests {
         assert_eq!(cut, Some(Cut { start_ms: start, end_ms: start + RANGE }));
         let cut = plan((start + RANGE, start + RANGE + 7), RANGE, true);
         assert_eq!(cut, Some(Cut { start_ms: start + RANGE, end_ms: start + RANGE + 8 }));
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_range_do_not_overflow() {
+        let whole = plan((i64::MIN, i64::MAX), RANGE, false).unwrap();
+        assert!(whole.start_ms < whole.end_ms);
+        let last = plan((i64::MAX, i64::MAX), RANGE, true).unwrap();
+        assert!(last.start_ms < last.end_ms);
     }
 
     #[test]

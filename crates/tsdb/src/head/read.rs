@@ -111,6 +111,11 @@ pub(super) fn oldest_time(shard: &Shard, slot: u32) -> i64 {
     if let Some(full) = shard.cold(slot).and_then(|cold| cold.full.first()) {
         return full.min_time_ms;
     }
+    open_start(shard, slot)
+}
+
+/// The time of the first sample of the open chunk; later than all where there is none.
+pub(super) fn open_start(shard: &Shard, slot: u32) -> i64 {
     let series = &shard.series[slot as usize];
     match series.open {
         Open::Nothing => i64::MAX,

@@ -147,7 +147,7 @@ impl Replay<'_> {
         source.fill(&mut current)?;
         while !current.is_empty() || source.damage.is_some() {
             let mut next = RecordBatch::default();
-            let applied = self.apply_while_reading(&mut current, &mut source, &mut next);
+            let applied = self.apply_while_reading(&current, &mut source, &mut next);
             if let Some(corruption) = applied?.or_else(|| source.damage.take()) {
                 let from_checkpoint = corruption.path.parent() != Some(wal_dir);
                 self.repair(fs, &corruption)?;
@@ -163,14 +163,26 @@ impl Replay<'_> {
     /// Applies `current` and reads `next` meanwhile. Returns the damage that `current` showed.
     fn apply_while_reading(
         &mut self,
-        current: &mut RecordBatch,
+        current: &RecordBatch,
         source: &mut Source<'_>,
         next: &mut RecordBatch,
     ) -> Result<Option<Corruption>, TsdbError> {
-        let reading = if source.damage.is_none() { source.fill(next) } else { Ok(()) };
-        let damage = self.apply(current);
-        reading?;
-        Ok(damage)
+        let executor = self.executor;
+        let applying = Mutex::new((self, None));
+        let reading = Mutex::new((source, next, Ok(())));
+        executor.for_each(2, &|job| {
+            if job == 0 {
+                let mut reading = reading.lock();
+                let (source, next, result) = &mut *reading;
+                *result = source.fill(next);
+            } else {
+                let mut applying = applying.lock();
+                let (replay, damage) = &mut *applying;
+                *damage = replay.apply(current);
+            }
+        });
+        reading.into_inner().2?;
+        Ok(applying.into_inner().1)
     }
 
     fn repair(&mut self, fs: &SharedFs, corruption: &Corruption) -> Result<(), TsdbError> {

@@ -17,7 +17,7 @@ use parking_lot::MutexGuard;
 use super::Head;
 use super::floats::newest_time;
 use super::labels::LabelArena;
-use super::read::oldest_time;
+use super::read::{oldest_time, open_start};
 use super::shards::Shard;
 use super::symbols::{ShapeId, Symbol, Symbols};
 
@@ -40,6 +40,16 @@ impl Head {
     /// The bound below which samples are refused; [`TimestampMs::MIN`] where there is none.
     pub fn min_valid_time(&self) -> TimestampMs {
         self.min_valid_time_ms.load(Ordering::Acquire)
+    }
+
+    /// The time of the oldest sample at or after `from_ms`, or of the start of a chunk that
+    /// reaches over it; `None` where there is none. Looks at every series.
+    pub fn oldest_time_from(&self, from_ms: TimestampMs) -> Option<TimestampMs> {
+        let oldest_of = |index| {
+            let shard = self.shards.lock(index);
+            shard.live_slots().filter_map(|slot| shard.oldest_from(slot, from_ms)).min()
+        };
+        (0..self.shards.len()).filter_map(oldest_of).min()
     }
 
     /// Separates the queries of before from those of afterwards, which must not need anything
@@ -143,6 +153,17 @@ impl Shard {
             self.index.retain(|slot| series[slot as usize].is_live());
         }
         self.slab.shrink();
+    }
+
+    /// When the oldest chunk of a series that ends at or after `from` starts; not before `from`.
+    fn oldest_from(&self, slot: u32, from: TimestampMs) -> Option<TimestampMs> {
+        if newest_time(self, slot)? < from {
+            return None;
+        }
+        let full = self.cold(slot).map_or(&[][..], |cold| &cold.full);
+        let next = full.iter().find(|chunk| chunk.max_time_ms >= from);
+        let start = next.map_or_else(|| open_start(self, slot), |chunk| chunk.min_time_ms);
+        Some(start.max(from))
     }
 
     fn drop_chunks_before(&mut self, slot: u32, mint: TimestampMs) {

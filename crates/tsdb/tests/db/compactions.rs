@@ -266,3 +266,29 @@ fn shards_divide_the_series() {
     }
     assert_eq!(found, 100);
 }
+
+#[test]
+fn ranges_without_samples_are_passed_over() {
+    let db = World::new().open();
+    append(&db, &[float(1, 0, 1.0)]);
+    append(&db, &[float(1, 1_000_000 * RANGE, 2.0), float(2, 1_000_000 * RANGE, 2.0)]);
+    let before = contents(&db);
+    assert_eq!(db.compact_head(CompactionMode::Forced).unwrap().len(), 2);
+    assert_eq!(contents(&db), before);
+}
+
+#[test]
+fn extreme_times_are_stored_and_compacted() {
+    let world = World::new();
+    let db = world.open();
+    let times = [i64::MIN / 4, -RANGE - 1, -1, 0, 1, RANGE, i64::MAX / 4];
+    for &t in &times {
+        assert_eq!(append(&db, &[float(1, t, 1.0)]).accepted_floats, 1, "{t}");
+    }
+    let before = contents(&db);
+    assert_eq!(before[&labels(1)].len(), times.len());
+    db.compact_head(CompactionMode::Forced).unwrap();
+    assert_eq!(contents(&db), before);
+    drop(db);
+    assert_eq!(contents(&world.open()), before);
+}
