@@ -104,14 +104,19 @@ impl Executor for Threads {
     }
 }
 
-/// Nanoseconds that this process has spent on a processor.
+/// Nanoseconds that this thread has spent on a processor.
 fn cpu_ns() -> u64 {
-    let mut total = 0;
-    for task in std::fs::read_dir("/proc/self/task").expect("proc").flatten() {
-        let stat = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        total += stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-    }
-    total
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
+/// Nanoseconds that all threads of this process, also those that ended, have spent on a
+/// processor; in steps of 10 ms.
+fn process_cpu_ns() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    ticks * 10_000_000
 }
 
 /// Resident bytes that are not of files.
@@ -303,13 +308,13 @@ fn main() {
     select(&db, "all samples", false);
     drop(db);
     PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
-    let (start, wall) = (cpu_ns(), now());
+    let (start, wall) = (process_cpu_ns(), now());
     let db = open(dir.path(), hasher);
     let peak = PEAK.load(Ordering::Relaxed) - before;
     println!(
         "replay           {:8.3} s, {:.3} s cpu",
         now() - wall,
-        (cpu_ns() - start) as f64 / 1e9
+        (process_cpu_ns() - start) as f64 / 1e9
     );
     println!("replay peak      {:8.1} bytes a series", per_series(peak));
     println!("                 {:?}", db.replay_report());

@@ -29,7 +29,7 @@ use crate::wal::{
     Corruption, SegmentInfo, SegmentReader, WalError, list_segments, repair, replay_segments,
 };
 
-use decode::RecordBatch;
+use decode::{RecordBatch, SampleItem};
 use refs::RefTable;
 
 /// How many bytes of records are decoded and applied at a time.
@@ -76,6 +76,8 @@ struct Replay<'a> {
     second_refs: Mutex<Vec<u64>>,
     /// The newest segment of the log.
     last_segment: u64,
+    /// Memory of samples by shard, for the next batch.
+    spare_buffers: Mutex<Vec<Vec<Vec<SampleItem>>>>,
     counts: Counts,
     report: ReplayReport,
 }
@@ -97,6 +99,7 @@ impl Head {
             refs: RefTable::default(),
             second_refs: Mutex::default(),
             last_segment: list_segments(fs, wal_dir)?.last().map_or(0, |s| s.number),
+            spare_buffers: Mutex::default(),
             counts: Counts::default(),
             report: ReplayReport::default(),
         };
@@ -143,10 +146,10 @@ impl Replay<'_> {
 
     fn read_log(&mut self, fs: &SharedFs, wal_dir: &Path) -> Result<(), TsdbError> {
         let mut source = Source::new(fs, replay_segments(fs, wal_dir)?);
-        let mut current = RecordBatch::default();
+        let (mut current, mut next) = (RecordBatch::default(), RecordBatch::default());
         source.fill(&mut current)?;
         while !current.is_empty() || source.damage.is_some() {
-            let mut next = RecordBatch::default();
+            next.clear();
             let applied = self.apply_while_reading(&current, &mut source, &mut next);
             if let Some(corruption) = applied?.or_else(|| source.damage.take()) {
                 let from_checkpoint = corruption.path.parent() != Some(wal_dir);
@@ -155,7 +158,7 @@ impl Replay<'_> {
                 next.clear();
                 source.fill(&mut next)?;
             }
-            current = next;
+            std::mem::swap(&mut current, &mut next);
         }
         Ok(())
     }

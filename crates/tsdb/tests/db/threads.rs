@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tsdb::db::CompactionMode;
 use tsdb::fs::Crash;
 
 use crate::support::*;
@@ -52,4 +53,68 @@ fn counts_are_exact_and_all_samples_are_there() {
     world.fs.crash(Crash::Process);
     let db = world.open();
     assert_eq!(contents(&db), stored, "{:?}", db.replay_report());
+}
+
+/// Appends, queries and compactions at the same time: nothing accepted is lost, at any moment.
+#[test]
+fn compactions_beside_appends_and_queries_lose_nothing() {
+    const THREADS: usize = 4;
+    const SERIES: usize = 12;
+    let mut world = World::new();
+    world.options.block_range_ms = 60_000;
+    world.options.wal.as_mut().unwrap().segment_bytes = 64 * 1024;
+    let db = world.open();
+    let clock = AtomicU64::new(10 * HOUR as u64);
+    let (done, running) = (AtomicU64::new(0), AtomicU64::new(THREADS as u64));
+    let accepted = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (db, clock, accepted, running) = (&db, &clock, &accepted, &running);
+            scope.spawn(move || {
+                let mut own = Vec::new();
+                for round in 0..1500usize {
+                    let t = clock.fetch_add(37, Ordering::Relaxed) as i64;
+                    // Series change over time, so that they are removed and created.
+                    let series = (round / 300) * 5 + (thread + round) % SERIES;
+                    if append(db, &[float(series, t, t as f64)]).accepted_floats == 1 {
+                        own.push((series, t));
+                    }
+                }
+                accepted.lock().unwrap().extend(own);
+                running.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        let (db, done, running) = (&db, &done, &running);
+        scope.spawn(move || {
+            while running.load(Ordering::Relaxed) > 0 {
+                for mode in [CompactionMode::Regular, CompactionMode::Forced] {
+                    db.compact_head(mode).unwrap();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        scope.spawn(move || {
+            let mut before = 0;
+            while running.load(Ordering::Relaxed) > 0 {
+                let count = contents(db).values().map(Samples::len).sum::<usize>();
+                assert!(count >= before, "a query sees all that an earlier one saw");
+                before = count;
+            }
+        });
+    });
+    assert!(done.load(Ordering::Relaxed) > 2);
+    let accepted = accepted.into_inner().unwrap();
+    assert!(accepted.len() > 1000);
+    let check = |db: &tsdb::db::Db| {
+        let found = contents(db);
+        for &(series, t) in &accepted {
+            let value = found.get(&labels(series)).and_then(|samples| samples.get(&t));
+            assert_eq!(value, Some(&Value::Float((t as f64).to_bits())), "series {series} at {t}");
+        }
+        assert_eq!(found.values().map(Samples::len).sum::<usize>(), accepted.len());
+    };
+    check(&db);
+    drop(db);
+    world.fs.crash(Crash::Process);
+    check(&world.open());
 }

@@ -33,16 +33,29 @@ impl Replay<'_> {
         }
         let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
         let samples = collect(self.executor, runs.len(), &|i| {
-            SampleRun::decode(batch, runs[i].clone(), &self.refs, (shards.len(), min_valid))
+            let buffers = self.take_buffers();
+            SampleRun::decode(batch, runs[i].clone(), &self.refs, (buffers, min_valid))
         });
         self.executor.for_each(shards.len(), &|i| self.apply_samples(i, &samples));
-        for run in &samples {
-            self.counts.skipped.fetch_add(run.skipped, Ordering::Relaxed);
-            self.counts.unknown.fetch_add(run.unknown, Ordering::Relaxed);
-        }
         let bad = series.iter().filter_map(|run| run.bad_record);
         let bad = bad.chain(samples.iter().filter_map(|run| run.bad_record)).min();
+        self.finish_runs(samples);
         bad.map(|index| batch.corruption(index))
+    }
+
+    /// An empty vector for each shard, with memory of an earlier batch if there is some.
+    fn take_buffers(&self) -> Vec<Vec<SampleItem>> {
+        let spare = self.spare_buffers.lock().pop();
+        spare.unwrap_or_else(|| (0..self.head.shards.len()).map(|_| Vec::new()).collect())
+    }
+
+    fn finish_runs(&mut self, runs: Vec<SampleRun>) {
+        for mut run in runs {
+            self.counts.skipped.fetch_add(run.skipped, Ordering::Relaxed);
+            self.counts.unknown.fetch_add(run.unknown, Ordering::Relaxed);
+            run.by_shard.iter_mut().for_each(Vec::clear);
+            self.spare_buffers.get_mut().push(run.by_shard);
+        }
     }
 
     /// Finds or creates the series of one shard.

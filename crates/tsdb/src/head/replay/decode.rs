@@ -208,14 +208,13 @@ pub(super) struct SampleRun {
 }
 
 impl SampleRun {
-    /// Decodes the sample records of `run`.
+    /// Decodes the sample records of `run`. `by_shard` has an empty vector for each shard.
     pub(super) fn decode(
         batch: &RecordBatch,
         run: Range<usize>,
         refs: &RefTable,
-        (shard_count, min_valid_ms): (usize, TimestampMs),
+        (by_shard, min_valid_ms): (Vec<Vec<SampleItem>>, TimestampMs),
     ) -> Self {
-        let by_shard = (0..shard_count).map(|_| Vec::new()).collect();
         let mut this = Self { by_shard, skipped: 0, unknown: 0, bad_record: None };
         for index in run {
             let decoded = this.decode_record(batch.record(index), refs, min_valid_ms);
