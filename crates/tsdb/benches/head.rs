@@ -268,6 +268,7 @@ fn main() {
     let requests: Vec<Request> = (0..series.div_ceil(BATCH))
         .map(|n| Request::new(n * BATCH, ((n + 1) * BATCH).min(series), hasher))
         .collect();
+    let end = START + scrapes as i64 * 15_000;
     let (before, rss_before) = (LIVE.load(Ordering::Relaxed), resident_anonymous());
     let db = open(dir.path(), hasher);
     let mut cpu = (0, 0);
@@ -303,9 +304,9 @@ fn main() {
     for line in db.head().memory_parts() {
         println!("  {:15} {:8.1}", line.0, per_series(line.1));
     }
-    select(&db, "count all, newest", true);
-    select(&db, "count again", true);
-    select(&db, "all samples", false);
+    select(&db, ("count all, newest", end), true);
+    select(&db, ("count again", end), true);
+    select(&db, ("all samples", end), false);
     drop(db);
     PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
     let (start, wall) = (process_cpu_ns(), now());
@@ -318,7 +319,7 @@ fn main() {
     );
     println!("replay peak      {:8.1} bytes a series", per_series(peak));
     println!("                 {:?}", db.replay_report());
-    select(&db, "count all, newest", true);
+    select(&db, ("count all, newest", end), true);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -328,9 +329,8 @@ fn now() -> f64 {
         .map_or(0.0, |d| d.as_secs_f64())
 }
 
-fn select(db: &Db, what: &str, newest_only: bool) {
+fn select(db: &Db, (what, end): (&str, i64), newest_only: bool) {
     let (start, wall) = (cpu_ns(), now());
-    let end = START + 100 * 15_000;
     let context = Arc::new(QueryContext::unlimited());
     let querier = db.querier(TimeRange::new(START - 1, end), &context).expect("a querier");
     let hints = SelectHints { end_ms_incl: end, newest_only, ..SelectHints::default() };
