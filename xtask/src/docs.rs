@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 const DESCRIPTOR: &str = "../shared/reference/mimir-config-descriptor.json";
 
 /// Writes the generated files, or compares them.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = root();
     settle(
         &root.join("docs/reference/configuration.md"),

@@ -73,12 +73,12 @@ pub(crate) struct Findings {
 impl Findings {
     fn discard_samples(&mut self, error: Rejection, count: u64) {
         add(&mut self.discarded_samples, error.reason, count);
-        self.first_error.get_or_insert_with(|| error.message);
+        self.first_error.get_or_insert(error.message);
     }
 
     fn discard_metadata(&mut self, error: Rejection) {
         add(&mut self.discarded_metadata, error.reason, 1);
-        self.first_error.get_or_insert_with(|| error.message);
+        self.first_error.get_or_insert(error.message);
     }
 }
 

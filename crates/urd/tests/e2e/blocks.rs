@@ -73,7 +73,7 @@ fn check_meta(blocks: &[PathBuf]) {
         let meta: Value = serde_json::from_str(&text).unwrap();
         let (min, max) = (meta["minTime"].as_i64().unwrap(), meta["maxTime"].as_i64().unwrap());
         // A flush also cuts what is left, up to the newest sample.
-        assert!(min % 7_200_000 == 0 && max - min <= 7_200_000, "{text}");
+        assert!(min.rem_euclid(7_200_000) == 0 && max - min <= 7_200_000, "{text}");
         assert_eq!(meta["compaction"]["level"], 1);
         let thanos = &meta["thanos"];
         assert_eq!((&thanos["version"], &thanos["source"]), (&1.into(), &"receive".into()));

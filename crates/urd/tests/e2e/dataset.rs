@@ -40,7 +40,7 @@ pub(crate) fn series(start_ms: i64, count: i64) -> Vec<Series> {
         }
         let late = |t: i64| (t > count / 3 && t < count - (pod as i64) * 5).then_some(t as f64);
         all.push(sampled("late_total", &base, (start_ms, count), late));
-        let gaps = |t: i64| (mix(t as u64 / 7 + pod) % 3 != 0).then_some((t % 50) as f64);
+        let gaps = |t: i64| (!mix(t as u64 / 7 + pod).is_multiple_of(3)).then_some((t % 50) as f64);
         all.push(sampled("gappy", &base, (start_ms, count), gaps));
         let info = with(&base, &[("version", if pod < 3 { "v1" } else { "v2" })]);
         all.push(sampled("build_info", &info, (start_ms, count), |_| Some(1.0)));

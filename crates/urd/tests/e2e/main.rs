@@ -1,6 +1,9 @@
 //! End-to-end tests: the real `urd` binary against real servers (Debian's Prometheus and promtool),
 //! over loopback, on ports that the system hands out. Where a server is not installed the test
 //! says so loudly and is skipped; `cargo xtask test` installs them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_methods, reason = "deadlines of real processes are in real time")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so loudly")]
 
 mod bad_input;
 mod blocks;
