@@ -146,7 +146,7 @@ server:
 limits:
   max_global_series_per_user: 1e6
   ingestion_rate: .inf
-  out_of_order_time_window: 1d
+  past_grace_period: 1d
   active_series_custom_trackers: {}
 blocks_storage:
   storage_prefix: blocks

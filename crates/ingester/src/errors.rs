@@ -13,6 +13,8 @@ use wire::client::{PushError, PushErrorCause};
 pub(crate) struct LimitValues {
     /// `-ingester.max-global-series-per-user`.
     pub(crate) max_series_per_user: u64,
+    /// `-ingester.max-global-series-per-metric`.
+    pub(crate) max_series_per_metric: u64,
     /// `-ingester.out-of-order-time-window`.
     pub(crate) out_of_order_window: config::PromDuration,
 }
@@ -54,6 +56,9 @@ pub(crate) fn rejection(rejection: &Rejection, limits: &LimitValues) -> PushErro
              histogram contradict each other",
         ),
         RejectionKind::SeriesLimit => series_per_user(limits.max_series_per_user),
+        RejectionKind::MetricSeriesLimit => {
+            series_per_metric(limits.max_series_per_metric, &rejection.labels)
+        }
     }
 }
 
@@ -65,6 +70,7 @@ pub(crate) fn discard_reason(kind: RejectionKind) -> &'static str {
         RejectionKind::TooOld => "sample-too-old",
         RejectionKind::DuplicateTimestamp => "new-value-for-timestamp",
         RejectionKind::SeriesLimit => "per_user_series_limit",
+        RejectionKind::MetricSeriesLimit => "per_metric_series_limit",
         RejectionKind::InvalidHistogram => "invalid-native-histogram",
     }
 }
@@ -84,6 +90,14 @@ fn sample(rejection: &Rejection, id: &str, message: &str) -> PushError {
 fn series_per_user(limit: u64) -> PushError {
     let message = format!("per-user series limit of {limit} exceeded");
     let text = tenant_limit("max-series-per-user", "ingester.max-global-series-per-user", &message);
+    PushError::soft(PushErrorCause::TenantLimit, text)
+}
+
+fn series_per_metric(limit: u64, labels: &Labels) -> PushError {
+    let message = format!("per-metric series limit of {limit} exceeded");
+    let text =
+        tenant_limit("max-series-per-metric", "ingester.max-global-series-per-metric", &message);
+    let text = format!("{text} This is for series {}", series(labels));
     PushError::soft(PushErrorCause::TenantLimit, text)
 }
 
@@ -206,6 +220,7 @@ mod tests {
         let rejected = Rejection { kind, timestamp_ms: 1_577_836_800_120, series_index: 0, labels };
         let limits = LimitValues {
             max_series_per_user: 150_000,
+            max_series_per_metric: 20_000,
             out_of_order_window: config::PromDuration::from_secs(90),
         };
         rejection(&rejected, &limits)

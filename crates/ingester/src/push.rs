@@ -79,13 +79,17 @@ impl Ingester {
     ) -> Result<(), PushError> {
         let bound = self.series_bound(tenant, limits);
         let window = limits.out_of_order_time_window;
-        let append_limits =
-            AppendLimits { max_series: bound.max_series, out_of_order_window_ms: window.millis() };
+        let append_limits = AppendLimits {
+            max_series: bound.max_series,
+            max_series_per_metric: limits.max_global_series_per_metric,
+            out_of_order_window_ms: window.millis(),
+        };
         match tenant.append(batch, &append_limits, self.clock.now_ms()) {
             Ok(outcome) => {
                 self.count(tenant, &outcome);
                 let values = LimitValues {
                     max_series_per_user: limits.max_global_series_per_user,
+                    max_series_per_metric: limits.max_global_series_per_metric,
                     out_of_order_window: window,
                 };
                 self.verdict(&outcome, &values, bound)

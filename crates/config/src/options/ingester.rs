@@ -19,7 +19,7 @@ config! {
         /// How often changed limits are applied to open TSDBs.
         tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental, Later;
         /// Metric names, separated by commas, to which the per-metric series limit does not apply.
-        ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced;
+        ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced, Later;
         /// Log only one in this many errors of the same kind; 0 logs all.
         error_sample_rate: u64 = "10", "error-sample-rate", Advanced, Later;
     } sections {

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use model::Label;
 use model::batch::BatchSeries;
+use model::{Label, METRIC_NAME_LABEL};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
@@ -47,6 +47,10 @@ impl Head {
                     *slot = new;
                     created.push(new);
                     request.outcome.created_series += 1;
+                    if request.limits.max_series_per_metric > 0 {
+                        // The next one of this metric must be counted after this one.
+                        self.number(index, shard, created.drain(..));
+                    }
                 }
                 None => request.reject_series(i, RejectionKind::SeriesLimit),
             }
@@ -61,6 +65,10 @@ impl Head {
             request.reject_series(i, RejectionKind::InvalidHistogram);
             return false;
         }
+        if self.metric_is_full(request, series) {
+            request.reject_series(i, RejectionKind::MetricSeriesLimit);
+            return false;
+        }
         let limit = request.limits.max_series;
         let below = |count: u64| (limit == 0 || count < limit).then_some(count + 1);
         let counted =
@@ -69,6 +77,24 @@ impl Head {
             request.reject_series(i, RejectionKind::SeriesLimit);
         }
         counted
+    }
+
+    /// Whether the metric of a new series has as many series as it may have.
+    fn metric_is_full(&self, request: &Request<'_, '_>, series: &BatchSeries) -> bool {
+        let limit = request.limits.max_series_per_metric;
+        if limit == 0 {
+            return false;
+        }
+        let labels = request.batch.labels_of(series);
+        let Some(name) = labels.iter().find(|label| label.name == METRIC_NAME_LABEL) else {
+            return false;
+        };
+        let symbols = self.symbols.read();
+        let (Some(label), Some(metric)) = (symbols.find(name.name), symbols.find(name.value))
+        else {
+            return false;
+        };
+        self.postings.read().list(label, metric).len() as u64 >= limit
     }
 
     /// Puts a new series, counted already, into a shard; it has no number in the postings yet.

@@ -11,6 +11,9 @@ pub struct AppendLimits {
     /// The most series in the head; 0 = no limit. Samples of series that exist are stored even
     /// when it is reached.
     pub max_series: u64,
+    /// The most series with the same metric name, likewise. Requests that create series at the
+    /// same time can exceed it by one each.
+    pub max_series_per_metric: u64,
     /// How far behind the head's newest sample a late one may be, ms. Late samples are refused
     /// as out of order where it is 0.
     pub out_of_order_window_ms: i64,
@@ -32,17 +35,20 @@ pub enum RejectionKind {
     SeriesLimit = 4,
     /// A histogram whose spans and buckets contradict each other.
     InvalidHistogram = 5,
+    /// A new series would exceed [`AppendLimits::max_series_per_metric`].
+    MetricSeriesLimit = 6,
 }
 
 impl RejectionKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OutOfOrder,
         Self::OutOfBounds,
         Self::TooOld,
         Self::DuplicateTimestamp,
         Self::SeriesLimit,
         Self::InvalidHistogram,
+        Self::MetricSeriesLimit,
     ];
 }
 

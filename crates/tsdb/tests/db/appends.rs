@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::{Labels, stale_nan};
+use model::batch::{BatchSample, SeriesHasher};
+use model::{Label, Labels, WriteBatch, stale_nan};
 use proptest::prelude::*;
 use tsdb::head::{AppendLimits, RejectionKind};
 
@@ -76,13 +77,31 @@ fn the_series_limit_stops_new_series_only() {
 }
 
 #[test]
+fn the_limit_of_a_metric_stops_its_new_series_only() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    let limits = AppendLimits { max_series_per_metric: 2, ..AppendLimits::default() };
+    let mut batch = WriteBatch::default();
+    let ids = ["0", "1", "2", "3"];
+    for (name, id) in ids.iter().flat_map(|id| [("a", id), ("b", id)]).take(7) {
+        let labels = [Label { name: "__name__", value: name }, Label { name: "id", value: id }];
+        batch.push_float(&labels, BatchSample { timestamp_ms: t, value: 1.0 });
+    }
+    let outcome = db.append(&batch, &limits).unwrap();
+    assert_eq!((outcome.created_series, outcome.accepted_floats), (4, 4));
+    assert_eq!(outcome.rejected(RejectionKind::MetricSeriesLimit), 3);
+    let outcome = db.append(&batch, &limits).unwrap();
+    assert_eq!((outcome.created_series, outcome.accepted_floats), (0, 4), "known series go on");
+}
+
+#[test]
 fn a_batch_of_another_hasher_finds_the_same_series() {
     let db = World::new().open();
     append(&db, &[float(1, 10 * HOUR, 1.0)]);
     let strings = label_strings(1);
-    let labels: Vec<_> = strings.iter().map(|(name, value)| model::Label { name, value }).collect();
-    let mut batch = model::WriteBatch::new(model::batch::SeriesHasher::new(123));
-    let sample = model::batch::BatchSample { timestamp_ms: 10 * HOUR + 1, value: 2.0 };
+    let labels: Vec<_> = strings.iter().map(|(name, value)| Label { name, value }).collect();
+    let mut batch = WriteBatch::new(SeriesHasher::new(123));
+    let sample = BatchSample { timestamp_ms: 10 * HOUR + 1, value: 2.0 };
     batch.push_float(&labels, sample);
     let outcome = db.append(&batch, &AppendLimits::default()).unwrap();
     assert_eq!((outcome.created_series, outcome.accepted_floats), (0, 1));
