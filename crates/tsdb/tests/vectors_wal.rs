@@ -192,13 +192,13 @@ fn mmap_markers() {
 fn metadata() {
     let Some((_, hex)) = record_vector("metadata") else { return };
     let mut encoder = MetadataEncoder::default();
-    encoder.push(3, MetadataType::Counter, "seconds", "H");
-    encoder.push(4, MetadataType::Unknown, "", "");
+    encoder.push(3, MetricType::Counter, "seconds", "H");
+    encoder.push(4, MetricType::Unknown, "", "");
     assert_eq!(encoder.record(), hex);
     let Ok(Record::Metadata(items)) = Record::decode(&hex) else { panic!() };
     let decoded: Vec<_> =
         items.map(Result::unwrap).map(|m| (m.series_ref, m.metric_type, m.unit, m.help)).collect();
-    let expected = [(3, MetadataType::Counter, "seconds", "H"), (4, MetadataType::Unknown, "", "")];
+    let expected = [(3, MetricType::Counter, "seconds", "H"), (4, MetricType::Unknown, "", "")];
     assert_eq!(decoded, expected);
 }
 

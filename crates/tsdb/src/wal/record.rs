@@ -9,6 +9,7 @@ pub mod encode;
 mod histogram;
 mod reduce;
 
+pub use model::batch::MetricType;
 use model::{FloatHistogram, Histogram, TimestampMs};
 
 pub use decode::{
@@ -200,52 +201,13 @@ pub struct MmapMarkerRecord {
     pub chunk_ref: u64,
 }
 
-/// What kind of metric a series belongs to. Persisted, keep stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum MetadataType {
-    /// Not told.
-    #[default]
-    Unknown = 0,
-    /// Counter.
-    Counter = 1,
-    /// Gauge.
-    Gauge = 2,
-    /// Histogram, classic or native.
-    Histogram = 3,
-    /// Histogram whose counts may fall.
-    GaugeHistogram = 4,
-    /// Summary.
-    Summary = 5,
-    /// Info.
-    Info = 6,
-    /// State set.
-    StateSet = 7,
-}
-
-impl MetadataType {
-    /// The type of a number; [`MetadataType::Unknown`] for any other.
-    pub fn from_number(number: u8) -> Self {
-        match number {
-            1 => Self::Counter,
-            2 => Self::Gauge,
-            3 => Self::Histogram,
-            4 => Self::GaugeHistogram,
-            5 => Self::Summary,
-            6 => Self::Info,
-            7 => Self::StateSet,
-            _ => Self::Unknown,
-        }
-    }
-}
-
 /// Type, unit and help of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetadataRecord<'a> {
     /// The series' reference.
     pub series_ref: u64,
     /// The kind of metric.
-    pub metric_type: MetadataType,
+    pub metric_type: MetricType,
     /// The unit, often empty.
     pub unit: &'a str,
     /// The help text.

@@ -12,7 +12,7 @@ use super::CheckpointStats;
 use crate::error::DecodeError;
 use crate::wal::record::{
     ExemplarIter, ExemplarsEncoder, FloatHistogramIter, FloatHistogramsEncoder, HistogramIter,
-    HistogramsEncoder, MetadataEncoder, MetadataIter, MetadataType, Record, RecordType, SampleIter,
+    HistogramsEncoder, MetadataEncoder, MetadataIter, MetricType, Record, RecordType, SampleIter,
     SamplesEncoder, SeriesEncoder, SeriesIter, TombstoneIter, TombstonesEncoder,
 };
 
@@ -20,7 +20,7 @@ use crate::wal::record::{
 const METADATA_RECORD_BYTES: usize = 1 << 20;
 
 /// Type, unit and help of a series.
-type Metadata = (MetadataType, String, String);
+type Metadata = (MetricType, String, String);
 
 /// Decides what stays.
 pub(super) struct Filter<'a> {

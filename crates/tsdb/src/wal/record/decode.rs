@@ -11,7 +11,7 @@ use super::histogram::{read_float_histogram, read_histogram};
 use super::reduce::{known_float_schema, known_schema};
 use super::{
     ExemplarRecord, FloatHistogramRecord, HistogramRecord, IntHistogramRecord, MetadataRecord,
-    MetadataType, MmapMarkerRecord, SampleRecord, SeriesRecord, TombstoneRecord,
+    MetricType, MmapMarkerRecord, SampleRecord, SeriesRecord, TombstoneRecord,
 };
 use crate::encoding::Decoder;
 use crate::error::DecodeError;
@@ -245,7 +245,7 @@ impl<'a> MetadataIter<'a> {
     fn read(&mut self) -> Result<MetadataRecord<'a>, DecodeError> {
         let input = &mut self.input;
         let series_ref = input.uvarint()?;
-        let metric_type = MetadataType::from_number(input.byte()?);
+        let metric_type = MetricType::from_number(input.byte()?.into());
         let (mut unit, mut help) = ("", "");
         for _ in 0..input.uvarint_len()? {
             let (name, value) = (input.uvarint_str()?, input.uvarint_str()?);

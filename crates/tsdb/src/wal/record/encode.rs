@@ -6,7 +6,7 @@
 use model::{FloatHistogram, Histogram, TimestampMs};
 
 use super::histogram::{is_custom, put_float_histogram, put_histogram};
-use super::{MetadataType, RecordType};
+use super::{MetricType, RecordType};
 use crate::encoding::{
     MAX_VARINT_LEN64, put_be64, put_uvarint, put_uvarint_bytes, put_varint, write_uvarint, zigzag,
 };
@@ -215,7 +215,7 @@ impl MetadataEncoder {
     record_methods!();
 
     /// Adds the metadata of a series.
-    pub fn push(&mut self, series_ref: u64, metric_type: MetadataType, unit: &str, help: &str) {
+    pub fn push(&mut self, series_ref: u64, metric_type: MetricType, unit: &str, help: &str) {
         begin(&mut self.out, RecordType::Metadata);
         put_uvarint(&mut self.out, series_ref);
         self.out.push(metric_type as u8);

@@ -46,7 +46,7 @@ fn one_of_each() -> Vec<Vec<u8>> {
         tombstones.push(i, -t, t);
         exemplars.push(i, (t, 0.5), [("trace", "x")]);
         markers.push(i, 99);
-        metadata.push(i, MetadataType::Counter, "u", "help");
+        metadata.push(i, MetricType::Counter, "u", "help");
         let spans = vec![Span { offset: -2, length: 2 }];
         for schema in [3, -53] {
             integers.push(

@@ -92,7 +92,7 @@ fn log_everything(wal: &Wal) {
 
 fn log_metadata(wal: &Wal, series_ref: u64, help: &str) {
     let mut encoder = MetadataEncoder::default();
-    encoder.push(series_ref, MetadataType::Gauge, "", help);
+    encoder.push(series_ref, MetricType::Gauge, "", help);
     log(wal, encoder.record()).unwrap();
 }
 
