@@ -176,3 +176,54 @@ fn register_limits(metrics: &Metrics, config: &DistributorConfig) {
         metrics.gauge("cortex_distributor_replication_factor", "The replication factor.");
     replication.set(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance/mixin-metrics.tsv");
+
+    /// Of HA pairs and exemplars, which are not there yet, and names that recording rules make.
+    const NOT_OURS: &[&str] = &[
+        "cortex_discarded_exemplars_total",
+        "cortex_distributor_deduped_samples_total",
+        "cortex_distributor_exemplars_in",
+        "cortex_distributor_received_exemplars",
+        "cortex_distributor_received_samples",
+    ];
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn the_dashboards_find_what_they_ask_for() {
+        let Ok(table) = std::fs::read_to_string(TABLE) else {
+            eprintln!("SKIPPED: {TABLE} is missing");
+            return;
+        };
+        let metrics = Metrics::new();
+        let config = config::Config::default().distributor;
+        let own = DistributorMetrics::new(&metrics, &Arc::default(), &config);
+        let tenant = TenantId::new("team").unwrap();
+        let mut batch = WriteBatch::default();
+        let label = model::Label { name: "__name__", value: "up" };
+        let sample = model::batch::BatchSample { timestamp_ms: 1, value: 1.0 };
+        batch.push_float(&[label], sample);
+        own.request_in(&tenant, &batch);
+        own.received(&tenant, &batch);
+        own.rate_limited(&tenant, &batch);
+        own.discarded_request(&tenant, "rate_limited");
+        let gathered = metrics.gather().unwrap();
+        for row in table.lines() {
+            let (name, labels) = row.split_once('\t').unwrap();
+            let is_own = name.starts_with("cortex_distributor_") || name.starts_with("cortex_disc");
+            if !is_own || NOT_OURS.contains(&name) {
+                continue;
+            }
+            let sample = gathered.samples.iter().find(|sample| sample.name == name);
+            let sample = sample.unwrap_or_else(|| panic!("{name} is missing"));
+            for label in labels.split('\t').next().unwrap().split(',').filter(|l| !l.is_empty()) {
+                assert!(sample.labels.iter().any(|(own, _)| own == label), "{name}: {label}");
+            }
+        }
+    }
+}

@@ -1,17 +1,21 @@
-//! The metrics of the read path, under Mimir's names.
+//! The metrics of the read path, under Mimir's names where it has them.
 
 use std::time::Duration;
 
 use config::QuerierConfig;
+use model::TenantId;
 use model::context::QueryUsage;
 use rt::Metrics;
-use rt::metrics::{Counter, CounterVec, Gauge, Histogram, HistogramVec, REQUEST_SECONDS_BUCKETS};
+use rt::metrics::{
+    CounterF64Vec, CounterVec, Gauge, Histogram, HistogramVec, REQUEST_SECONDS_BUCKETS,
+};
 
 use crate::error::ApiError;
 
-const COUNT_BUCKETS: &[f64] =
-    &[1.0, 8.0, 64.0, 512.0, 4096.0, 32_768.0, 262_144.0, 2_097_152.0, 16_777_216.0];
-const BYTES_BUCKETS: &[f64] = &[
+const USER: &[&str] = &["user"];
+const BYTES_BUCKETS: &[f64] =
+    &[64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
+const MEMORY_BUCKETS: &[f64] = &[
     1024.0,
     8192.0,
     65_536.0,
@@ -25,13 +29,16 @@ const BYTES_BUCKETS: &[f64] = &[
 /// Counters of one querier.
 pub(crate) struct QueryMetrics {
     inflight: Gauge,
-    seconds: HistogramVec,
-    failures: CounterVec,
-    series: Histogram,
-    chunks: Histogram,
-    chunk_bytes: Histogram,
+    queries: CounterVec,
+    seconds: CounterF64Vec,
+    series: CounterVec,
+    chunks: CounterVec,
+    chunk_bytes: CounterVec,
+    samples: CounterVec,
+    expression_bytes: HistogramVec,
     memory_bytes: Histogram,
-    samples: Counter,
+    failures: CounterVec,
+    durations: HistogramVec,
 }
 
 /// Counts a query as under way until it is dropped.
@@ -48,41 +55,41 @@ impl QueryMetrics {
         let concurrent =
             metrics.gauge("cortex_querier_queries_max_concurrent", "Queries that may run at once.");
         concurrent.set(i64::try_from(config.max_concurrent).unwrap_or(i64::MAX));
+        let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
         Self {
             inflight: metrics.gauge("cortex_querier_inflight_requests", "Queries under way."),
-            seconds: metrics.histogram_vec(
-                "cortex_query_frontend_queries_duration_seconds",
-                "How long queries took.",
-                &["outcome"],
-                REQUEST_SECONDS_BUCKETS,
+            queries: by_user("cortex_query_frontend_queries_total", "Queries that ended."),
+            seconds: metrics.counter_f64_vec(
+                "cortex_query_seconds_total",
+                "Time that queries took.",
+                USER,
             ),
-            failures: metrics.counter_vec(
-                "cortex_query_failures_total",
-                "Queries that failed, by error type.",
-                &["error_type"],
-            ),
-            series: metrics.histogram(
-                "cortex_ingester_queried_series",
-                "Series that a query fetched.",
-                COUNT_BUCKETS,
-            ),
-            chunks: metrics.histogram(
-                "cortex_query_fetched_chunks",
-                "Chunks that a query fetched.",
-                COUNT_BUCKETS,
-            ),
-            chunk_bytes: metrics.histogram(
-                "cortex_query_fetched_chunk_bytes",
-                "Bytes of chunks that a query fetched.",
+            series: by_user("cortex_query_fetched_series_total", "Series fetched."),
+            chunks: by_user("cortex_query_fetched_chunks_total", "Chunks fetched."),
+            chunk_bytes: by_user("cortex_query_fetched_chunk_bytes_total", "Bytes of chunks."),
+            samples: by_user("cortex_query_samples_processed_total", "Samples looked at."),
+            expression_bytes: metrics.histogram_vec(
+                "cortex_query_frontend_queries_expression_bytes",
+                "Length of query expressions.",
+                USER,
                 BYTES_BUCKETS,
             ),
             memory_bytes: metrics.histogram(
                 "cortex_mimir_query_engine_estimated_query_peak_memory_consumption",
                 "The most memory that a query held at one time, bytes.",
-                BYTES_BUCKETS,
+                MEMORY_BUCKETS,
             ),
-            samples: metrics
-                .counter("cortex_query_samples_processed_total", "Samples that queries looked at."),
+            failures: metrics.counter_vec(
+                "urd_query_failures_total",
+                "Queries that failed, by error type.",
+                &["error_type"],
+            ),
+            durations: metrics.histogram_vec(
+                "urd_query_duration_seconds",
+                "How long queries took.",
+                &["outcome"],
+                REQUEST_SECONDS_BUCKETS,
+            ),
         }
     }
 
@@ -92,19 +99,74 @@ impl QueryMetrics {
         Inflight(self.inflight.clone())
     }
 
-    pub(crate) fn finished(&self, took: Duration, error: Option<&ApiError>) {
+    /// Counts a query that has ended.
+    pub(crate) fn finished(
+        &self,
+        (tenant, query_bytes): (&TenantId, usize),
+        took: Duration,
+        error: Option<&ApiError>,
+    ) {
+        let user = &[tenant.as_str()];
+        self.queries.with(user).inc();
+        self.seconds.with(user).inc_by(took.as_secs_f64());
+        self.expression_bytes.with(user).observe(query_bytes as f64);
         let outcome = if error.is_none() { "success" } else { "error" };
-        self.seconds.with(&[outcome]).observe(took.as_secs_f64());
+        self.durations.with(&[outcome]).observe(took.as_secs_f64());
         if let Some(error) = error {
             self.failures.with(&[error.error_type.as_str()]).inc();
         }
     }
 
-    pub(crate) fn used(&self, usage: &QueryUsage) {
-        self.series.observe(usage.series as f64);
-        self.chunks.observe(usage.chunks as f64);
-        self.chunk_bytes.observe(usage.chunk_bytes as f64);
+    /// Counts what a query has used.
+    pub(crate) fn used(&self, tenant: &TenantId, usage: &QueryUsage) {
+        let user = &[tenant.as_str()];
+        self.series.with(user).inc_by(usage.series);
+        self.chunks.with(user).inc_by(usage.chunks);
+        self.chunk_bytes.with(user).inc_by(usage.chunk_bytes);
+        self.samples.with(user).inc_by(usage.samples);
         self.memory_bytes.observe(usage.peak_memory_bytes as f64);
-        self.samples.inc_by(usage.samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance/mixin-metrics.tsv");
+
+    /// Of processes, caches and checks that a querier inside of one process does not have.
+    const NOT_YET: &[&str] = &[
+        "cortex_query_frontend_querier_ring_calculated_maximum_supported_query_plan_version",
+        "cortex_query_frontend_queries_consistency_total",
+        "cortex_query_frontend_queue_duration_seconds",
+        "cortex_query_frontend_queue_length",
+        "cortex_query_frontend_retries",
+    ];
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn the_dashboards_find_what_they_ask_for() {
+        let Ok(table) = std::fs::read_to_string(TABLE) else {
+            eprintln!("SKIPPED: {TABLE} is missing");
+            return;
+        };
+        let metrics = Metrics::new();
+        let own = QueryMetrics::new(&metrics, &config::Config::default().querier);
+        let tenant = TenantId::new("team").unwrap();
+        own.finished((&tenant, 10), Duration::from_secs(1), None);
+        let gathered = metrics.gather().unwrap();
+        let names = table.lines().filter_map(|line| line.split('\t').next());
+        let of_queries = names.filter(|name| name.starts_with("cortex_query_frontend_"));
+        for name in of_queries.filter(|name| {
+            let is_part = ["_bucket", "_sum", "_count"].iter().any(|part| name.ends_with(part));
+            !is_part && !NOT_YET.contains(name)
+        }) {
+            let is_it =
+                |sample: &str| sample == name || sample.strip_prefix(name) == Some("_count");
+            let sample = gathered.samples.iter().find(|sample| is_it(&sample.name));
+            let sample = sample.unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(sample.labels.contains(&("user".to_owned(), "team".to_owned())), "{name}");
+        }
     }
 }

@@ -127,6 +127,7 @@ impl QueryService {
         let this = Arc::clone(self);
         let timeout = self.timeout(request.timeout);
         let log = QueryLog::new(&tenant, &request);
+        let (user, query_bytes) = (tenant.clone(), request.query.len());
         let start = self.sources.clock.monotonic();
         let result = self
             .run(timeout, &Arc::clone(&limits), move |context| {
@@ -137,7 +138,7 @@ impl QueryService {
             })
             .await;
         let took = self.sources.clock.monotonic().saturating_sub(start);
-        self.metrics.finished(took, result.as_ref().err());
+        self.metrics.finished((&user, query_bytes), took, result.as_ref().err());
         log.write(&self.frontend, took, result.as_ref().err());
         result
     }
@@ -155,10 +156,11 @@ impl QueryService {
         context: &Arc<QueryContext>,
     ) -> Result<Answer, ApiError> {
         let kind = self.clamp(request.kind, limits)?;
+        let user = tenant.clone();
         let queryable = self.tenant_queryable(tenant, limits);
         let engine = Engine::new(self.engine_options(request, limits));
         let result = engine.query(expr, kind, &queryable, context);
-        self.metrics.used(&context.usage());
+        self.metrics.used(&user, &context.usage());
         let result = result?;
         let texts = |severity| result.annotations.texts(severity, &request.query, MAX_ANNOTATIONS);
         let mut warnings = texts(Severity::Warning);
