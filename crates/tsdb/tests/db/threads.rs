@@ -60,6 +60,7 @@ fn counts_are_exact_and_all_samples_are_there() {
 fn compactions_beside_appends_and_queries_lose_nothing() {
     const THREADS: usize = 4;
     const SERIES: usize = 12;
+    const MIN_COMPACTIONS: u64 = 3;
     let mut world = World::new();
     world.options.block_range_ms = 60_000;
     world.options.wal.as_mut().unwrap().segment_bytes = 64 * 1024;
@@ -70,9 +71,13 @@ fn compactions_beside_appends_and_queries_lose_nothing() {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (db, clock, accepted, running) = (&db, &clock, &accepted, &running);
+            let done = &done;
             scope.spawn(move || {
                 let mut own = Vec::new();
-                for round in 0..1500usize {
+                // However slow the compacting thread is, a few compactions happen in between.
+                let mut round = 0;
+                while round < 1500 || done.load(Ordering::Relaxed) < MIN_COMPACTIONS {
+                    round += 1;
                     let t = clock.fetch_add(37, Ordering::Relaxed) as i64;
                     // Series change over time, so that they are removed and created.
                     let series = (round / 300) * 5 + (thread + round) % SERIES;
@@ -102,7 +107,7 @@ fn compactions_beside_appends_and_queries_lose_nothing() {
             }
         });
     });
-    assert!(done.load(Ordering::Relaxed) > 2);
+    assert!(done.load(Ordering::Relaxed) >= MIN_COMPACTIONS);
     let accepted = accepted.into_inner().unwrap();
     assert!(accepted.len() > 1000);
     let check = |db: &tsdb::db::Db| {
