@@ -7,11 +7,14 @@ mod histograms;
 mod labels;
 mod message;
 mod metadata;
+mod name_lists;
 mod samples;
 
 use config::Limits;
 use model::batch::{BatchRange, BatchSeries};
 use model::{TimestampMs, WriteBatch};
+
+use name_lists::NameLists;
 
 /// The limits of a tenant in the form that the checks read.
 #[derive(Debug, Clone)]
@@ -107,8 +110,14 @@ pub(crate) fn validate(
         batch.exemplars.clear();
         batch.series.iter_mut().for_each(|s| s.exemplars = BatchRange::default());
     }
+    let cx = Cx { limits, now_ms };
+    let mut names = NameLists::default();
     let mut series = std::mem::take(&mut batch.series);
-    series.retain_mut(|s| is_valid_series(batch, s, &Cx { limits, now_ms }, &mut findings));
+    series.retain_mut(|s| {
+        let is_known = names.have_valid_labels(batch, s, limits);
+        (is_known || has_valid_labels(batch, s, limits, &mut findings))
+            && has_valid_samples(batch, s, &cx, &mut findings)
+    });
     batch.series = series;
     batch.metadata.retain_mut(|m| match metadata::check(m, limits) {
         Ok(()) => true,
@@ -126,18 +135,25 @@ pub(crate) struct Cx<'a> {
     now_ms: TimestampMs,
 }
 
-/// Checks labels and samples; false when nothing of the series is left.
-fn is_valid_series(
+/// Checks labels one by one, and says what is wrong.
+fn has_valid_labels(
+    batch: &WriteBatch<'_>,
+    series: &BatchSeries,
+    limits: &ValidationLimits,
+    findings: &mut Findings,
+) -> bool {
+    let sample_count = (series.samples.len() + series.histograms.len()) as u64;
+    let checked = labels::check(batch.labels_of(series), limits);
+    checked.map_err(|error| findings.discard_samples(error, sample_count.max(1))).is_ok()
+}
+
+/// Checks samples; false when nothing of the series is left.
+fn has_valid_samples(
     batch: &mut WriteBatch<'_>,
     series: &mut BatchSeries,
     cx: &Cx<'_>,
     findings: &mut Findings,
 ) -> bool {
-    let sample_count = (series.samples.len() + series.histograms.len()) as u64;
-    if let Err(error) = labels::check(batch.labels_of(series), cx.limits) {
-        findings.discard_samples(error, sample_count.max(1));
-        return false;
-    }
     samples::retain_valid(batch, series, cx, findings);
     if !series.histograms.is_empty() {
         histograms::retain_valid(batch, series, cx, findings);

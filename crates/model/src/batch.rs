@@ -5,6 +5,8 @@
 
 mod hash;
 
+use std::num::NonZeroU32;
+
 pub use hash::{SeriesHasher, push_canonical};
 
 use crate::{FloatHistogram, Histogram, Label, TimestampMs};
@@ -19,6 +21,9 @@ pub struct WriteBatch<'a> {
     pub series: Vec<BatchSeries>,
     /// All labels. Those of one series are sorted by name.
     pub labels: Vec<Label<'a>>,
+    /// Lists of label names that many series of the request share, each by the labels of the
+    /// first such series: their names are sorted and unique.
+    pub name_lists: Vec<BatchRange>,
     /// All float samples. Those of one series are in the order of the request.
     pub samples: Vec<BatchSample>,
     /// All histogram samples, likewise.
@@ -59,6 +64,26 @@ impl BatchRange {
     }
 }
 
+/// The number of a list of label names in [`WriteBatch::name_lists`].
+///
+/// What holds for the names of one series holds for all with the same number, so that checks and
+/// comparisons of names are made once a list and not once a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameListId(NonZeroU32);
+
+impl NameListId {
+    /// The number of the list at `index`; `None` beyond 2^32 - 2.
+    pub fn new(index: usize) -> Option<Self> {
+        u32::try_from(index + 1).ok().and_then(NonZeroU32::new).map(Self)
+    }
+
+    /// The index of the list.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
 /// One series of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchSeries {
@@ -66,6 +91,8 @@ pub struct BatchSeries {
     pub hash: u64,
     /// Its labels in [`WriteBatch::labels`].
     pub labels: BatchRange,
+    /// Which of [`WriteBatch::name_lists`] its label names are; `None` = not known.
+    pub name_list: Option<NameListId>,
     /// Its float samples.
     pub samples: BatchRange,
     /// Its histogram samples.
@@ -234,6 +261,7 @@ impl<'a> WriteBatch<'a> {
         WriteBatch {
             series: emptied(self.series),
             labels: reborrow(self.labels),
+            name_lists: emptied(self.name_lists),
             samples: emptied(self.samples),
             histograms: emptied(self.histograms),
             exemplars: emptied(self.exemplars),

@@ -17,6 +17,7 @@
 
 mod histogram;
 mod metadata;
+mod names;
 mod protobuf;
 mod series;
 mod snappy;

@@ -26,6 +26,18 @@ pub(super) fn check(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(
     Ok(())
 }
 
+/// Whether the names, which are ascending, are valid whatever the values are.
+pub(super) fn are_valid_names(labels: &[Label<'_>], limits: &ValidationLimits) -> bool {
+    labels.len() <= limits.max_label_names
+        && labels.iter().all(|label| {
+            is_valid_name(label.name, limits) && label.name.len() <= limits.max_label_name_bytes
+        })
+}
+
+fn is_valid_name(name: &str, limits: &ValidationLimits) -> bool {
+    if limits.utf8_names { !name.is_empty() } else { is_legacy_label_name(name) }
+}
+
 fn check_metric_name(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(), Rejection> {
     let Some(name) = metric_name(labels) else {
         let message = "received series has no metric name";
@@ -77,9 +89,7 @@ fn check_label(
     labels: &[Label<'_>],
     limits: &ValidationLimits,
 ) -> Result<(), Rejection> {
-    let is_valid =
-        if limits.utf8_names { !label.name.is_empty() } else { is_legacy_label_name(label.name) };
-    if !is_valid {
+    if !is_valid_name(label.name, limits) {
         let message = format!(
             "received a series with an invalid label: '{}' series: '{}'",
             cut(label.name),

@@ -23,6 +23,42 @@ fn batch<'a>(all: &[&[(&'a str, &'a str)]]) -> WriteBatch<'a> {
     batch
 }
 
+/// Says of all series that their names are those of the first one.
+fn share_names<'a>(mut batch: WriteBatch<'a>) -> WriteBatch<'a> {
+    batch.name_lists.push(batch.series[0].labels);
+    let list = model::batch::NameListId::new(0);
+    batch.series.iter_mut().for_each(|series| series.name_list = list);
+    batch
+}
+
+#[test]
+fn shared_names_are_judged_once_and_values_each_time() {
+    let short = limits(|l| {
+        l.max_label_name_length = 10;
+        l.max_label_value_length = 5;
+        l.max_label_names_per_series = 2;
+    });
+    let good: &[(&str, &str)] = &[("__name__", "m"), ("a", "12345")];
+    let mixed =
+        [good, &[("__name__", "m-"), ("a", "1")], &[("__name__", "m"), ("a", "123456")], good];
+    for (series, kept) in [
+        (&mixed[..], 2),
+        (&[&[("__name__", "m"), ("a.b", "1")][..], &[("__name__", "n"), ("a.b", "1")]], 0),
+        (&[&[("__name__", "m"), ("abcdefghijk", "1")][..]], 0),
+        (&[&[("__name__", "m"), ("a", "1"), ("b", "2")][..]], 0),
+        (&[&[("a", "1")][..]], 0),
+    ] {
+        let mut one_by_one = batch(series);
+        let mut shared = share_names(batch(series));
+        let want = validate(&mut one_by_one, &short, NOW_MS);
+        let got = validate(&mut shared, &short, NOW_MS);
+        assert_eq!(shared.series.len(), kept, "{series:?}");
+        assert_eq!(one_by_one.series.len(), kept, "{series:?}");
+        assert_eq!(got.first_error, want.first_error);
+        assert_eq!(got.discarded_samples, want.discarded_samples);
+    }
+}
+
 /// Checks one series beside a good one: the good one must stay.
 fn error_of(labels: &[(&str, &str)], limits: &ValidationLimits) -> String {
     let mut batch = batch(&[labels, &[("__name__", "good")]]);

@@ -4,11 +4,13 @@
 //! each round the loads do not depend on one another, so that the processor has many cache
 //! misses on their way at the same time.
 
-use model::WriteBatch;
+use model::batch::NameListId;
+use model::{Label, WriteBatch};
+use smallvec::SmallVec;
 
 use super::series::NONE;
 use super::shards::{Shard, table_hash};
-use super::symbols::Symbols;
+use super::symbols::{ShapeId, Symbols};
 
 /// A series of a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,15 +32,59 @@ pub(super) fn locate(
     find_candidates(shard, wanted, slots);
     read_ahead(shard, slots, ahead);
     let mut missing = false;
+    let mut shapes = ListShapes::default();
     for (slot, wanted) in slots.iter_mut().zip(wanted) {
-        let labels = batch.labels_of(&batch.series[wanted.index as usize]);
-        if *slot != NONE && !shard.has_labels(*slot, labels, symbols) {
+        let series = &batch.series[wanted.index as usize];
+        let labels = batch.labels_of(series);
+        let mut has_labels = |slot: u32| match series.name_list {
+            Some(list) => shapes.has_labels((shard, slot), (list, labels), symbols),
+            None => shard.has_labels(slot, labels, symbols),
+        };
+        if *slot != NONE && !has_labels(*slot) {
             // Two label sets with one table hash: walk the table.
             *slot = shard.find(wanted.hash, labels, symbols).unwrap_or(NONE);
         }
         missing |= *slot == NONE;
     }
     missing
+}
+
+/// The shapes of the request's lists of names, as far as they are known: with one of them, the
+/// names of a series need not be compared. Valid while the symbols are locked.
+#[derive(Default)]
+struct ListShapes {
+    shapes: SmallVec<[Option<ShapeId>; 8]>,
+}
+
+impl ListShapes {
+    /// Whether the series in a slot has exactly these labels, whose names are a list.
+    #[inline]
+    fn has_labels(
+        &mut self,
+        (shard, slot): (&Shard, u32),
+        (list, labels): (NameListId, &[Label<'_>]),
+        symbols: &Symbols,
+    ) -> bool {
+        let start = shard.series[slot as usize].labels;
+        let shape = shard.labels.shape(start);
+        if let Some(&Some(known)) = self.shapes.get(list.index()) {
+            return known == shape
+                && symbols.match_values(shard.labels.values(start, labels.len()), labels);
+        }
+        let same = shard.has_labels(slot, labels, symbols);
+        if same {
+            self.learn(list, shape);
+        }
+        same
+    }
+
+    #[cold]
+    fn learn(&mut self, list: NameListId, shape: ShapeId) {
+        if self.shapes.len() <= list.index() {
+            self.shapes.resize(list.index() + 1, None);
+        }
+        self.shapes[list.index()] = Some(shape);
+    }
 }
 
 /// The first series with the right hash.

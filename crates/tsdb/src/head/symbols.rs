@@ -140,8 +140,14 @@ impl Symbols {
         let names = self.shape(shape);
         names.len() == labels.len()
             && values.len() == labels.len()
-            && labels.iter().zip(values).all(|(label, &value)| self.is(value, label.value))
+            && self.match_values(values, labels)
             && labels.iter().zip(names).all(|(label, &name)| self.is(name, label.name))
+    }
+
+    /// Whether these are the values of `labels`, of which there are as many.
+    #[inline]
+    pub(super) fn match_values(&self, values: &[Symbol], labels: &[Label<'_>]) -> bool {
+        labels.iter().zip(values).all(|(label, &value)| self.is(value, label.value))
     }
 
     /// Whether the string of a number is `text`.

@@ -4,9 +4,10 @@
 //! bytes is found in one walk; it is checked for UTF-8 as a whole and hashed as it stands
 //! (see [`model::batch::SeriesHasher`]). Whatever deviates takes [`slow_labels`].
 
-use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries};
+use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries, NameListId};
 use model::{Label, WriteBatch};
 
+use super::names::{KnownNames, LabelSpan};
 use super::protobuf::{Reader, WireType};
 use super::{DecodeError, histogram};
 
@@ -17,14 +18,16 @@ const LABELS_TAG: u8 = 0x0a;
 #[derive(Debug, Default)]
 pub(super) struct SeriesDecoder {
     spans: Vec<LabelSpan>,
+    names: KnownNames,
     bucket_count: usize,
 }
 
-/// Where the strings of one label stand, relative to the start of the series message.
-#[derive(Debug, Clone, Copy)]
-struct LabelSpan {
-    name: (u32, u32),
-    value: (u32, u32),
+/// What the canonical labels at the start of a series message gave.
+struct Canonical {
+    hash: u64,
+    name_list: Option<NameListId>,
+    /// The length of the run, bytes.
+    run_len: usize,
 }
 
 impl SeriesDecoder {
@@ -41,12 +44,13 @@ impl SeriesDecoder {
     ) -> Result<(), DecodeError> {
         let starts = Starts::of(batch);
         let canonical = self.canonical_labels(message, batch);
-        let rest = decode_rest(&message[canonical.map_or(0, |(_, run_len)| run_len)..], batch)?;
-        let hash = match canonical {
-            Some((hash, _)) if !rest.has_labels => hash,
+        let rest = decode_rest(&message[canonical.as_ref().map_or(0, |c| c.run_len)..], batch)?;
+        let (hash, name_list) = match canonical {
+            Some(canonical) if !rest.has_labels => (canonical.hash, canonical.name_list),
             _ => {
+                self.names.forget(starts.labels, batch);
                 batch.labels.truncate(starts.labels as usize);
-                slow_labels(message, batch)?
+                (slow_labels(message, batch)?, None)
             }
         };
         let histograms = &batch.histograms[starts.histograms as usize..];
@@ -54,6 +58,7 @@ impl SeriesDecoder {
         batch.series.push(BatchSeries {
             hash,
             labels: range(starts.labels, batch.labels.len()),
+            name_list,
             samples: range(starts.samples, batch.samples.len()),
             histograms: range(starts.histograms, batch.histograms.len()),
             exemplars: range(starts.exemplars, batch.exemplars.len()),
@@ -63,26 +68,27 @@ impl SeriesDecoder {
     }
 
     /// Appends the labels when they stand in one canonical run at the start of the message and
-    /// nowhere else; returns their hash and the length of the run.
+    /// nowhere else.
     fn canonical_labels<'a>(
         &mut self,
         message: &'a [u8],
         batch: &mut WriteBatch<'a>,
-    ) -> Option<(u64, usize)> {
+    ) -> Option<Canonical> {
         let run_len = self.find_run(message)?;
         let run = &message[..run_len];
         let text = std::str::from_utf8(run).ok()?;
-        let mut previous = "";
-        for span in &self.spans {
-            let name = text.get(span.name.0 as usize..span.name.1 as usize)?;
-            let value = text.get(span.value.0 as usize..span.value.1 as usize)?;
-            if name <= previous {
-                return None;
+        let name_list = match self.names.find(&self.spans, text, batch) {
+            Some(known) => {
+                push_labels_of_list(&self.spans, text, known, batch)?;
+                Some(known)
             }
-            previous = name;
-            batch.labels.push(Label { name, value });
-        }
-        Some((batch.hasher.hash_canonical(run), run_len))
+            None => {
+                let start = index(batch.labels.len());
+                push_labels(&self.spans, text, batch)?;
+                self.names.add(range(start, batch.labels.len()), batch)
+            }
+        };
+        Some(Canonical { hash: batch.hasher.hash_canonical(run), name_list, run_len })
     }
 
     /// Walks over the labels at the start of the message; `None` where one is not canonical.
@@ -105,6 +111,37 @@ impl SeriesDecoder {
         }
         Some(at)
     }
+}
+
+/// Appends labels whose names are those of a list.
+#[inline]
+fn push_labels_of_list<'a>(
+    spans: &[LabelSpan],
+    text: &'a str,
+    list: NameListId,
+    batch: &mut WriteBatch<'a>,
+) -> Option<()> {
+    let first = batch.name_lists[list.index()].start as usize;
+    batch.labels.reserve(spans.len());
+    for (i, span) in spans.iter().enumerate() {
+        let name = batch.labels[first + i].name;
+        batch.labels.push(Label { name, value: span.value(text)? });
+    }
+    Some(())
+}
+
+/// Appends labels; `None` where their names are not ascending.
+fn push_labels<'a>(spans: &[LabelSpan], text: &'a str, batch: &mut WriteBatch<'a>) -> Option<()> {
+    let mut previous = "";
+    for span in spans {
+        let name = span.name(text)?;
+        if name <= previous {
+            return None;
+        }
+        previous = name;
+        batch.labels.push(Label { name, value: span.value(text)? });
+    }
+    Some(())
 }
 
 /// A string field with tag `tag` at `at`: where its text starts and ends.

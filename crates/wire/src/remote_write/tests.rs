@@ -254,3 +254,34 @@ proptest! {
         prop_assert_eq!(batch.series[0].hash, hash);
     }
 }
+
+#[test]
+fn series_with_the_same_names_share_a_list() {
+    let ab = |v: &[u8]| series(&[label(b"a", v), label(b"b", b"x"), sample(1, 1.0)]);
+    let late = series(&[label(b"a", b"1"), sample(1, 1.0), label(b"c", b"2")]);
+    let c = series(&[label(b"a", b"1"), label(b"c", b"x"), sample(1, 1.0)]);
+    let unsorted = series(&[label(b"b", b"1"), label(b"a", b"x"), sample(1, 1.0)]);
+    let body = [late, ab(b"1"), ab(b"22"), unsorted, c, ab(b"333")].concat();
+    let batch = decoded(&body).unwrap();
+    let lists: Vec<_> = batch.series.iter().map(|s| s.name_list.map(|l| l.index())).collect();
+    assert_eq!(lists, [None, Some(0), Some(0), None, Some(1), Some(0)]);
+    for (i, series) in batch.series.iter().enumerate() {
+        let Some(list) = series.name_list else { continue };
+        let names =
+            |labels: &[Label<'_>]| labels.iter().map(|l| l.name).collect::<Vec<_>>().join(",");
+        let of_list = &batch.labels[batch.name_lists[list.index()].range()];
+        assert_eq!(names(of_list), names(batch.labels_of(series)), "series {i}");
+    }
+}
+
+#[test]
+fn a_request_of_many_different_names_is_decoded() {
+    let names: Vec<String> = (0..200).map(|i| format!("name_{i:03}")).collect();
+    let body: Vec<u8> = (0..400)
+        .flat_map(|i| series(&[label(names[i % 200].as_bytes(), b"x"), sample(1, 1.0)]))
+        .collect();
+    let batch = decoded(&body).unwrap();
+    for (i, series) in batch.series.iter().enumerate() {
+        assert_eq!(batch.labels_of(series)[0].name, names[i % 200]);
+    }
+}

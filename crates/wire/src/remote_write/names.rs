@@ -1,0 +1,121 @@
+//! Lists of label names that the series of a request share.
+//!
+//! Neighbours in a request nearly always have the same label names. Comparing them with those of
+//! a series before costs less than checking their order, and what comes later (validation, the
+//! look-up in the head) then asks about names once a list. Used by `series.rs` alone.
+
+use model::WriteBatch;
+use model::batch::{BatchRange, NameListId};
+
+/// Where the strings of one label stand, relative to the start of the series message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LabelSpan {
+    pub(super) name: (u32, u32),
+    pub(super) value: (u32, u32),
+}
+
+impl LabelSpan {
+    #[inline]
+    pub(super) fn name(self, text: &str) -> Option<&str> {
+        text.get(self.name.0 as usize..self.name.1 as usize)
+    }
+
+    #[inline]
+    pub(super) fn value(self, text: &str) -> Option<&str> {
+        text.get(self.value.0 as usize..self.value.1 as usize)
+    }
+}
+
+/// A request has at most this many lists; series with other names have none.
+const MAX_LISTS: usize = 64;
+/// How many of the last lists a series is compared with.
+const TRIED: usize = 4;
+
+/// The lists that were used last, the newest first.
+#[derive(Debug, Default)]
+pub(super) struct KnownNames {
+    recent: [Option<NameListId>; TRIED],
+}
+
+impl KnownNames {
+    /// The recent list that has exactly the names at `spans` in `text`.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        spans: &[LabelSpan],
+        text: &str,
+        batch: &WriteBatch<'_>,
+    ) -> Option<NameListId> {
+        for position in 0..TRIED {
+            let list = self.recent[position]?;
+            if has_names(batch, list, spans, text.as_bytes()) {
+                self.recent[..=position].rotate_right(1);
+                return Some(list);
+            }
+        }
+        None
+    }
+
+    /// Makes the names of the labels at `labels` of `batch`, which are ascending, a list;
+    /// `None` when there are too many.
+    #[cold]
+    pub(super) fn add(
+        &mut self,
+        labels: BatchRange,
+        batch: &mut WriteBatch<'_>,
+    ) -> Option<NameListId> {
+        if batch.name_lists.len() >= MAX_LISTS {
+            return None;
+        }
+        let list = NameListId::new(batch.name_lists.len())?;
+        batch.name_lists.push(labels);
+        self.recent.rotate_right(1);
+        self.recent[0] = Some(list);
+        Some(list)
+    }
+
+    /// The labels of `batch` from index `start` on are going to be removed.
+    #[cold]
+    pub(super) fn forget(&mut self, start: u32, batch: &mut WriteBatch<'_>) {
+        if batch.name_lists.last().is_some_and(|labels| labels.start >= start) {
+            batch.name_lists.pop();
+            self.recent = Default::default();
+        }
+    }
+}
+
+#[inline]
+fn has_names(batch: &WriteBatch<'_>, list: NameListId, spans: &[LabelSpan], text: &[u8]) -> bool {
+    let labels = &batch.labels[batch.name_lists[list.index()].range()];
+    labels.len() == spans.len()
+        && labels.iter().zip(spans).all(|(label, span)| {
+            text.get(span.name.0 as usize..span.name.1 as usize)
+                .is_some_and(|name| same_bytes(name, label.name.as_bytes()))
+        })
+}
+
+/// Compares short strings without a call.
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let length = a.len();
+    if b.len() != length {
+        return false;
+    }
+    if length > 16 {
+        return a == b;
+    }
+    if length >= 8 {
+        return word::<8>(a, 0) == word::<8>(b, 0)
+            && word::<8>(a, length - 8) == word::<8>(b, length - 8);
+    }
+    if length >= 4 {
+        return word::<4>(a, 0) == word::<4>(b, 0)
+            && word::<4>(a, length - 4) == word::<4>(b, length - 4);
+    }
+    a.iter().eq(b)
+}
+
+#[inline]
+fn word<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk::<N>().copied()
+}
