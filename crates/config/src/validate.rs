@@ -25,6 +25,11 @@ pub(crate) fn config(config: &Config) -> Check {
     blocks_storage(&config.blocks_storage)?;
     queries(config)?;
     directories(config)?;
+    if config.blocks_storage.tsdb.early_head_compaction_min_in_memory_series > 0
+        && !config.ingester.active_series_metrics_enabled
+    {
+        return fail("early compaction requires -ingester.active-series-metrics-enabled");
+    }
     limits(&config.limits, config.querier.query_store_after)
 }
 
@@ -127,14 +132,15 @@ fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
 }
 
 fn tsdb(tsdb: &TsdbConfig) -> Check {
-    let five_minutes = GoDuration::from_secs(300);
+    let fifteen_minutes = GoDuration::from_secs(15 * 60);
     if tsdb.dir.is_empty() {
         return fail("-blocks-storage.tsdb.dir must not be empty");
     }
     if tsdb.ship_interval.is_positive() && tsdb.ship_concurrency == 0 {
         return fail("invalid TSDB ship concurrency");
     }
-    if !tsdb.head_compaction_interval.is_positive() || five_minutes < tsdb.head_compaction_interval
+    if !tsdb.head_compaction_interval.is_positive()
+        || fifteen_minutes < tsdb.head_compaction_interval
     {
         return fail("invalid TSDB compaction interval");
     }
@@ -149,6 +155,13 @@ fn tsdb(tsdb: &TsdbConfig) -> Check {
     }
     if !(1..=255).contains(&tsdb.out_of_order_capacity_max) {
         return fail("invalid TSDB OOO chunks capacity, it must be between 1 and 255");
+    }
+    let percentage = tsdb.early_head_compaction_min_estimated_series_reduction_percentage;
+    if percentage > 100 {
+        return fail(
+            "early compaction minimum series reduction percentage must be a value between 0 and \
+             100 (included)",
+        );
     }
     if tsdb.wal_fsync == WalFsync::Interval && !tsdb.wal_fsync_interval.is_positive() {
         return fail("-blocks-storage.tsdb.wal-fsync-interval must be greater than 0");

@@ -20,7 +20,6 @@ impl Ingester {
         if self.phase() != Phase::Running {
             return;
         }
-        self.metrics.compaction.triggered();
         let now_ms = self.clock.now_ms();
         self.for_each_tenant(self.tenants.all(), move |ingester, tenant| {
             let mode = plan::compaction_mode(tenant.last_push_ms(), ingester.idle_timeout, now_ms);
@@ -29,6 +28,8 @@ impl Ingester {
             is_ok
         })
         .await;
+        self.cut_for_the_process().await;
+        self.cut_for_tenants().await;
     }
 
     /// Cuts all of the heads of these tenants (`None` = of all) and uploads the blocks, where
@@ -50,12 +51,9 @@ impl Ingester {
         self: &Arc<Self>,
         tenants: Vec<Arc<Tenant>>,
     ) -> Result<(), IngesterError> {
-        self.metrics.compaction.triggered();
-        let in_progress = InProgress::of(&self.metrics.compaction.forced_in_progress);
         let cut =
             |ingester: &Self, tenant: &Tenant| ingester.cut_head(tenant, CompactionMode::Forced);
         let not_cut = self.for_each_tenant(tenants.clone(), cut).await;
-        drop(in_progress);
         let not_shipped = if self.is_shipping() { self.ship_tenants(tenants).await } else { 0 };
         match not_cut.max(not_shipped) {
             0 => Ok(()),
@@ -65,7 +63,7 @@ impl Ingester {
 
     /// Runs `job` for every tenant on the background pool, a few at a time. Returns how many
     /// failed.
-    async fn for_each_tenant(
+    pub(crate) async fn for_each_tenant(
         self: &Arc<Self>,
         tenants: Vec<Arc<Tenant>>,
         job: impl Fn(&Self, &Tenant) -> bool + Copy + Send + 'static,
@@ -83,11 +81,18 @@ impl Ingester {
         failed
     }
 
-    /// Cuts one head; failures are logged and counted.
-    fn cut_head(&self, tenant: &Tenant, mode: CompactionMode) -> bool {
+    /// Cuts one head, unless it is empty; failures are logged and counted.
+    pub(crate) fn cut_head(&self, tenant: &Tenant, mode: CompactionMode) -> bool {
+        if tenant.db().head().series_count() == 0 {
+            return true;
+        }
+        self.metrics.compaction.triggered();
+        let forced = (mode != CompactionMode::Regular)
+            .then(|| InProgress::of(&self.metrics.compaction.forced_in_progress));
         let start = self.clock.monotonic();
         let result = tenant.compact(mode);
         let took = self.clock.monotonic().saturating_sub(start);
+        drop(forced);
         self.metrics.compaction.ended(took, result.as_ref().ok().map(Vec::len));
         match result {
             Ok(blocks) if blocks.is_empty() => true,

@@ -188,6 +188,18 @@ pub(crate) fn forced_compaction() -> PushError {
     PushError::hard(PushErrorCause::TsdbUnavailable, message)
 }
 
+/// The older part of the head is being cut, and the request has samples of it; the next try may
+/// succeed, or be told that the samples are too old.
+pub(crate) fn early_compaction(oldest_ms: TimestampMs, until_ms_incl: TimestampMs) -> PushError {
+    let message = format!(
+        "the TSDB head of the tenant is being compacted up to {} and the write request has samples \
+         from {} on",
+        utc(until_ms_incl),
+        utc(oldest_ms)
+    );
+    PushError::hard(PushErrorCause::TsdbUnavailable, message)
+}
+
 /// The samples could not be written. Nothing of the request counts as stored.
 pub(crate) fn storage(tenant: &TenantId, operation: &str, error: &TsdbError) -> PushError {
     PushError::hard(

@@ -10,13 +10,16 @@
 //! push.rs, query.rs     the traits of `wire`             tenants.rs, tenant.rs   the open TSDBs
 //! lifecycle.rs          start, loops, end                open.rs, prepare.rs     their directory
 //! plan.rs               what is due (pure)               metadata.rs             metric metadata
-//! compaction.rs, shipper.rs, idle.rs   what carries it out
+//! compaction.rs, early.rs, shipper.rs, idle.rs   what carries it out
+//! deletion_mark.rs      tenants that are being deleted
 //! ```
 //!
 //! Pushes and queries come on their callers' compute threads; everything else runs on the
 //! background pool or waits. Nothing here knows the distributor or the query engine.
 
 mod compaction;
+mod deletion_mark;
+mod early;
 mod errors;
 pub mod http;
 mod idle;

@@ -18,7 +18,7 @@ use rt::{BoxFuture, CancellationToken, Service};
 
 use crate::ingester::{IngesterError, Phase};
 use crate::tenant::Tenant;
-use crate::{Ingester, prepare};
+use crate::{Ingester, plan, prepare};
 
 /// How often metadata that nobody sends any more and idle TSDBs are looked for.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5 * 60);
@@ -129,7 +129,14 @@ impl Ingester {
     /// for uploads: they are taken up again by the next process.
     async fn run_loops(self: &Arc<Self>, stop: &CancellationToken) {
         let tsdb = &self.tsdb_config;
-        let cut = every(stop, tsdb.head_compaction_interval, || self.cut_heads());
+        let first = plan::first_interval(tsdb.head_compaction_interval, &*self.opener.env.random);
+        let cut = async {
+            // Not all processes that were started together cut at the same moments.
+            if stop.run_until_cancelled(rt::time::sleep(first)).await.is_some() {
+                self.cut_heads().await;
+                every(stop, tsdb.head_compaction_interval, || self.cut_heads()).await;
+            }
+        };
         let ship = every(stop, tsdb.ship_interval, || async {
             let _ = stop.run_until_cancelled(self.ship_blocks()).await;
         });
@@ -169,6 +176,13 @@ impl Ingester {
         let period = self.config.rate_update_period.std();
         self.ingestion.tick(period);
         self.tenants.all().iter().for_each(|tenant| tenant.ingestion().tick(period));
+    }
+
+    /// Forgets the metadata of a tenant that is gone.
+    pub(crate) fn forget_metadata(&self, id: &TenantId) {
+        if let Some(store) = self.metadata.write().remove(id) {
+            self.metrics.metadata_removed(id, store.len());
+        }
     }
 
     /// Forgets metadata that were not sent for a while, and tenants without any.

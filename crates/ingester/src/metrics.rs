@@ -38,6 +38,7 @@ pub(crate) struct IngesterMetrics {
     discarded_metadata: CounterVec,
     instance_rejected: CounterVec,
     pub(crate) wal_corruptions: Counter,
+    idle_checks: CounterVec,
     pub(crate) queries: QueryMetrics,
     pub(crate) compaction: CompactionMetrics,
     pub(crate) shipper: ShipperMetrics,
@@ -62,8 +63,10 @@ pub(crate) struct CompactionMetrics {
     written: Counter,
     failed: Counter,
     seconds: Histogram,
-    /// How many times heads are being cut on request.
+    /// How many heads are being cut for another reason than that they are wide.
     pub(crate) forced_in_progress: Gauge,
+    /// Heads that were cut early because their tenant had too many series.
+    pub(crate) early_of_tenant: Counter,
 }
 
 /// Counters of uploads.
@@ -119,6 +122,11 @@ impl IngesterMetrics {
             wal_corruptions: metrics.counter(
                 "cortex_ingester_tsdb_wal_corruptions_total",
                 "Damage that was met when a TSDB was opened.",
+            ),
+            idle_checks: metrics.counter_vec(
+                "cortex_ingester_idle_tsdb_checks_total",
+                "Looks at TSDBs that may be idle, by what was found.",
+                &["result"],
             ),
             queries: QueryMetrics::new(metrics),
             compaction: CompactionMetrics::new(metrics),
@@ -178,6 +186,11 @@ impl IngesterMetrics {
         }
     }
 
+    /// Counts a look at a TSDB that may be idle.
+    pub(crate) fn idle_check(&self, result: &str) {
+        self.idle_checks.with(&[result]).inc();
+    }
+
     /// Counts a request that a limit of the process refused.
     pub(crate) fn rejected(&self, limit: InstanceLimit) {
         self.instance_rejected.with(&[limit.reason()]).inc();
@@ -216,7 +229,7 @@ impl CompactionMetrics {
         Self {
             triggered: metrics.counter(
                 "cortex_ingester_tsdb_compactions_triggered_total",
-                "Checks of heads that were triggered.",
+                "Heads that were looked at, to be cut where that is due.",
             ),
             written: metrics.counter(
                 "cortex_ingester_tsdb_compactions_total",
@@ -233,12 +246,16 @@ impl CompactionMetrics {
             ),
             forced_in_progress: metrics.gauge(
                 "cortex_ingester_tsdb_forced_compactions_in_progress",
-                "How many times heads are being cut on request at this moment.",
+                "How many heads are being cut before their time at this moment.",
+            ),
+            early_of_tenant: metrics.counter(
+                "cortex_ingester_tsdb_per_tenant_early_compactions_triggered_total",
+                "Heads that were cut early because their tenant had too many series.",
             ),
         }
     }
 
-    /// Counts a check.
+    /// Counts a head that is looked at.
     pub(crate) fn triggered(&self) {
         self.triggered.inc();
     }

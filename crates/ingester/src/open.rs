@@ -121,6 +121,7 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         block_range_ms: block_range.map_or(defaults.block_range_ms, |range| range.millis()),
         // Which blocks may go is decided by `plan::is_past_retention` alone.
         retention_ms: 1,
+        timely_compaction: config.timely_head_compaction_enabled,
         shards: config.stripe_size.clamp(1, MAX_HEAD_SHARDS),
         wal: Some(wal_options(config)),
     }

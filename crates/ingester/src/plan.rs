@@ -2,6 +2,8 @@
 //! to the bucket, which ones leave the local disk, which TSDB is closed. No IO; the shells
 //! (`compaction.rs`, `shipper.rs`, `retention.rs`) carry it out.
 
+pub(crate) mod early;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +25,12 @@ pub(crate) fn jittered_idle_timeout(
     }
     let base_ms = configured.millis().unsigned_abs();
     Some(Duration::from_millis(base_ms.saturating_add(random.below(base_ms / 4 + 1))))
+}
+
+/// When heads are looked at for the first time: somewhere in the interval.
+pub(crate) fn first_interval(interval: config::GoDuration, random: &dyn Random) -> Duration {
+    let interval_ms = interval.millis().max(1).unsigned_abs();
+    Duration::from_millis(1 + random.below(interval_ms))
 }
 
 /// How the head of a tenant is cut at `now_ms` by the periodic check.
@@ -103,6 +111,18 @@ pub(crate) struct TenantActivity {
     pub(crate) last_push_ms: TimestampMs,
     pub(crate) head_series: u64,
     pub(crate) has_unshipped_blocks: bool,
+    pub(crate) is_marked_for_deletion: bool,
+}
+
+/// What the configuration says about closing TSDBs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClosePolicy {
+    /// How long nothing must have been pushed; zero or less closes none.
+    pub(crate) idle_timeout: config::GoDuration,
+    /// Whether blocks are uploaded.
+    pub(crate) is_shipping: bool,
+    /// Whether a TSDB is closed although blocks are not uploaded; they are lost then.
+    pub(crate) closes_without_shipping: bool,
 }
 
 /// Why a TSDB stays open or not.
@@ -110,24 +130,56 @@ pub(crate) struct TenantActivity {
 pub(crate) enum CloseCheck {
     /// It can be closed and its directory deleted.
     Idle,
+    /// It is closed and deleted with all that is in it.
+    MarkedForDeletion,
     NotIdle,
     HeadNotEmpty,
     NotShipped,
+    /// Nothing is uploaded: what is here is nowhere else.
+    ShippingDisabled,
+}
+
+impl CloseCheck {
+    /// Whether the TSDB is to be closed.
+    pub(crate) fn closes(self) -> bool {
+        matches!(self, Self::Idle | Self::MarkedForDeletion)
+    }
+
+    /// The value of the label `result` of `cortex_ingester_idle_tsdb_checks_total`, for `Idle`
+    /// when the TSDB has been closed.
+    pub(crate) fn result(self) -> &'static str {
+        match self {
+            Self::Idle => "idle_closed",
+            Self::MarkedForDeletion => "tenant_marked_for_deletion",
+            Self::NotIdle => "not_idle",
+            Self::HeadNotEmpty => "not_compacted",
+            Self::NotShipped => "not_shipped",
+            Self::ShippingDisabled => "shipping_disabled",
+        }
+    }
 }
 
 /// Whether a TSDB is closed and deleted at `now_ms`.
 pub(crate) fn close_check(
     tenant: TenantActivity,
-    idle_timeout: config::GoDuration,
+    policy: ClosePolicy,
     now_ms: TimestampMs,
 ) -> CloseCheck {
-    if !idle_timeout.is_positive() || !is_past(tenant.last_push_ms, idle_timeout.std(), now_ms) {
+    if !policy.is_shipping && !policy.closes_without_shipping {
+        return CloseCheck::ShippingDisabled;
+    }
+    if tenant.is_marked_for_deletion {
+        return CloseCheck::MarkedForDeletion;
+    }
+    let timeout = policy.idle_timeout;
+    if !timeout.is_positive() || !is_past(tenant.last_push_ms, timeout.std(), now_ms) {
         return CloseCheck::NotIdle;
     }
     if tenant.head_series > 0 {
         return CloseCheck::HeadNotEmpty;
     }
-    if tenant.has_unshipped_blocks { CloseCheck::NotShipped } else { CloseCheck::Idle }
+    let is_behind = policy.is_shipping && tenant.has_unshipped_blocks;
+    if is_behind { CloseCheck::NotShipped } else { CloseCheck::Idle }
 }
 
 /// When a block was made, ms: its id says it.
@@ -172,6 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_look_at_heads_is_within_the_interval() {
+        let random = SeededRandom::new(1);
+        let first = || first_interval(GoDuration::from_secs(60), &random).as_secs_f64();
+        let times: Vec<f64> = (0..100).map(|_| first()).collect();
+        assert!(times.iter().all(|t| (0.001..=60.0).contains(t)));
+        assert!(times.iter().any(|t| *t < 20.0) && times.iter().any(|t| *t > 40.0));
+        assert_eq!(first_interval(GoDuration::ZERO, &random), Duration::from_millis(1));
+    }
+
+    #[test]
     fn only_full_level_one_blocks_are_shipped_oldest_first() {
         let blocks = [block(3, 1, 1), block(2, 2, 1), block(1, 1, 0), block(0, 1, 1)];
         let shipped = Shipped::from([(blocks[3].ulid, 9)]);
@@ -207,14 +269,31 @@ mod tests {
 
     #[test]
     fn a_tsdb_is_closed_when_it_is_idle_empty_and_shipped() {
-        let timeout = GoDuration::from_secs(3600);
-        let idle = TenantActivity { last_push_ms: 0, head_series: 0, has_unshipped_blocks: false };
-        assert_eq!(close_check(idle, timeout, HOUR_MS), CloseCheck::Idle);
-        assert_eq!(close_check(idle, timeout, HOUR_MS - 1), CloseCheck::NotIdle);
-        assert_eq!(close_check(idle, GoDuration::ZERO, HOUR_MS), CloseCheck::NotIdle);
+        let policy = ClosePolicy {
+            idle_timeout: GoDuration::from_secs(3600),
+            is_shipping: true,
+            closes_without_shipping: false,
+        };
+        let idle = TenantActivity {
+            last_push_ms: 0,
+            head_series: 0,
+            has_unshipped_blocks: false,
+            is_marked_for_deletion: false,
+        };
+        assert_eq!(close_check(idle, policy, HOUR_MS), CloseCheck::Idle);
+        assert_eq!(close_check(idle, policy, HOUR_MS - 1), CloseCheck::NotIdle);
+        let never = ClosePolicy { idle_timeout: GoDuration::ZERO, ..policy };
+        assert_eq!(close_check(idle, never, HOUR_MS), CloseCheck::NotIdle);
         let busy = TenantActivity { head_series: 1, ..idle };
-        assert_eq!(close_check(busy, timeout, HOUR_MS), CloseCheck::HeadNotEmpty);
+        assert_eq!(close_check(busy, policy, HOUR_MS), CloseCheck::HeadNotEmpty);
         let behind = TenantActivity { has_unshipped_blocks: true, ..idle };
-        assert_eq!(close_check(behind, timeout, HOUR_MS), CloseCheck::NotShipped);
+        assert_eq!(close_check(behind, policy, HOUR_MS), CloseCheck::NotShipped);
+        let doomed = TenantActivity { is_marked_for_deletion: true, ..busy };
+        assert_eq!(close_check(doomed, policy, 0), CloseCheck::MarkedForDeletion);
+        let local = ClosePolicy { is_shipping: false, ..policy };
+        assert_eq!(close_check(idle, local, HOUR_MS), CloseCheck::ShippingDisabled);
+        let local = ClosePolicy { closes_without_shipping: true, ..local };
+        assert_eq!(close_check(behind, local, HOUR_MS), CloseCheck::Idle);
+        assert_eq!(close_check(busy, local, HOUR_MS), CloseCheck::HeadNotEmpty);
     }
 }

@@ -36,11 +36,14 @@ impl Ingester {
     /// Uploads what is due for one tenant, oldest blocks first; a block that fails does not keep
     /// the next ones back. Returns whether everything is in the bucket.
     async fn ship_tenant(self: &Arc<Self>, tenant: Arc<Tenant>) -> bool {
+        let bucket = TenantBucket::new(self.bucket.clone(), tenant.id().clone());
+        if tenant.deletion_mark().check(&bucket, self.clock.now_ms()).await {
+            return true;
+        }
         let _shipping = tenant.shipping.lock().await;
         self.metrics.shipper.dir_syncs.inc();
         let mut shipped = tenant.shipped();
         let due = plan::blocks_to_ship(&tenant.db().blocks(), &shipped);
-        let bucket = TenantBucket::new(self.bucket.clone(), tenant.id().clone());
         let mut is_done = true;
         for block in &due {
             match self.ship_block(&bucket, block).await {

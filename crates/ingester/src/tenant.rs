@@ -14,6 +14,7 @@ use tsdb::head::{AppendLimits, AppendOutcome};
 use ulid::Ulid;
 use wire::client::PushError;
 
+use crate::deletion_mark::DeletionMark;
 use crate::errors;
 use crate::metrics::TenantCounters;
 use crate::plan::{self, Retention, Shipped, TenantActivity};
@@ -26,8 +27,11 @@ enum Gate {
     Open,
     /// The TSDB is idle and about to be deleted; a later push opens a new one.
     ClosingIdle,
-    /// The whole head is being cut: what came in meanwhile would keep that from ending.
-    ForcedCompaction,
+    /// The head is being cut up to this time: samples of that part would overlap with the blocks,
+    /// or keep the cut from ending.
+    Compaction {
+        until_ms_incl: TimestampMs,
+    },
     /// The process takes no more writes.
     ShuttingDown,
 }
@@ -46,6 +50,9 @@ pub(crate) struct Tenant {
     /// Held by whoever uploads blocks, over awaits.
     pub(crate) shipping: tokio::sync::Mutex<()>,
     shipped: Mutex<Shipped>,
+    deletion_mark: DeletionMark,
+    /// When the head was last cut early, ms; 0 = never.
+    last_early_compaction_ms: AtomicI64,
     last_push_ms: AtomicI64,
     ingestion: EwmaRate,
     counters: TenantCounters,
@@ -72,6 +79,8 @@ impl Tenant {
             maintenance: Mutex::default(),
             shipping: tokio::sync::Mutex::default(),
             shipped: Mutex::default(),
+            deletion_mark: DeletionMark::default(),
+            last_early_compaction_ms: AtomicI64::new(0),
             last_push_ms: AtomicI64::new(parts.opened_ms),
             ingestion: EwmaRate::default(),
             counters: parts.counters,
@@ -111,7 +120,7 @@ impl Tenant {
         match *gate {
             Gate::Open => {}
             Gate::ClosingIdle => return Err(errors::tsdb_closing()),
-            Gate::ForcedCompaction => return Err(errors::forced_compaction()),
+            Gate::Compaction { until_ms_incl } => passes_compaction(batch, until_ms_incl)?,
             Gate::ShuttingDown => return Err(errors::unavailable("Stopping")),
         }
         self.last_push_ms.fetch_max(now_ms, Ordering::Relaxed);
@@ -134,24 +143,45 @@ impl Tenant {
         closes
     }
 
+    /// Whether the tenant is marked for deletion in the bucket.
+    pub(crate) fn deletion_mark(&self) -> &DeletionMark {
+        &self.deletion_mark
+    }
+
+    /// When the head was last cut early, ms; `None` = never.
+    pub(crate) fn last_early_compaction_ms(&self) -> Option<TimestampMs> {
+        let last_ms = self.last_early_compaction_ms.load(Ordering::Relaxed);
+        (last_ms != 0).then_some(last_ms)
+    }
+
+    /// Notes that the head was cut early.
+    pub(crate) fn set_last_early_compaction(&self, now_ms: TimestampMs) {
+        self.last_early_compaction_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     /// When something was last pushed, or when the TSDB was opened, ms.
     pub(crate) fn last_push_ms(&self) -> TimestampMs {
         self.last_push_ms.load(Ordering::Relaxed)
     }
 
-    /// Cuts blocks from the head; none once the TSDB is closed. When all of the head is cut,
-    /// pushes are refused meanwhile, to be sent again.
+    /// Cuts blocks from the head; none once the TSDB is closed. When more than the oldest range is
+    /// cut, pushes to that part are refused meanwhile, to be sent again.
     pub(crate) fn compact(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
         let is_closed = self.maintenance.lock();
         if *is_closed {
             return Ok(Vec::new());
         }
-        if mode == CompactionMode::Regular {
-            return self.db.compact_head(mode);
-        }
-        self.change_gate(Gate::Open, Gate::ForcedCompaction);
+        let newest_ms = self.db.head().time_bounds().map_or(TimestampMs::MIN, |(_, max)| max);
+        let until_ms_incl = match mode {
+            CompactionMode::Regular => return self.db.compact_head(mode),
+            CompactionMode::Idle(_) => newest_ms,
+            CompactionMode::Early(until_ms_incl) => until_ms_incl,
+            CompactionMode::Forced => TimestampMs::MAX,
+        };
+        let compaction = Gate::Compaction { until_ms_incl };
+        self.change_gate(Gate::Open, compaction);
         let result = self.compact_whole(mode);
-        self.change_gate(Gate::ForcedCompaction, Gate::Open);
+        self.change_gate(compaction, Gate::Open);
         result
     }
 
@@ -234,6 +264,7 @@ impl Tenant {
             last_push_ms: self.last_push_ms(),
             head_series: self.db.head().series_count(),
             has_unshipped_blocks: has_broken_blocks || self.oldest_unshipped_ms().is_some(),
+            is_marked_for_deletion: self.deletion_mark.is_found(),
         }
     }
 
@@ -249,5 +280,21 @@ impl Tenant {
 
     fn shipper_file(&self) -> PathBuf {
         self.db.dir().join(state::FILE_NAME)
+    }
+}
+
+/// Whether a push passes while the head is cut up to a time.
+fn passes_compaction(batch: &WriteBatch<'_>, until_ms_incl: TimestampMs) -> Result<(), PushError> {
+    if until_ms_incl == TimestampMs::MAX {
+        return Err(errors::forced_compaction());
+    }
+    let floats = batch.samples.iter().map(|sample| sample.timestamp_ms);
+    let histograms = batch.series.iter().flat_map(|series| batch.histograms_of(series));
+    let oldest_ms = floats.chain(histograms.map(|histogram| histogram.timestamp_ms)).min();
+    match oldest_ms {
+        Some(oldest_ms) if oldest_ms <= until_ms_incl => {
+            Err(errors::early_compaction(oldest_ms, until_ms_incl))
+        }
+        _ => Ok(()),
     }
 }

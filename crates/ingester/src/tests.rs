@@ -2,6 +2,7 @@
 //! writes can fail, and a clock that stands still.
 
 mod blocks;
+mod early;
 mod faulty_store;
 mod fixture;
 mod lifecycle;

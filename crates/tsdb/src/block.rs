@@ -12,6 +12,7 @@
 //! reads them.
 
 mod chunk_file;
+mod delete;
 mod file_writer;
 mod querier;
 mod samples;

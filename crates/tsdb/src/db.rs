@@ -12,6 +12,7 @@
 
 mod blocks;
 mod compact;
+mod delete;
 mod options;
 
 use std::cell::RefCell;

@@ -11,6 +11,7 @@
 //! postings.rs    label pair -> series                append.rs   a write request (locate, create)
 //! rules.rs       which samples are taken             floats.rs, histograms.rs   open chunks
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
+//! delete.rs      deleted ranges
 //! ```
 
 mod append;
@@ -18,6 +19,7 @@ mod checkpoint;
 mod chunks;
 mod create;
 mod cut;
+mod delete;
 mod floats;
 mod histograms;
 mod labels;
@@ -54,6 +56,7 @@ pub use read::{HeadQuerier, HeadQueryable};
 pub use replay::ReplayReport;
 
 use chunks::ChunkSink;
+use delete::DeletedRanges;
 use log::HeadLog;
 use order::LabelOrder;
 use postings::Postings;
@@ -85,6 +88,7 @@ pub struct Head {
     postings: RwLock<Postings>,
     order: LabelOrder,
     log: HeadLog,
+    deleted: DeletedRanges,
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
     lease: Mutex<ReadLease>,
@@ -117,6 +121,7 @@ impl Head {
             postings: RwLock::default(),
             order: LabelOrder::default(),
             log: HeadLog::default(),
+            deleted: DeletedRanges::default(),
             files,
             lease: Mutex::default(),
             needed_refs: Mutex::default(),

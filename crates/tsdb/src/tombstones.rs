@@ -9,8 +9,9 @@
 
 use std::collections::BTreeMap;
 
-use model::TimestampMs;
+use model::{SampleBuffer, TimeRange, TimestampMs};
 
+use crate::chunk::check_order;
 use crate::encoding::{Decoder, check_crc, crc32c, put_be32, put_uvarint, put_varint};
 use crate::error::DecodeError;
 
@@ -34,6 +35,51 @@ impl Interval {
     pub fn contains(&self, t: TimestampMs) -> bool {
         self.min_ms <= t && t <= self.max_ms
     }
+}
+
+/// The samples of `all` that are not deleted, appended to `out`. Fails where they are not later
+/// than those that are there.
+pub(crate) fn push_what_is_left(
+    all: SampleBuffer,
+    deleted: &[Interval],
+    out: &mut SampleBuffer,
+) -> Result<(), DecodeError> {
+    let float_order = out.float_times.last().zip(all.float_times.first());
+    let histogram_order = out.histogram_times.last().zip(all.histogram_times.first());
+    for (&last, &first) in float_order.into_iter().chain(histogram_order) {
+        check_order(Some(last), first)?;
+    }
+    let is_deleted = |t: i64| deleted.iter().any(|i| i.contains(t));
+    let start_at = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0);
+    for (i, (&t, &value)) in all.float_times.iter().zip(&all.float_values).enumerate() {
+        if !is_deleted(t) {
+            out.push_float_with_start(t, value, start_at(&all.float_start_times, i));
+        }
+    }
+    for (i, (&t, h)) in all.histogram_times.iter().zip(all.histograms).enumerate() {
+        if !is_deleted(t) {
+            out.push_histogram_with_start(t, h, start_at(&all.histogram_start_times, i));
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a range that are not deleted. `deleted` is ascending.
+pub(crate) fn left_of(range: TimeRange, deleted: &[Interval]) -> Vec<TimeRange> {
+    let mut left = Vec::new();
+    let mut start = Some(range.start_ms_incl);
+    for interval in deleted {
+        let Some(from) = start.filter(|from| *from <= range.end_ms_incl) else { break };
+        let end = range.end_ms_incl.min(interval.min_ms.saturating_sub(1));
+        if from <= end && from < interval.min_ms {
+            left.push(TimeRange::new(from, end));
+        }
+        start = interval.max_ms.checked_add(1).map(|after| from.max(after));
+    }
+    if let Some(from) = start.filter(|from| *from <= range.end_ms_incl) {
+        left.push(TimeRange::new(from, range.end_ms_incl));
+    }
+    left
 }
 
 /// The deleted ranges of series, by the series' number in the index. Intervals of a series are
@@ -69,6 +115,14 @@ impl Tombstones {
     /// All series with their deleted ranges, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[Interval])> {
         self.series.iter().map(|(&series, intervals)| (series, intervals.as_slice()))
+    }
+
+    /// Forgets the intervals that end before `mint`.
+    pub fn drop_before(&mut self, mint: TimestampMs) {
+        self.series.retain(|_, intervals| {
+            intervals.retain(|interval| mint <= interval.max_ms);
+            !intervals.is_empty()
+        });
     }
 
     /// The number of intervals.
@@ -140,6 +194,11 @@ mod tests {
         tombstones.add(1, Interval { min_ms: 5, max_ms: i64::MAX });
         tombstones.add(1, Interval { min_ms: i64::MIN, max_ms: 4 });
         assert_eq!(tombstones.get(1), [Interval { min_ms: i64::MIN, max_ms: i64::MAX }]);
+        assert_eq!(left_of(TimeRange::new(i64::MIN, i64::MAX), tombstones.get(1)), []);
+        assert_eq!(left_of(TimeRange::new(3, 7), &[]), [TimeRange::new(3, 7)]);
+        let mut kept = tombstones.clone();
+        kept.drop_before(i64::MAX);
+        assert_eq!(kept, tombstones);
     }
 
     proptest! {
@@ -158,6 +217,12 @@ mod tests {
                 for t in -25..75 {
                     let hit = tombstones.get(series).iter().any(|i| i.contains(t));
                     prop_assert_eq!(hit, deleted.contains(&(series, t)));
+                }
+                let range = TimeRange::new(-25, 74);
+                let left = left_of(range, tombstones.get(series));
+                for t in -25..75 {
+                    let is_left = left.iter().any(|r| (r.start_ms_incl..=r.end_ms_incl).contains(&t));
+                    prop_assert_eq!(is_left, !deleted.contains(&(series, t)));
                 }
                 let apart = |w: &[Interval]| w[0].max_ms + 1 < w[1].min_ms;
                 prop_assert!(tombstones.get(series).windows(2).all(apart));

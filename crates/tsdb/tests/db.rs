@@ -7,8 +7,12 @@
 mod appends;
 #[path = "db/compactions.rs"]
 mod compactions;
+#[path = "db/deletes.rs"]
+mod deletes;
 #[path = "db/histograms.rs"]
 mod histograms;
+#[path = "db/power_cuts.rs"]
+mod power_cuts;
 #[path = "db/restarts.rs"]
 mod restarts;
 #[path = "db/support.rs"]

@@ -106,7 +106,7 @@ config! {
         ship_interval: GoDuration = "1m", "ship-interval", Advanced;
         /// Tenants whose blocks are uploaded at once.
         ship_concurrency: usize = "10", "ship-concurrency", Advanced;
-        /// How often it is checked whether a head is due to be cut; at most 5m.
+        /// How often it is checked whether a head is due to be cut; at most 15m. The first check comes at a random moment within it.
         head_compaction_interval: GoDuration = "1m", "head-compaction-interval", Advanced;
         /// Tenants whose heads are cut at once.
         head_compaction_concurrency: usize = "1", "head-compaction-concurrency", Advanced;
@@ -124,6 +124,14 @@ config! {
         flush_blocks_on_shutdown: bool = "false", "flush-blocks-on-shutdown", Advanced;
         /// A TSDB without a sample for this long, all shipped, is closed and removed; 0 or less switches it off.
         close_idle_tsdb_timeout: GoDuration = "13h", "close-idle-tsdb-timeout", Advanced;
+        /// Close idle TSDBs also when no blocks are uploaded; what is in them is lost.
+        close_idle_tsdb_when_shipping_disabled: bool = "false", "close-idle-tsdb-when-shipping-disabled", Advanced;
+        /// Series in memory from which heads are cut early: what is older than -ingester.active-series-metrics-idle-timeout goes into blocks, and such samples are refused from then on; 0 switches it off.
+        early_head_compaction_min_in_memory_series: u64 = "0", "early-head-compaction-min-in-memory-series", Experimental;
+        /// Reduction of the series in memory that cutting heads early must promise, in percent.
+        early_head_compaction_min_estimated_series_reduction_percentage: u64 = "15", "early-head-compaction-min-estimated-series-reduction-percentage", Experimental;
+        /// Cut the oldest range of a head as soon as nothing can be appended to it any more, without waiting for the head to span 1.5 ranges.
+        timely_head_compaction_enabled: bool = "false", "timely-head-compaction-enabled", Experimental;
         /// Samples in a chunk of out-of-order samples.
         out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental, Later;
         /// When the write-ahead log is synced to the disk: never, at an interval, or always before a write is acknowledged.

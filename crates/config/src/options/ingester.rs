@@ -20,6 +20,8 @@ config! {
         tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental, Later;
         /// Metric names, separated by commas, to which the per-metric series limit does not apply.
         ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced, Later;
+        /// Only series that the ring gives to an ingester count for the series limit; without a ring these are all.
+        use_ingester_owned_series_for_limits: bool = "false", "use-ingester-owned-series-for-limits", Experimental;
         /// Log only one in this many errors of the same kind; 0 logs all.
         error_sample_rate: u64 = "10", "error-sample-rate", Advanced, Later;
     } sections {

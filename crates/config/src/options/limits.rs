@@ -77,9 +77,9 @@ config! {
         /// Drop out-of-order exemplars without an error.
         ignore_ooo_exemplars: bool = "false", "ingester.ignore-ooo-exemplars", Experimental, Later;
         /// Series owned by an ingester from which its head is cut early; 0 switches it off.
-        early_head_compaction_owned_series_threshold: u64 = "0", "ingester.early-head-compaction-owned-series-threshold", Experimental, Later;
+        early_head_compaction_owned_series_threshold: u64 = "0", "ingester.early-head-compaction-owned-series-threshold", Experimental;
         /// Reduction that an early cut must promise, in percent.
-        early_head_compaction_min_estimated_series_reduction_percentage: u64 = "15", "ingester.early-head-compaction-min-estimated-series-reduction-percentage", Experimental, Later;
+        early_head_compaction_min_estimated_series_reduction_percentage: u64 = "15", "ingester.early-head-compaction-min-estimated-series-reduction-percentage", Experimental;
         /// Store native histograms; off, they are dropped.
         native_histograms_ingestion_enabled: bool = "true", "ingester.native-histograms-ingestion-enabled", Experimental;
         /// Active series counted apart: name of the counter to series selector.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use model::{EncodedChunk, QueryContext, SampleBuffer, SampleReader, StorageError};
 
 use super::{Block, ChunkRecord};
-use crate::chunk::{check_order, decode};
+use crate::chunk::decode;
 use crate::error::{DecodeError, TsdbError};
 use crate::index::ChunkMeta;
-use crate::tombstones::Interval;
+use crate::tombstones::{Interval, push_what_is_left};
 
 pub(super) struct BlockSamples {
     block: Block,
@@ -62,24 +62,7 @@ impl BlockSamples {
     ) -> Result<(), DecodeError> {
         let mut all = SampleBuffer::default();
         decode(record.encoding, record.data, &mut all)?;
-        let float_order = out.float_times.last().zip(all.float_times.first());
-        let histogram_order = out.histogram_times.last().zip(all.histogram_times.first());
-        for (&last, &first) in float_order.into_iter().chain(histogram_order) {
-            check_order(Some(last), first)?;
-        }
-        let is_deleted = |t: i64| self.deleted.iter().any(|i| i.contains(t));
-        let start_at = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0);
-        for (i, (&t, &value)) in all.float_times.iter().zip(&all.float_values).enumerate() {
-            if !is_deleted(t) {
-                out.push_float_with_start(t, value, start_at(&all.float_start_times, i));
-            }
-        }
-        for (i, (&t, h)) in all.histogram_times.iter().zip(all.histograms).enumerate() {
-            if !is_deleted(t) {
-                out.push_histogram_with_start(t, h, start_at(&all.histogram_start_times, i));
-            }
-        }
-        Ok(())
+        push_what_is_left(all, &self.deleted, out)
     }
 }
 

@@ -20,16 +20,34 @@ struct Cut {
     end_ms: TimestampMs,
 }
 
+/// How much of a head is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// The oldest range of a head that spans more than 1.5 ranges.
+    Wide,
+    /// The oldest range, when its end is more than half a range behind the newest sample: nothing
+    /// can be appended to it any more.
+    Closed,
+    /// Everything up to this time.
+    Until(TimestampMs),
+}
+
 /// What to cut next from a head with these times of its oldest and newest sample; `None` when
-/// nothing is due. Without `all` only a head that spans more than 1.5 ranges is cut.
-fn plan(times: (TimestampMs, TimestampMs), range_ms: i64, all: bool) -> Option<Cut> {
+/// nothing is due.
+fn plan(times: (TimestampMs, TimestampMs), range_ms: i64, due: Due) -> Option<Cut> {
     let (min, max) = times;
     let start_ms = min.div_euclid(range_ms).saturating_mul(range_ms);
     let end_ms = start_ms.saturating_add(range_ms);
-    if all {
-        return Some(Cut { start_ms, end_ms: end_ms.min(max.saturating_add(1)) });
+    let range = Cut { start_ms, end_ms };
+    match due {
+        Due::Wide => (max.saturating_sub(min) > range_ms / 2 * 3).then_some(range),
+        Due::Closed => (end_ms < max.saturating_sub(range_ms / 2)).then_some(range),
+        Due::Until(last) => {
+            let last = max.min(last);
+            let end_ms = end_ms.min(last.saturating_add(1));
+            (min <= last).then_some(Cut { start_ms, end_ms })
+        }
     }
-    (max.saturating_sub(min) > range_ms / 2 * 3).then_some(Cut { start_ms, end_ms })
 }
 
 impl Db {
@@ -37,13 +55,9 @@ impl Db {
     /// are part of every query from then on. One call at a time works, others wait.
     pub fn compact_head(&self, mode: CompactionMode) -> Result<Vec<Ulid>, TsdbError> {
         let _one_at_a_time = self.compaction.lock();
-        let all = match mode {
-            CompactionMode::Regular => false,
-            CompactionMode::Forced => true,
-            CompactionMode::Idle(timeout) => self.is_idle_for(timeout),
-        };
+        let due = self.due(mode);
         let mut written = Vec::new();
-        while let Some(cut) = self.next_cut(all) {
+        while let Some(cut) = self.next_cut(due) {
             written.extend(self.cut_block(cut)?);
         }
         // Also what an earlier call could not remove because queries were at work.
@@ -53,7 +67,19 @@ impl Db {
 
     /// Whether a regular compaction would write a block.
     pub fn is_compactable(&self) -> bool {
-        self.next_cut(false).is_some()
+        self.next_cut(self.due(CompactionMode::Regular)).is_some()
+    }
+
+    fn due(&self, mode: CompactionMode) -> Due {
+        let newest = || self.head.time_bounds().map_or(TimestampMs::MIN, |(_, max)| max);
+        match mode {
+            CompactionMode::Forced => Due::Until(TimestampMs::MAX),
+            CompactionMode::Early(last) => Due::Until(last),
+            // Not what may come in meanwhile.
+            CompactionMode::Idle(timeout) if self.is_idle_for(timeout) => Due::Until(newest()),
+            _ if self.options.timely_compaction => Due::Closed,
+            CompactionMode::Regular | CompactionMode::Idle(_) => Due::Wide,
+        }
     }
 
     fn is_idle_for(&self, timeout: std::time::Duration) -> bool {
@@ -61,17 +87,17 @@ impl Db {
         self.env.clock.monotonic().saturating_sub(last) >= timeout
     }
 
-    fn next_cut(&self, all: bool) -> Option<Cut> {
+    fn next_cut(&self, due: Due) -> Option<Cut> {
         let (min, max) = self.head.time_bounds()?;
         // What is in blocks already may still be in memory.
         let min = min.max(self.view.read().head_from_ms);
         if min > max {
             return None;
         }
-        plan((min, max), self.options.block_range_ms, all)?;
+        plan((min, max), self.options.block_range_ms, due)?;
         // Ranges without samples are passed over.
         let min = self.head.oldest_time_from(min)?;
-        plan((min, max), self.options.block_range_ms, all)
+        plan((min, max), self.options.block_range_ms, due)
     }
 
     /// Writes the block of a range and shows it to queries in place of the head's part.
@@ -134,36 +160,57 @@ mod tests {
     use super::*;
 
     const RANGE: i64 = 7_200_000;
+    const ALL: Due = Due::Until(i64::MAX);
 
     #[test]
     fn a_head_of_more_than_one_and_a_half_ranges_is_cut_at_aligned_times() {
         let start = 10 * RANGE;
-        assert_eq!(plan((start + 5, start + 5 + RANGE / 2 * 3), RANGE, false), None);
+        assert_eq!(plan((start + 5, start + 5 + RANGE / 2 * 3), RANGE, Due::Wide), None);
         let cut = Some(Cut { start_ms: start, end_ms: start + RANGE });
-        assert_eq!(plan((start + 5, start + 6 + RANGE / 2 * 3), RANGE, false), cut);
-        assert_eq!(plan((start, start + 10 * RANGE), RANGE, false), cut);
+        assert_eq!(plan((start + 5, start + 6 + RANGE / 2 * 3), RANGE, Due::Wide), cut);
+        assert_eq!(plan((start, start + 10 * RANGE), RANGE, Due::Wide), cut);
     }
 
     #[test]
     fn all_of_a_head_is_cut_range_by_range_and_ends_with_its_newest_sample() {
         let start = 10 * RANGE;
-        let cut = plan((start + 5, start + RANGE + 7), RANGE, true);
+        let cut = plan((start + 5, start + RANGE + 7), RANGE, ALL);
         assert_eq!(cut, Some(Cut { start_ms: start, end_ms: start + RANGE }));
-        let cut = plan((start + RANGE, start + RANGE + 7), RANGE, true);
+        let cut = plan((start + RANGE, start + RANGE + 7), RANGE, ALL);
         assert_eq!(cut, Some(Cut { start_ms: start + RANGE, end_ms: start + RANGE + 8 }));
     }
 
     #[test]
+    fn an_early_cut_ends_with_its_time() {
+        let start = 10 * RANGE;
+        let early = |min, last| plan((min, start + 3 * RANGE), RANGE, Due::Until(last));
+        let cut = Some(Cut { start_ms: start, end_ms: start + RANGE });
+        assert_eq!(early(start + 5, start + RANGE + 9), cut);
+        let cut = Some(Cut { start_ms: start + RANGE, end_ms: start + RANGE + 10 });
+        assert_eq!(early(start + RANGE, start + RANGE + 9), cut);
+        assert_eq!(early(start + RANGE, start + RANGE - 1), None);
+    }
+
+    #[test]
+    fn a_timely_cut_waits_for_half_a_range_only() {
+        let start = 10 * RANGE;
+        let timely = |max| plan((start + RANGE - 1, max), RANGE, Due::Closed);
+        assert_eq!(timely(start + RANGE / 2 * 3), None);
+        let cut = Some(Cut { start_ms: start, end_ms: start + RANGE });
+        assert_eq!(timely(start + RANGE / 2 * 3 + 1), cut);
+    }
+
+    #[test]
     fn times_at_the_ends_of_the_range_do_not_overflow() {
-        let whole = plan((i64::MIN, i64::MAX), RANGE, false).unwrap();
+        let whole = plan((i64::MIN, i64::MAX), RANGE, Due::Wide).unwrap();
         assert!(whole.start_ms < whole.end_ms);
-        let last = plan((i64::MAX, i64::MAX), RANGE, true).unwrap();
+        let last = plan((i64::MAX, i64::MAX), RANGE, ALL).unwrap();
         assert!(last.start_ms < last.end_ms);
     }
 
     #[test]
     fn negative_times_are_aligned_downwards() {
-        let cut = plan((-5, 5), RANGE, true);
+        let cut = plan((-5, 5), RANGE, ALL);
         assert_eq!(cut, Some(Cut { start_ms: -RANGE, end_ms: 0 }));
     }
 }

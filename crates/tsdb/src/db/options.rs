@@ -18,6 +18,9 @@ pub struct DbOptions {
     /// How far the end of a block must lie before that of the newest one until
     /// [`super::Db::delete_old_blocks`] deletes it, ms; 0 = that does not matter.
     pub retention_ms: i64,
+    /// Cut the oldest range as soon as nothing can be appended to it any more, instead of waiting
+    /// until the head spans 1.5 ranges.
+    pub timely_compaction: bool,
     /// Into how many parts with a lock of their own the series are divided.
     pub shards: usize,
     /// The write-ahead log; `None` keeps everything in memory only (tests and tools).
@@ -29,6 +32,7 @@ impl Default for DbOptions {
         Self {
             block_range_ms: 2 * 60 * 60 * 1000,
             retention_ms: 0,
+            timely_compaction: false,
             shards: 32,
             wal: Some(crate::wal::WalOptions::default()),
         }
@@ -53,10 +57,14 @@ pub struct DbEnv {
 /// When [`super::Db::compact_head`] writes blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompactionMode {
-    /// As long as the head spans more than 1.5 block ranges, its oldest range.
+    /// As long as the head spans more than 1.5 block ranges (or as long as
+    /// [`DbOptions::timely_compaction`] says), its oldest range.
     Regular,
     /// All of the head, if nothing was appended for this long; otherwise as `Regular`.
     Idle(Duration),
+    /// All samples up to this time, to have fewer series in memory. Older samples are refused
+    /// afterwards.
+    Early(TimestampMs),
     /// All of the head now. Samples that are older than its newest one are refused afterwards.
     Forced,
 }

@@ -54,6 +54,17 @@ struct Faults {
     syncs: u32,
     set_lens: u32,
     creates: u32,
+    /// How many more changes happen; after them nothing does any more.
+    changes_left: Option<u64>,
+}
+
+/// What is left of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It happens.
+    Whole,
+    /// It is the last thing that happens, in part, where it has parts; its caller sees an error.
+    Torn,
 }
 
 /// How often the file system was asked to do something.
@@ -63,6 +74,8 @@ pub struct Counts {
     pub writes: u64,
     /// Calls of `sync_data`.
     pub syncs: u64,
+    /// Calls that change anything on the disk: the moments between which a crash may come.
+    pub changes: u64,
 }
 
 type Inode = Arc<Mutex<Content>>;
@@ -104,6 +117,13 @@ impl FaultFs {
     /// Makes the next `count` creations of files fail.
     pub fn fail_creates(&self, count: u32) {
         self.0.lock().faults.creates = count;
+    }
+
+    /// Lets `changes` more changes happen (writes, syncs, renames, ...). The next one is torn: of a
+    /// write half is done, of a tree half is deleted, nothing of the others. Everything after it
+    /// fails until [`FaultFs::crash`]: so a workload can be ended between any two steps.
+    pub fn stop_after(&self, changes: u64) {
+        self.0.lock().faults.changes_left = Some(changes);
     }
 
     /// The calls so far.
@@ -151,6 +171,31 @@ impl FaultFs {
 }
 
 impl State {
+    /// To be called by whatever changes the disk, before it does.
+    fn change(&mut self) -> io::Result<Change> {
+        self.counts.changes += 1;
+        let Some(left) = &mut self.faults.changes_left else { return Ok(Change::Whole) };
+        match *left {
+            u64::MAX => Err(injected()),
+            0 => {
+                *left = u64::MAX;
+                Ok(Change::Torn)
+            }
+            _ => {
+                *left -= 1;
+                Ok(Change::Whole)
+            }
+        }
+    }
+
+    /// As [`State::change`], for what happens as a whole or not at all.
+    fn atomic_change(&mut self) -> io::Result<()> {
+        match self.change()? {
+            Change::Whole => Ok(()),
+            Change::Torn => Err(injected()),
+        }
+    }
+
     fn crash_names(&mut self, survives: &dyn Fn() -> bool) {
         let mut paths: BTreeSet<PathBuf> = self.live.keys().cloned().collect();
         paths.extend(self.durable.keys().cloned());
@@ -223,6 +268,7 @@ impl FileSystem for FaultFs {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.0.lock();
         state.require_parent(path)?;
+        state.atomic_change()?;
         fault(&mut state.faults.creates)?;
         if let Some(existing) = state.live.get(path).cloned() {
             let freed = std::mem::take(&mut existing.lock().live).len();
@@ -288,6 +334,7 @@ impl FileSystem for FaultFs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.require_parent(to)?;
+        state.atomic_change()?;
         if state.directories.contains(from) {
             state.rename_directory(from, to);
             return Ok(());
@@ -299,6 +346,7 @@ impl FileSystem for FaultFs {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.atomic_change()?;
         let inode = state.live.remove(path).ok_or_else(|| not_found(path))?;
         let freed = inode.lock().live.len() as u64;
         state.give_space(freed);
@@ -310,6 +358,14 @@ impl FileSystem for FaultFs {
         if !state.directories.contains(path) {
             return Err(not_found(path));
         }
+        if state.change()? == Change::Torn {
+            let mut is_odd = false;
+            state.live.retain(|p, _| {
+                is_odd ^= p.starts_with(path);
+                !p.starts_with(path) || is_odd
+            });
+            return Err(injected());
+        }
         state.live.retain(|p, _| !p.starts_with(path));
         state.directories.retain(|p| !p.starts_with(path));
         Ok(())
@@ -317,12 +373,16 @@ impl FileSystem for FaultFs {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        if !state.directories.contains(path) {
+            state.atomic_change()?;
+        }
         state.directories.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.atomic_change()?;
         let is_child = |p: &Path| parent_dir(p) == path;
         state.durable.retain(|p, _| !is_child(p));
         let synced: Vec<_> = state.live.iter().filter(|(p, _)| is_child(p)).collect();
@@ -363,9 +423,10 @@ impl FileHandle for FaultFile {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.fs.0.lock();
         state.counts.writes += 1;
+        let change = state.change()?;
         let mut content = self.inode.lock();
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        if fault(&mut state.faults.writes).is_err() {
+        if change == Change::Torn || fault(&mut state.faults.writes).is_err() {
             content.write(&data[..data.len() / 2], offset);
             return Err(injected());
         }
@@ -387,6 +448,7 @@ impl FileHandle for FaultFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.fs.0.lock();
         state.counts.syncs += 1;
+        state.atomic_change()?;
         fault(&mut state.faults.syncs)?;
         let mut content = self.inode.lock();
         content.durable = content.live.clone();
@@ -396,6 +458,7 @@ impl FileHandle for FaultFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.fs.0.lock();
+        state.atomic_change()?;
         fault(&mut state.faults.set_lens)?;
         let mut content = self.inode.lock();
         let old = content.live.len() as u64;

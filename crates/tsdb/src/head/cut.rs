@@ -11,6 +11,8 @@ use std::sync::Arc;
 use model::{Querier, QueryContext, SelectHints, TimeRange, TimestampMs};
 use ulid::Ulid;
 
+pub(super) use clip::clip;
+
 use super::Head;
 use super::read::HeadQuerier;
 use crate::block::{BlockChunk, BlockWriter};
@@ -68,7 +70,7 @@ impl Head {
             let chunks = entry.samples.encoded_chunks().map_err(failed)?.unwrap_or_default();
             let mut clipped = Vec::with_capacity(chunks.len());
             for chunk in chunks {
-                clip::clip(chunk, range, &mut clipped)?;
+                clip(chunk, range, &mut clipped)?;
             }
             let chunks: Vec<BlockChunk<'_>> =
                 clipped.iter().map(block_chunk).collect::<Result<_, _>>()?;

@@ -25,6 +25,7 @@ use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
 use super::shards::Shard;
 use super::symbols::{Symbol, Symbols};
+use crate::tombstones::Interval;
 
 /// Keeps the head from removing what a query has found.
 pub(super) type ReadLease = Arc<()>;
@@ -57,7 +58,7 @@ impl HeadQuerier {
 
     /// Visits the series that satisfy all matchers and may have samples in the range, shard by
     /// shard. The head must not be renumbered meanwhile: the caller holds `Head::selects`.
-    fn visit(
+    pub(super) fn visit(
         &self,
         matchers: &[Matcher],
         mut visit: impl FnMut(&Shard, &Row),
@@ -212,14 +213,19 @@ struct HeadSeriesSet {
 
 impl HeadSeriesSet {
     /// The labels and samples of a series; `None` when it has no samples in the range.
-    fn read(&self, row: &Row) -> Option<(Labels, Snapshot)> {
+    fn read(&self, row: &Row) -> Option<(Labels, Snapshot, Vec<Interval>)> {
         let slot = row.location.slot();
+        let deleted = self.head.deleted.of(row.series_ref);
         let shard = self.head.shards.lock(row.location.shard());
         let series = shard.series_if(slot, row.series_ref)?;
+        if !deleted.is_empty() && self.is_all_deleted(&shard, slot, &deleted) {
+            return None;
+        }
         let snapshot = if self.labels_only {
             Snapshot::Chunks(SmallVec::new())
         } else {
-            snapshot(&shard, slot, self.range, self.newest_only)?
+            let newest_only = self.newest_only && deleted.is_empty();
+            snapshot(&shard, slot, self.range, newest_only)?
         };
         let symbols = self.head.symbols.read();
         let words: SmallVec<[u32; 32]> = shard.labels.entry(series.labels, &symbols).into();
@@ -227,10 +233,21 @@ impl HeadSeriesSet {
         drop(shard);
         let names = symbols.shape(words[0]).iter().zip(&words[1..]);
         let pairs = names.map(|(&name, &value)| (symbols.get(name), symbols.get(value)));
-        Some((Labels::from_sorted(pairs), snapshot))
+        Some((Labels::from_sorted(pairs), snapshot, deleted))
     }
 
-    fn entry(&self, labels: Labels, snapshot: Snapshot) -> Result<SeriesEntry, StorageError> {
+    /// Whether nothing that a series has in the range is left.
+    #[cold]
+    fn is_all_deleted(&self, shard: &Shard, slot: u32, deleted: &[Interval]) -> bool {
+        let start = self.range.start_ms_incl.max(oldest_time(shard, slot));
+        let end = newest_time(shard, slot).map_or(start, |t| self.range.end_ms_incl.min(t));
+        deleted.iter().any(|interval| interval.contains(start) && interval.contains(end))
+    }
+
+    fn entry(
+        &self,
+        (labels, snapshot, deleted): (Labels, Snapshot, Vec<Interval>),
+    ) -> Result<SeriesEntry, StorageError> {
         self.context.add_series(1)?;
         let (chunks, bytes) = snapshot.size();
         self.context.add_chunks(chunks, bytes)?;
@@ -238,7 +255,8 @@ impl HeadSeriesSet {
             Snapshot::Newest(t, value) => Box::new(NewestSample(Some((t, value)))),
             Snapshot::Chunks(chunks) => {
                 let files = self.head.files().cloned();
-                Box::new(HeadSamples::new(chunks, files, self.lease.clone()))
+                let samples = HeadSamples::new(chunks, files, self.lease.clone());
+                Box::new(samples.without(deleted))
             }
         };
         Ok(SeriesEntry { labels, samples })
@@ -253,13 +271,13 @@ impl SeriesSet for HeadSeriesSet {
             }
             let row = self.rows[self.next];
             self.next += 1;
-            let Some((labels, snapshot)) = self.read(&row) else { continue };
-            let outside = |s: QueryShard| labels.stable_hash() % s.count.max(1) != s.index;
+            let Some(read) = self.read(&row) else { continue };
+            let outside = |s: QueryShard| read.0.stable_hash() % s.count.max(1) != s.index;
             if self.shard.is_some_and(outside) {
                 continue;
             }
             self.left -= 1;
-            return self.entry(labels, snapshot).map(Some);
+            return self.entry(read).map(Some);
         }
         Ok(None)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{EncodedChunk, SampleBuffer, SampleReader, StorageError, TimeRange, TimestampMs};
 use smallvec::SmallVec;
 
+use super::cut::clip;
 use super::floats::{copy_open_float, first_time};
 use super::histograms;
 use super::read::ReadLease;
@@ -15,6 +16,7 @@ use super::shards::Shard;
 use crate::chunk::{self, ChunkEncoding};
 use crate::error::TsdbError;
 use crate::head_chunks::HeadChunks;
+use crate::tombstones::{Interval, left_of, push_what_is_left};
 
 /// The samples of a series.
 pub(super) enum Snapshot {
@@ -88,6 +90,8 @@ const TYPICAL_MAPPED_BYTES: u64 = 400;
 pub(super) struct HeadSamples {
     rest: SmallVec<[FullChunk; 2]>,
     files: Option<Arc<HeadChunks>>,
+    /// What is left out.
+    deleted: Vec<Interval>,
     /// Keeps the files from being deleted.
     _lease: ReadLease,
 }
@@ -100,13 +104,43 @@ impl HeadSamples {
         lease: ReadLease,
     ) -> Self {
         chunks.reverse();
-        Self { rest: chunks, files, _lease: lease }
+        Self { rest: chunks, files, deleted: Vec::new(), _lease: lease }
+    }
+
+    /// Leaves out what is deleted.
+    pub(super) fn without(mut self, deleted: Vec<Interval>) -> Self {
+        self.deleted = deleted;
+        self
+    }
+
+    fn is_touched(&self, chunk: &FullChunk) -> bool {
+        let touches = |i: &Interval| i.min_ms <= chunk.max_time_ms && chunk.min_time_ms <= i.max_ms;
+        self.deleted.iter().any(touches)
+    }
+
+    /// Hands the samples of a chunk that are left to `out`.
+    #[cold]
+    fn decode_what_is_left(
+        &self,
+        chunk: &FullChunk,
+        out: &mut SampleBuffer,
+    ) -> Result<(), TsdbError> {
+        let mut all = SampleBuffer::default();
+        with_chunk(self.files.as_deref(), &chunk.place, |encoding, data| {
+            chunk::decode(encoding, data, &mut all)
+        })?
+        .and_then(|()| push_what_is_left(all, &self.deleted, out))
+        .map_err(|source| TsdbError::corrupt("chunk of the head", source))
     }
 }
 
 impl SampleReader for HeadSamples {
     fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
         let Some(chunk) = self.rest.pop() else { return Ok(false) };
+        if self.is_touched(&chunk) {
+            self.decode_what_is_left(&chunk, out)?;
+            return Ok(true);
+        }
         with_chunk(self.files.as_deref(), &chunk.place, |encoding, data| {
             chunk::decode(encoding, data, out)
                 .map_err(|source| TsdbError::corrupt("chunk of the head", source))
@@ -119,12 +153,20 @@ impl SampleReader for HeadSamples {
         while let Some(chunk) = self.rest.pop() {
             let copy = |encoding, data: &[u8]| (encoding, Arc::from(data));
             let (encoding, data) = with_chunk(self.files.as_deref(), &chunk.place, copy)?;
-            chunks.push(EncodedChunk {
+            let encoded = EncodedChunk {
                 min_time_ms: chunk.min_time_ms,
                 max_time_ms: chunk.max_time_ms,
                 encoding: encoding.number(),
                 data,
-            });
+            };
+            if !self.is_touched(&chunk) {
+                chunks.push(encoded);
+                continue;
+            }
+            let whole = TimeRange::new(chunk.min_time_ms, chunk.max_time_ms);
+            for part in left_of(whole, &self.deleted) {
+                clip(encoded.clone(), part, &mut chunks)?;
+            }
         }
         Ok(Some(chunks))
     }

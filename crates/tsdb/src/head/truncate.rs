@@ -52,6 +52,16 @@ impl Head {
         (0..self.shards.len()).filter_map(oldest_of).min()
     }
 
+    /// How many series have no sample at or after `from_ms`. Looks at every series.
+    pub fn series_without_samples_from(&self, from_ms: TimestampMs) -> u64 {
+        let idle_of = |index| {
+            let shard = self.shards.lock(index);
+            let is_idle = |slot: &u32| newest_time(&shard, *slot).is_none_or(|t| t < from_ms);
+            shard.live_slots().filter(is_idle).count() as u64
+        };
+        (0..self.shards.len()).map(idle_of).sum()
+    }
+
     /// Separates the queries of before from those of afterwards, which must not need anything
     /// that is going to be removed.
     pub fn retire_leases(&self) {
@@ -76,6 +86,7 @@ impl Head {
         self.series_count.fetch_sub(removed.len() as u64, Ordering::AcqRel);
         self.removed_series.fetch_add(removed.len() as u64, Ordering::Relaxed);
         self.keep_refs(&removed);
+        self.deleted.drop_before(mint);
         self.compact_tables(!removed.is_empty());
         true
     }

@@ -44,6 +44,10 @@ impl World {
     }
 
     pub(crate) fn open(&self) -> Db {
+        self.try_open().unwrap()
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Db, tsdb::error::TsdbError> {
         let env = DbEnv {
             clock: self.clock.clone(),
             // Another one at each start, as block ids must differ.
@@ -52,7 +56,7 @@ impl World {
             fs: Arc::new(self.fs.clone()),
             hasher: SeriesHasher::new(77),
         };
-        Db::open(Path::new(DIR), self.options.clone(), env).unwrap()
+        Db::open(Path::new(DIR), self.options.clone(), env)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{DecodeError, TsdbError};
 
 /// Appends what `chunk` has in `range` to `out`: the chunk itself where it lies inside, otherwise
 /// new chunks (histograms may need several).
-pub(super) fn clip(
+pub(in crate::head) fn clip(
     chunk: EncodedChunk,
     range: TimeRange,
     out: &mut Vec<EncodedChunk>,

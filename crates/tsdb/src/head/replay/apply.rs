@@ -53,6 +53,11 @@ impl Replay<'_> {
         for mut run in runs {
             self.counts.skipped.fetch_add(run.skipped, Ordering::Relaxed);
             self.counts.unknown.fetch_add(run.unknown, Ordering::Relaxed);
+            for (location, interval) in run.deleted {
+                let shard = self.head.shards.lock(location.shard());
+                let series_ref = shard.series[location.slot() as usize].series_ref();
+                self.head.deleted.add(series_ref, interval);
+            }
             run.by_shard.iter_mut().for_each(Vec::clear);
             self.spare_buffers.get_mut().push(run.by_shard);
         }

@@ -11,6 +11,7 @@ use model::{Label, TimestampMs};
 use super::super::shards::{Location, Shards};
 use super::refs::RefTable;
 use crate::error::DecodeError;
+use crate::tombstones::Interval;
 use crate::wal::record::{Record, SeriesIter};
 use crate::wal::{Corruption, CorruptionKind, SegmentInfo};
 
@@ -203,6 +204,8 @@ pub(super) struct SampleRun {
     pub(super) skipped: u64,
     /// Samples of unknown series.
     pub(super) unknown: u64,
+    /// Deleted ranges of series.
+    pub(super) deleted: Vec<(Location, Interval)>,
     /// The first record that could not be decoded.
     pub(super) bad_record: Option<usize>,
 }
@@ -215,7 +218,8 @@ impl SampleRun {
         refs: &RefTable,
         (by_shard, min_valid_ms): (Vec<Vec<SampleItem>>, TimestampMs),
     ) -> Self {
-        let mut this = Self { by_shard, skipped: 0, unknown: 0, bad_record: None };
+        let mut this =
+            Self { by_shard, skipped: 0, unknown: 0, deleted: Vec::new(), bad_record: None };
         for index in run {
             let decoded = this.decode_record(batch.record(index), refs, min_valid_ms);
             if decoded.is_err() && this.bad_record.is_none() {
@@ -264,8 +268,15 @@ impl SampleRun {
                     }
                 }
             }
+            Record::Tombstones(items) => {
+                for item in items {
+                    let item = item?;
+                    let interval = Interval { min_ms: item.mint, max_ms: item.maxt_incl };
+                    let location = refs.get(item.series_ref);
+                    self.deleted.extend(location.map(|location| (location, interval)));
+                }
+            }
             Record::Series(_)
-            | Record::Tombstones(_)
             | Record::Exemplars(_)
             | Record::MmapMarkers(_)
             | Record::Metadata(_)

@@ -1,0 +1,212 @@
+//! One run of everything a database does (appends, deletions, compactions, truncations,
+//! checkpoints), ended at every single change of the disk: whatever was acknowledged before is
+//! there afterwards, and the database goes on.
+
+use std::collections::BTreeMap;
+
+use model::{Labels, MatchOp, Matcher, TimeRange};
+use tsdb::db::{CompactionMode, Db};
+use tsdb::error::TsdbError;
+use tsdb::fs::{Crash, FileSystem as _};
+use tsdb::head::AppendLimits;
+use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
+
+use crate::support::*;
+
+type Contents = BTreeMap<Labels, Samples>;
+
+/// Short, so that a run of few samples has several blocks.
+const RANGE_MS: i64 = 120_000;
+const STEP_MS: i64 = 5_000;
+const START_MS: i64 = 100 * RANGE_MS;
+const SERIES: usize = 4;
+
+/// What the caller knows of the content.
+#[derive(Default)]
+struct Known {
+    /// Acknowledged and not deleted since.
+    acknowledged: Contents,
+    /// May be there or not: sent and not acknowledged, or about to be deleted.
+    uncertain: Contents,
+}
+
+impl Known {
+    fn sent(&mut self, samples: &[TestSample], is_acknowledged: bool) {
+        for sample in samples {
+            let TestValue::Float(value) = &sample.value else { unreachable!() };
+            let value = Value::Float(value.to_bits());
+            let contents =
+                if is_acknowledged { &mut self.acknowledged } else { &mut self.uncertain };
+            contents.entry(labels(sample.series)).or_default().insert(sample.t, value);
+        }
+    }
+
+    /// A deletion of some series was tried.
+    fn deleted(&mut self, job: &str, times: (i64, i64), is_acknowledged: bool) {
+        for (series, samples) in &mut self.acknowledged {
+            if series.value("job") != job {
+                continue;
+            }
+            let doomed: Vec<i64> = samples.range(times.0..=times.1).map(|(t, _)| *t).collect();
+            for t in doomed {
+                let value = samples.remove(&t).unwrap();
+                if !is_acknowledged {
+                    self.uncertain.entry(series.clone()).or_default().insert(t, value);
+                }
+            }
+        }
+        if is_acknowledged {
+            for (series, samples) in &mut self.uncertain {
+                samples
+                    .retain(|t, _| series.value("job") != job || !(times.0..=times.1).contains(t));
+            }
+        }
+    }
+
+    fn check(&self, found: &Contents, what: &str) {
+        for (series, samples) in &self.acknowledged {
+            for (t, value) in samples {
+                let got = found.get(series).and_then(|s| s.get(t));
+                assert_eq!(got, Some(value), "{what}: {series} at {t}");
+            }
+        }
+        let has = |contents: &Contents, series: &Labels, t: &i64, value: &Value| {
+            contents.get(series).and_then(|s| s.get(t)) == Some(value)
+        };
+        for (series, samples) in found {
+            for (t, value) in samples {
+                let is_known = has(&self.acknowledged, series, t, value)
+                    || has(&self.uncertain, series, t, value);
+                assert!(is_known, "{what}: {series} at {t}: deleted, or never written");
+            }
+        }
+    }
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.options.block_range_ms = RANGE_MS;
+    world.options.shards = 2;
+    world.options.wal = Some(WalOptions {
+        fsync: FsyncPolicy::Always,
+        segment_bytes: 32 * 1024,
+        compression: Compression::Snappy,
+    });
+    world
+}
+
+/// Everything, until the disk gives up.
+fn workload(world: &World, known: &mut Known) -> Result<(), TsdbError> {
+    let db = world.try_open()?;
+    for round in 0..3 {
+        write(&db, known, START_MS + round * RANGE_MS, RANGE_MS)?;
+        delete(&db, known, START_MS + round * RANGE_MS - 2 * STEP_MS)?;
+        db.compact_head(CompactionMode::Regular)?;
+    }
+    write(&db, known, START_MS + 3 * RANGE_MS, RANGE_MS / 4)?;
+    db.compact_head(CompactionMode::Early(START_MS + 3 * RANGE_MS))?;
+    write(&db, known, START_MS + 3 * RANGE_MS + RANGE_MS / 4, RANGE_MS / 4)?;
+    db.compact_head(CompactionMode::Forced)?;
+    let newest = db.blocks().last().map(|block| block.ulid);
+    db.delete_old_blocks(&|block| {
+        // As if it were in a bucket: queries of this test do not go there.
+        block.sample_count == 0 && Some(block.ulid) != newest
+    })?;
+    write(&db, known, START_MS + 4 * RANGE_MS, 3 * STEP_MS)?;
+    db.close()
+}
+
+fn write(db: &Db, known: &mut Known, from: i64, length: i64) -> Result<(), TsdbError> {
+    for t in (from..from + length).step_by(STEP_MS as usize) {
+        // Another series in each range, so that series come and go.
+        let passing = SERIES + (t / RANGE_MS % 5) as usize;
+        let all = (0..SERIES).chain([passing]);
+        let samples: Vec<_> = all.map(|i| float(i, t, (t / 1000 + i as i64) as f64)).collect();
+        let result = try_append(db, &samples, &AppendLimits::default());
+        known.sent(&samples, result.is_ok());
+        assert_eq!(result?.rejected_total(), 0);
+    }
+    Ok(())
+}
+
+/// Deletes four samples of half of the series around a time.
+fn delete(db: &Db, known: &mut Known, around: i64) -> Result<(), TsdbError> {
+    let times = (around, around + 3 * STEP_MS);
+    let odd = [Matcher::new(MatchOp::Equal, "job", "odd").unwrap()];
+    let result = db.delete(TimeRange::new(times.0, times.1), &odd);
+    known.deleted("odd", times, result.is_ok());
+    result.map(|_| ())
+}
+
+/// Opens the database again, looks, and has it do some work on what it found.
+fn recover(world: &World, known: &Known, what: &str) {
+    let db = world.try_open().unwrap_or_else(|e| panic!("{what}: {e}"));
+    let found = contents(&db);
+    known.check(&found, what);
+    let newest = db.stats().max_time_ms.unwrap_or(START_MS).max(START_MS + 5 * RANGE_MS);
+    let more = [float(0, newest + STEP_MS, 1.5)];
+    assert_eq!(append(&db, &more).rejected_total(), 0, "{what}");
+    db.compact_head(CompactionMode::Regular).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let mut want = found;
+    let value = Value::Float(1.5f64.to_bits());
+    want.entry(labels(0)).or_default().insert(newest + STEP_MS, value);
+    assert!(contents(&db) == want, "{what}: changed by a compaction after the recovery");
+    drop(db);
+    world.fs.crash(Crash::Process);
+    let db = world.try_open().unwrap_or_else(|e| panic!("{what}, second start: {e}"));
+    assert!(contents(&db) == want, "{what}: changed by a second start");
+    assert!(db.replay_report().damage.is_empty(), "{what}: damage came back");
+}
+
+/// How many changes of the disk the whole run makes.
+fn all_changes() -> u64 {
+    let world = world();
+    workload(&world, &mut Known::default()).unwrap();
+    world.fs.counts().changes
+}
+
+#[test]
+fn the_workload_reaches_every_part() {
+    let world = world();
+    let mut known = Known::default();
+    workload(&world, &mut known).unwrap();
+    let db = world.open();
+    known.check(&contents(&db), "without a fault");
+    assert!(known.uncertain.values().all(BTreeMap::is_empty));
+    assert!(db.blocks().len() >= 4);
+    let wal = world.fs.read_dir(std::path::Path::new(DIR).join("wal").as_path()).unwrap();
+    assert!(wal.iter().any(|entry| entry.name.starts_with("checkpoint.")), "{wal:?}");
+}
+
+#[test]
+fn a_crash_between_any_two_changes_loses_nothing() {
+    let changes = all_changes();
+    for stop in 0..changes {
+        let how = match stop % 3 {
+            0 => Crash::Process,
+            1 => Crash::LoseUnsynced,
+            _ => Crash::Random(stop),
+        };
+        let world = world();
+        let mut known = Known::default();
+        world.fs.stop_after(stop);
+        workload(&world, &mut known).expect_err("the disk gave up");
+        world.fs.crash(how);
+        recover(&world, &known, &format!("change {stop} of {changes}, {how:?}"));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_moment_loses_nothing() {
+    let world_of_all = world();
+    workload(&world_of_all, &mut Known::default()).unwrap();
+    for step in 0..60u64 {
+        let world = world();
+        let mut known = Known::default();
+        world.fs.set_free_bytes(Some(step * step * 20));
+        let _ = workload(&world, &mut known);
+        world.fs.set_free_bytes(None);
+        world.fs.crash(Crash::LoseUnsynced);
+        recover(&world, &known, &format!("{} bytes free", step * step * 20));
+    }
+}
