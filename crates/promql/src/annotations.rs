@@ -69,6 +69,11 @@ impl Annotations {
         }
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Annotation> {
+        self.entries.values().map(|entry| &entry.annotation)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -64,6 +64,11 @@ pub(crate) fn binary(
     }
 }
 
+/// The value of an operator between numbers.
+pub(crate) fn scalar_value(op: BinaryOp, lhs: f64, rhs: f64) -> f64 {
+    element::scalars(op, lhs, rhs)
+}
+
 /// Whether the result of `op` is no longer the metric that it was made from.
 fn changes_metric(op: BinaryOp) -> bool {
     matches!(

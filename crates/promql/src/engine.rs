@@ -8,29 +8,40 @@ pub(crate) mod account;
 pub(crate) mod batch;
 pub(crate) mod context;
 mod error;
+mod explain;
 pub(crate) mod grid;
 mod histogram_stats;
 mod invariance;
 mod lower;
 pub(crate) mod matrix;
 pub(crate) mod naming;
+pub(crate) mod narrowing;
 mod negate;
 pub(crate) mod operand;
 pub(crate) mod plan;
+mod profile;
+mod recorder;
 mod result;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod selector;
+mod shared;
 pub(crate) mod stream;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod windows;
 
 use std::sync::Arc;
 
-use model::{Executor, QueryContext, Queryable, TimestampMs};
+use model::{Clock, Executor, QueryContext, Queryable, TimestampMs};
 
 pub use error::{ErrorKind, QueryError};
+pub use explain::{Analysis, Explanation, Operator, analyze, explain};
+pub use plan::Passes;
+pub use profile::Measured;
 
 use context::EvalContext;
+use profile::Profile;
 
 use crate::annotations::Annotations;
 use crate::ast::Expr;
@@ -52,6 +63,8 @@ pub struct EngineOptions {
     pub enable_start_timestamps: bool,
     /// Treat `__type__` and `__unit__` as a part of the metric's name.
     pub enable_type_and_unit_labels: bool,
+    /// The passes over the plan.
+    pub passes: Passes,
     /// Where work on independent series runs.
     pub executor: Arc<dyn Executor>,
 }
@@ -65,6 +78,7 @@ impl Default for EngineOptions {
             enable_delayed_name_removal: false,
             enable_start_timestamps: false,
             enable_type_and_unit_labels: false,
+            passes: Passes::ALL,
             executor: Arc::new(model::env::Inline),
         }
     }
@@ -139,15 +153,29 @@ impl Engine {
         queryable: &dyn Queryable,
         context: &Arc<QueryContext>,
     ) -> Result<QueryResult, QueryError> {
+        self.run(expr, kind, (queryable, context), None).map(|(result, _)| result)
+    }
+
+    /// As [`Engine::query`]; with a clock, what each node of the plan did is measured.
+    fn run(
+        &self,
+        expr: &Expr,
+        kind: QueryKind,
+        (queryable, context): (&dyn Queryable, &Arc<QueryContext>),
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Result<(QueryResult, Vec<Measured>), QueryError> {
         lower::check_result_type(expr, kind)?;
-        let plan = lower::lower(expr, kind, &self.options)?;
+        let mut plan = lower::lower(expr, kind, &self.options)?;
+        plan::optimize(&mut plan, self.options.passes);
         let querier = match plan.time_range {
             Some(range) => Some(queryable.querier(range, context)?),
             None => None,
         };
-        let cx = EvalContext::new(&self.options, context, querier);
+        let nodes = plan.nodes.len();
+        let mut cx = EvalContext::new(&self.options, context, querier, &plan);
+        cx.profile = clock.map(|clock| Profile::new(nodes, clock));
         let value = result::finish(run::run(plan, &cx)?, kind, &cx)?;
-        let (annotations, stats) = cx.finish();
-        Ok(QueryResult { value, annotations, stats })
+        let (annotations, stats, measured) = cx.finish();
+        Ok((QueryResult { value, annotations, stats }, measured))
     }
 }

@@ -22,4 +22,7 @@ pub mod testlang;
 mod typecheck;
 pub mod value;
 
-pub use engine::{Engine, EngineOptions, ErrorKind, QueryError, QueryKind, QueryResult};
+pub use engine::{
+    Analysis, Engine, EngineOptions, ErrorKind, Explanation, Measured, Operator, Passes,
+    QueryError, QueryKind, QueryResult, analyze, explain,
+};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::QueryContext;
+use model::{Interrupted, QueryContext};
 
 use super::QueryError;
 
@@ -14,13 +14,24 @@ pub(crate) struct SampleAccount {
     max_samples: u64,
     current: AtomicU64,
     peak: AtomicU64,
+    current_bytes: AtomicU64,
 }
 
 impl SampleAccount {
     /// Nothing is held yet. 0 = no bound.
     pub(crate) fn new(max_samples: u64, context: Arc<QueryContext>) -> Self {
         let (current, peak) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { context, max_samples, current, peak }
+        Self { context, max_samples, current, peak, current_bytes: AtomicU64::new(0) }
+    }
+
+    /// Fails when the query must stop.
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+        self.context.check()
+    }
+
+    /// The bytes that are held now.
+    pub(crate) fn current_bytes(&self) -> u64 {
+        self.current_bytes.load(Ordering::Relaxed)
     }
 
     /// The most samples that were held at one time.
@@ -37,6 +48,7 @@ impl SampleAccount {
         let reservation = Reservation { account: Arc::clone(self), samples, bytes };
         let now = self.current.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak.fetch_max(now, Ordering::Relaxed);
+        self.current_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.context.reserve_memory(bytes)?;
         if self.max_samples != 0 && now > self.max_samples {
             return Err(QueryError::TooManySamples);
@@ -63,6 +75,7 @@ pub(crate) struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.account.current.fetch_sub(self.samples, Ordering::Relaxed);
+        self.account.current_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.account.context.release_memory(self.bytes);
     }
 }

@@ -85,6 +85,17 @@ impl SeriesBatch {
         }
     }
 
+    /// The same series once more, not taken into account yet.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            heads: self.heads.clone(),
+            steps: self.steps,
+            floats: self.floats.clone(),
+            histograms: self.histograms.clone(),
+            reservation: None,
+        }
+    }
+
     /// One series with a float at every step.
     pub(crate) fn single(head: SeriesHead, floats: Vec<f64>) -> Self {
         Self { heads: vec![head], steps: floats.len(), floats, histograms: None, reservation: None }

@@ -10,6 +10,11 @@ use model::{Executor, Querier, QueryContext};
 
 use super::account::SampleAccount;
 use super::batch::SeriesBatch;
+use super::narrowing::Narrowings;
+use super::plan::Plan;
+use super::profile::{Measured, Profile};
+use super::recorder::Recorder;
+use super::select::LeftSamples;
 use super::{EngineOptions, QueryError, QueryStats};
 use crate::annotations::{Annotation, Annotations};
 use crate::position::PositionRange;
@@ -24,12 +29,19 @@ pub(crate) struct EvalContext<'q> {
     pub(crate) querier: Option<Box<dyn Querier>>,
     /// What is held.
     pub(crate) account: Arc<SampleAccount>,
+    /// Of each pair of selectors, what the first one left for the other one.
+    pub(crate) left_samples: Vec<Arc<LeftSamples>>,
+    /// What left sides of joins say about right sides.
+    pub(crate) narrowings: Narrowings,
+    /// What nodes do, if that is measured.
+    pub(crate) profile: Option<Profile>,
+    recorder: Option<Recorder>,
     annotations: Mutex<Annotations>,
     total_samples: AtomicU64,
 }
 
 /// The place of an expression in the query, for its annotations.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Site {
     /// When it is evaluated: its number among the nodes of the plan.
     pub(crate) order: usize,
@@ -38,17 +50,25 @@ pub(crate) struct Site {
 }
 
 impl<'q> EvalContext<'q> {
-    /// The surroundings of a query that begins.
+    /// The surroundings of a query that begins to carry out `plan`.
     pub(crate) fn new(
         options: &'q EngineOptions,
         query: &'q Arc<QueryContext>,
         querier: Option<Box<dyn Querier>>,
+        plan: &Plan,
     ) -> Self {
+        let account = Arc::new(SampleAccount::new(options.max_samples, Arc::clone(query)));
+        let has_aliases = plan.nodes.iter().any(|node| node.marks.alias.is_some());
+        let left_samples = || LeftSamples::new(Arc::clone(&account));
         Self {
             options,
             query,
             querier,
-            account: Arc::new(SampleAccount::new(options.max_samples, Arc::clone(query))),
+            left_samples: std::iter::repeat_with(left_samples).take(plan.pairs).collect(),
+            narrowings: Narrowings::default(),
+            profile: None,
+            recorder: has_aliases.then(Recorder::default),
+            account,
             annotations: Mutex::default(),
             total_samples: AtomicU64::new(0),
         }
@@ -75,6 +95,11 @@ impl<'q> EvalContext<'q> {
         self.query.add_samples(count);
     }
 
+    /// Samples that functions have looked at.
+    pub(crate) fn total_samples(&self) -> u64 {
+        self.total_samples.load(Ordering::Relaxed)
+    }
+
     /// Takes the values of `batch` into account for as long as it lives. Cells without a value
     /// take room as well, so that of many of them some count as samples.
     pub(crate) fn hold(&self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
@@ -89,17 +114,35 @@ impl<'q> EvalContext<'q> {
 
     /// Adds a warning or an info.
     pub(crate) fn annotate(&self, site: Site, annotation: Annotation) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(site, annotation.clone());
+        }
+        self.add_annotation(site, annotation);
+    }
+
+    /// Repeats the annotations of places for the corresponding other places.
+    pub(crate) fn repeat_annotations(&self, sites: &[(Site, Site)]) {
+        let Some(recorder) = &self.recorder else { return };
+        for (from, to) in sites {
+            for annotation in recorder.of(*from) {
+                self.add_annotation(*to, annotation);
+            }
+        }
+    }
+
+    fn add_annotation(&self, site: Site, annotation: Annotation) {
         let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
         annotations.add(site.order, site.pos, annotation);
     }
 
     /// What the query gathered besides its value.
-    pub(crate) fn finish(self) -> (Annotations, QueryStats) {
+    pub(crate) fn finish(self) -> (Annotations, QueryStats, Vec<Measured>) {
         let annotations = self.annotations.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stats = QueryStats {
             total_samples: self.total_samples.into_inner(),
             peak_samples: self.account.peak(),
         };
-        (annotations, stats)
+        let measured = self.profile.map(Profile::into_measured).unwrap_or_default();
+        (annotations, stats, measured)
     }
 }

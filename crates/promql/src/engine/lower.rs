@@ -11,8 +11,8 @@ use model::{TimeRange, TimestampMs};
 use super::grid::Grid;
 use super::invariance::Invariants;
 use super::plan::{
-    AggregateParam, AggregatePlan, BinaryPlan, CallPlan, MatrixPlan, MatrixPlanSource, NodeId,
-    Plan, PlanArg, PlanNode, PlanOp,
+    AggregateParam, AggregatePlan, BinaryPlan, CallPlan, Marks, MatrixPlan, MatrixPlanSource,
+    NodeId, Plan, PlanArg, PlanNode, PlanOp,
 };
 use super::windows::Windows;
 use super::{EngineOptions, QueryError, QueryKind};
@@ -51,7 +51,7 @@ pub(crate) fn lower(
             Work::Finish(finish) => lowering.finish(finish)?,
         }
     }
-    Ok(Plan { nodes: lowering.nodes, time_range: lowering.time_range })
+    Ok(Plan { nodes: lowering.nodes, time_range: lowering.time_range, pairs: 0 })
 }
 
 /// The times of the query as a whole.
@@ -162,7 +162,7 @@ struct Lowering<'a> {
 impl<'a> Lowering<'a> {
     fn emit(&mut self, op: PlanOp, grid: Grid, pos: PositionRange) {
         self.values.push(self.nodes.len());
-        self.nodes.push(PlanNode { op, grid, pos });
+        self.nodes.push(PlanNode { op, grid, pos, marks: Marks::default() });
     }
 
     fn pop_value(&mut self) -> Result<NodeId, QueryError> {
@@ -170,7 +170,8 @@ impl<'a> Lowering<'a> {
     }
 
     fn visit(&mut self, expr: &'a Expr, scope: Scope<'a>) -> Result<(), QueryError> {
-        if scope.grid.count > 1 && self.is_evaluated_once(expr) {
+        let once = self.options.passes.evaluate_once;
+        if once && scope.grid.count > 1 && self.is_evaluated_once(expr) {
             let once = Scope { grid: scope.grid.first_only(), ..scope };
             self.work.push(Work::Finish(Finish::Repeat(scope.grid, expr.position())));
             self.work.push(Work::Visit(expr, once));

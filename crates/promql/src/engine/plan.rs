@@ -1,10 +1,26 @@
 //! The plan of a query: its operations in the order in which they are carried out.
 //!
-//! Made by `lower.rs` from the syntax tree, carried out by `run.rs`. Operands stand before the
-//! operations that take them, so that no depth of nesting needs a deep stack.
+//! Made by `lower.rs` from the syntax tree, changed by the passes under `plan/`, carried out by
+//! `run.rs`. Operands stand before the operations that take them, so that no depth of nesting
+//! needs a deep stack. Passes never move a node: its number is the order of its annotations.
+
+mod fold_constants;
+mod key;
+mod narrow_joins;
+mod passes;
+mod reduce_matchers;
+mod share_expressions;
+mod share_selectors;
+mod tree;
+
+use std::sync::Arc;
 
 use model::{Labels, Matcher, TimeRange};
 
+pub use passes::Passes;
+pub(crate) use passes::optimize;
+
+use super::context::Site;
 use super::grid::Grid;
 use super::windows::{References, Windows};
 use crate::ast::{AggregateOp, BinaryOp, RangeExtension, VectorMatching};
@@ -20,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<PlanNode>,
     /// The time that the selectors look at; `None` if there is none.
     pub(crate) time_range: Option<TimeRange>,
+    /// How many pairs of selectors read storage together.
+    pub(crate) pairs: usize,
 }
 
 /// One operation.
@@ -31,6 +49,30 @@ pub(crate) struct PlanNode {
     pub(crate) grid: Grid,
     /// Its expression in the query.
     pub(crate) pos: PositionRange,
+    /// What passes found out about it.
+    pub(crate) marks: Marks,
+}
+
+/// What passes found out about a node.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// Others have the same value: it is kept for them, if it is not too large.
+    pub(crate) is_shared: bool,
+    /// An earlier node has the same value.
+    pub(crate) alias: Option<Alias>,
+    /// Belongs to the expression of an alias of this node; not needed if that one's value is kept.
+    pub(crate) covered_by: Option<NodeId>,
+    /// Its series narrow selectors that come later; the labels whose values are handed on.
+    pub(crate) narrowing_labels: Option<Arc<[String]>>,
+}
+
+/// An earlier node with the same value.
+#[derive(Debug)]
+pub(crate) struct Alias {
+    /// That node.
+    pub(crate) of: NodeId,
+    /// Its places and those of its operands, each with the corresponding place here.
+    pub(crate) sites: Vec<(Site, Site)>,
 }
 
 /// What a node does.
@@ -57,7 +99,7 @@ pub(crate) enum PlanOp {
 }
 
 /// A selector.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SelectPlan {
     /// The conditions on its series.
     pub(crate) matchers: Vec<Matcher>,
@@ -75,12 +117,34 @@ pub(crate) struct SelectPlan {
     pub(crate) only_histogram_stats: bool,
     /// In the query.
     pub(crate) pos: PositionRange,
+    /// Reads storage together with another selector.
+    pub(crate) pair: Option<SelectPair>,
+    /// Nodes whose series narrow it, each with the label whose values they have.
+    pub(crate) narrowed_by: Vec<(NodeId, String)>,
+}
+
+/// The part of a selector in a pair of selectors that read storage once.
+#[derive(Debug, Clone)]
+pub(crate) struct SelectPair {
+    /// The number of the pair.
+    pub(crate) number: usize,
+    /// Whether this one reads storage, for both; else it takes what the other one left for it.
+    pub(crate) leads: bool,
+    /// What storage is asked for.
+    pub(crate) matchers: Vec<Matcher>,
+    /// The conditions of this one among what was asked for.
+    pub(crate) own: Vec<Matcher>,
+    /// The conditions of the other one.
+    pub(crate) others: Vec<Matcher>,
+    /// The samples that one of them needs.
+    pub(crate) time_range: TimeRange,
 }
 
 impl SelectPlan {
     /// Only the newest sample at one moment is looked at.
     pub(crate) fn needs_newest_only(&self) -> bool {
         self.references.grid.is_instant()
+            && self.pair.is_none()
             && self.range_ms == 0
             && self.extension == RangeExtension::None
     }

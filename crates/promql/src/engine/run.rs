@@ -5,31 +5,109 @@ use super::batch::SeriesBatch;
 use super::context::{EvalContext, Site};
 use super::operand::{Operand, ScalarColumn, unexpected};
 use super::plan::{NodeId, Plan, PlanNode, PlanOp};
+use super::profile::run_measured;
+use super::shared::{KeptValue, keep};
 use super::stream::{SeriesMap, VectorStream};
 use super::{matrix, negate, selector};
 use crate::{aggregations, binops, functions};
 
 /// The value of `plan`'s last node.
 pub(crate) fn run(plan: Plan, cx: &EvalContext<'_>) -> Result<Operand, QueryError> {
-    let mut slots = Slots(plan.nodes.iter().map(|_| None).collect());
-    let last = plan.nodes.len().checked_sub(1).ok_or_else(|| unexpected("in the plan"))?;
-    for (id, node) in plan.nodes.into_iter().enumerate() {
+    let mut slots = Slots::new(&plan);
+    let last = plan.root().ok_or_else(|| unexpected("in the plan"))?;
+    for (id, mut node) in plan.nodes.into_iter().enumerate() {
         cx.check()?;
-        cx.account.check_size(node.grid.count)?;
-        let value = run_node(id, node, &mut slots, cx)?;
-        slots.0[id] = Some(value);
+        if node.marks.covered_by.is_some_and(|of| slots.is_kept(of)) {
+            continue;
+        }
+        let marks = std::mem::take(&mut node.marks);
+        let value = match marks.alias {
+            Some(alias) if slots.is_kept(alias.of) => {
+                cx.repeat_annotations(&alias.sites);
+                slots.take(alias.of)?
+            }
+            _ => {
+                cx.account.check_size(node.grid.count)?;
+                let steps = node.grid.count;
+                let value = run_measured(id, steps, cx, || run_node(id, node, &mut slots, cx))?;
+                after_run(id, value, marks.narrowing_labels.as_deref(), cx)?
+            }
+        };
+        slots.put(id, value, cx)?;
     }
     slots.take(last)
 }
 
+/// Tells selectors on the other side of a join what this side has.
+fn after_run(
+    id: NodeId,
+    value: Operand,
+    narrowing_labels: Option<&[String]>,
+    cx: &EvalContext<'_>,
+) -> Result<Operand, QueryError> {
+    match (value, narrowing_labels) {
+        (Operand::Vector(stream), Some(labels)) => {
+            let unique = stream.unique_without_name;
+            let batch = stream.collect(cx)?;
+            cx.narrowings.remember(id, labels, &batch);
+            Ok(Operand::Vector(VectorStream::of(batch).with_unique_series(unique)))
+        }
+        (value, _) => Ok(value),
+    }
+}
+
 /// The values of nodes that are not taken yet.
-pub(crate) struct Slots(Vec<Option<Operand>>);
+pub(crate) struct Slots(Vec<Slot>);
+
+enum Slot {
+    Empty,
+    /// Empty, and to be kept for so many that take it.
+    Awaited(usize),
+    Value(Operand),
+    /// Kept for so many that have not taken it yet.
+    Kept(KeptValue, usize),
+}
 
 impl Slots {
-    /// The value of a node; each is taken once.
+    fn new(plan: &Plan) -> Self {
+        let mut takers = vec![1; plan.nodes.len()];
+        for alias in plan.nodes.iter().filter_map(|node| node.marks.alias.as_ref()) {
+            takers[alias.of] += 1;
+        }
+        let slot = |takers| if takers == 1 { Slot::Empty } else { Slot::Awaited(takers) };
+        Self(takers.into_iter().map(slot).collect())
+    }
+
+    fn put(&mut self, id: NodeId, value: Operand, cx: &EvalContext<'_>) -> Result<(), QueryError> {
+        self.0[id] = match self.0[id] {
+            Slot::Awaited(takers) => match keep(value, cx)? {
+                Ok(kept) => Slot::Kept(kept, takers),
+                Err(value) => Slot::Value(value),
+            },
+            _ => Slot::Value(value),
+        };
+        Ok(())
+    }
+
+    /// Whether the value of a node is kept for another one.
+    fn is_kept(&self, id: NodeId) -> bool {
+        matches!(self.0[id], Slot::Kept(..))
+    }
+
+    /// The value of a node; each is taken as often as there are nodes that have this value.
     pub(crate) fn take(&mut self, id: NodeId) -> Result<Operand, QueryError> {
-        let slot = self.0.get_mut(id).and_then(Option::take);
-        slot.ok_or_else(|| QueryError::Internal("an operand was taken twice".to_owned()))
+        let missing = || QueryError::Internal("an operand was taken twice".to_owned());
+        let slot = self.0.get_mut(id).ok_or_else(missing)?;
+        match std::mem::replace(slot, Slot::Empty) {
+            Slot::Value(value) => Ok(value),
+            Slot::Kept(kept, takers) if takers > 1 => {
+                let value = kept.again();
+                *slot = Slot::Kept(kept, takers - 1);
+                Ok(value)
+            }
+            Slot::Kept(kept, _) => Ok(kept.last()),
+            Slot::Empty | Slot::Awaited(_) => Err(missing()),
+        }
     }
 }
 

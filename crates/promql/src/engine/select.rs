@@ -4,16 +4,22 @@
 //! Series are worked on in chunks, spread over the executor; a round of chunks is in memory at a
 //! time, and rows come out in the order of storage.
 
+mod pair;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use model::{Labels, SampleBuffer, SeriesEntry, SeriesSet};
 
+pub(crate) use pair::{LeadingSeries, LeftSamples};
+
 use super::QueryError;
 use super::batch::{RowMut, SeriesBatch, SeriesHead};
 use super::context::EvalContext;
 use super::histogram_stats::keep_stats;
+use super::plan::SelectPlan;
+use super::selector::select_series;
 use super::stream::{SeriesMap, SeriesSource, apply_maps};
 
 /// Makes the row of one series from its samples.
@@ -34,11 +40,18 @@ pub(crate) trait SeriesKernel: Send + Sync {
 
 /// Series of storage, each made into a row by a kernel.
 pub(crate) struct SelectSource {
-    series: Option<Box<dyn SeriesSet>>,
+    series: SeriesState,
     kernel: Box<dyn SeriesKernel>,
     steps: usize,
     only_histogram_stats: bool,
     ready: VecDeque<SeriesBatch>,
+}
+
+enum SeriesState {
+    /// To be selected when the first of them is asked for.
+    Planned(Box<SelectPlan>),
+    Selected(Box<dyn SeriesSet>),
+    End,
 }
 
 impl SelectSource {
@@ -48,8 +61,17 @@ impl SelectSource {
         kernel: Box<dyn SeriesKernel>,
         steps: usize,
     ) -> Self {
+        Self::of(SeriesState::Selected(series), kernel, steps)
+    }
+
+    /// The series of `plan`, selected only when they are asked for.
+    pub(crate) fn later(plan: SelectPlan, kernel: Box<dyn SeriesKernel>, steps: usize) -> Self {
+        Self::of(SeriesState::Planned(Box::new(plan)), kernel, steps)
+    }
+
+    fn of(series: SeriesState, kernel: Box<dyn SeriesKernel>, steps: usize) -> Self {
         let ready = VecDeque::new();
-        Self { series: Some(series), kernel, steps, only_histogram_stats: false, ready }
+        Self { series, kernel, steps, only_histogram_stats: false, ready }
     }
 
     /// Says whether of native histograms only count and sum are needed.
@@ -99,11 +121,16 @@ impl SelectSource {
     ) -> Result<Vec<SeriesEntry>, QueryError> {
         let mut chunk = Vec::new();
         while chunk.len() < len {
-            let Some(series) = &mut self.series else { break };
             cx.check()?;
-            match series.next_series()? {
-                Some(entry) => chunk.push(entry),
-                None => self.series = None,
+            match &mut self.series {
+                SeriesState::Planned(plan) => {
+                    self.series = SeriesState::Selected(select_series(plan, cx)?);
+                }
+                SeriesState::Selected(series) => match series.next_series()? {
+                    Some(entry) => chunk.push(entry),
+                    None => self.series = SeriesState::End,
+                },
+                SeriesState::End => break,
             }
         }
         Ok(chunk)

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 pub(crate) use smoothed::Reconciled;
 
+use model::storage::EmptySeriesSet;
 use model::{
-    Labels, METRIC_NAME_LABEL, MatchOp, SampleBuffer, SelectHints, SeriesSet, TimestampMs, is_stale,
+    Labels, METRIC_NAME_LABEL, MatchOp, Matcher, SampleBuffer, SelectHints, SeriesSet, TimeRange,
+    TimestampMs, is_stale,
 };
 
 use super::QueryError;
 use super::batch::{RowMut, SeriesBatch};
 use super::context::{EvalContext, Site};
 use super::plan::SelectPlan;
-use super::select::{SelectSource, SeriesKernel};
+use super::select::{LeadingSeries, SelectSource, SeriesKernel};
 use super::stream::VectorStream;
 use super::windows::{References, first_after};
 use crate::ast::RangeExtension;
@@ -44,12 +46,15 @@ pub(crate) fn kernel_stream(
     if steps == 0 {
         return Ok(VectorStream::empty(0));
     }
-    let series = select_series(plan, cx)?;
     let has_one_name = plan.matchers.iter().any(|m| {
         m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty()
     });
-    let source =
-        SelectSource::new(series, kernel, steps).with_histogram_stats(plan.only_histogram_stats);
+    let source = if plan.pair.as_ref().is_some_and(|pair| !pair.leads) {
+        SelectSource::later(plan.clone(), kernel, steps)
+    } else {
+        SelectSource::new(select_series(plan, cx)?, kernel, steps)
+    };
+    let source = source.with_histogram_stats(plan.only_histogram_stats);
     Ok(VectorStream::new(Box::new(source), steps).with_unique_series(has_one_name))
 }
 
@@ -58,12 +63,35 @@ pub(crate) fn select_series(
     plan: &SelectPlan,
     cx: &EvalContext<'_>,
 ) -> Result<Box<dyn SeriesSet>, QueryError> {
+    let Some(matchers) = cx.narrowings.matchers(plan) else {
+        return Ok(Box::new(EmptySeriesSet));
+    };
+    let pair = plan.pair.as_ref().map(|pair| (pair, &cx.left_samples[pair.number]));
+    match pair {
+        Some((pair, left)) if pair.leads => {
+            let series = ask_storage(plan, &pair.matchers, pair.time_range, cx)?;
+            Ok(Box::new(LeadingSeries::new(series, pair.clone(), Arc::clone(left))))
+        }
+        Some((_, left)) => match left.take() {
+            Some(series) => Ok(series),
+            None => ask_storage(plan, &matchers, plan.time_range, cx),
+        },
+        None => ask_storage(plan, &matchers, plan.time_range, cx),
+    }
+}
+
+fn ask_storage(
+    plan: &SelectPlan,
+    matchers: &[Matcher],
+    time_range: TimeRange,
+    cx: &EvalContext<'_>,
+) -> Result<Box<dyn SeriesSet>, QueryError> {
     let Some(querier) = &cx.querier else {
         return Err(QueryError::Internal("a selector without storage".to_owned()));
     };
     let hints = SelectHints {
-        start_ms_incl: plan.time_range.start_ms_incl,
-        end_ms_incl: plan.time_range.end_ms_incl,
+        start_ms_incl: time_range.start_ms_incl,
+        end_ms_incl: time_range.end_ms_incl,
         step_ms: plan.purpose.step_ms,
         range_ms: plan.range_ms,
         function: plan.purpose.function.to_owned(),
@@ -72,7 +100,7 @@ pub(crate) fn select_series(
         newest_only: plan.needs_newest_only(),
         ..SelectHints::default()
     };
-    Ok(querier.select(&plan.matchers, &hints)?)
+    Ok(querier.select(matchers, &hints)?)
 }
 
 /// The newest sample not older than the look-back; a stale marker hides the series.

@@ -13,6 +13,7 @@ use crate::engine::QueryError;
 use crate::engine::batch::{RowMut, SeriesBatch};
 use crate::engine::context::EvalContext;
 use crate::engine::naming::settle_names;
+use crate::engine::narrowing::quote_regex;
 use crate::engine::operand::Operand;
 use crate::engine::plan::{Purpose, SelectPlan};
 use crate::engine::select::SeriesKernel;
@@ -106,6 +107,8 @@ fn select_info(
         purpose: Purpose { function: "info", step_ms: call.grid.step_ms, ..Purpose::default() },
         only_histogram_stats: false,
         pos: call.site.pos,
+        pair: None,
+        narrowed_by: Vec::new(),
     };
     collect_with(&plan, Box::new(InfoKernel { references, lookback_ms }), call.cx)
 }
@@ -125,17 +128,6 @@ fn identifying_matchers(base: &SeriesBatch, is_info: &[bool]) -> Vec<Matcher> {
         matchers.extend(Matcher::new(MatchOp::Regex, name, values.join("|")));
     }
     matchers
-}
-
-fn quote_regex(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted
 }
 
 /// The time of the newest sample, in milliseconds, as a value.

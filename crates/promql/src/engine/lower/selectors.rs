@@ -55,6 +55,8 @@ impl Lowering<'_> {
             purpose: purpose(scope),
             only_histogram_stats: scope.histograms.only_stats(),
             pos: selector.pos,
+            pair: None,
+            narrowed_by: Vec::new(),
         })
     }
 
