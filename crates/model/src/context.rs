@@ -199,6 +199,7 @@ impl QueryContext {
             series: self.series.load(Ordering::Relaxed),
             chunks: self.chunks.load(Ordering::Relaxed),
             chunk_bytes: self.chunk_bytes.load(Ordering::Relaxed),
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
             peak_memory_bytes: self.peak_memory_bytes.load(Ordering::Relaxed),
             samples: self.samples.load(Ordering::Relaxed),
         }
@@ -214,6 +215,8 @@ pub struct QueryUsage {
     pub chunks: u64,
     /// Bytes of the chunks.
     pub chunk_bytes: u64,
+    /// The memory that is reserved now, bytes.
+    pub memory_bytes: u64,
     /// The most memory that was reserved at one time, bytes.
     pub peak_memory_bytes: u64,
     /// Samples looked at.

@@ -18,6 +18,7 @@ pub(crate) mod naming;
 pub(crate) mod narrowing;
 mod negate;
 pub(crate) mod operand;
+pub(crate) mod pace;
 pub(crate) mod plan;
 mod profile;
 mod recorder;

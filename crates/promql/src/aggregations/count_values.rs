@@ -5,6 +5,7 @@ use model::{Labels, LabelsBuilder};
 
 use super::Aggregation;
 use crate::engine::QueryError;
+use crate::engine::account::Meter;
 use crate::engine::batch::{Cell, SeriesBatch, SeriesHead, is_absent};
 use crate::engine::naming::settle_names;
 use crate::engine::stream::VectorStream;
@@ -26,6 +27,7 @@ pub(super) fn count_values(
     let mut counts = Counts {
         batch: SeriesBatch::with_capacity(0, aggregation.grid.count),
         rows: HashMap::default(),
+        meter: cx.meter(),
     };
     while let Some(mut batch) = input.next_batch(cx)? {
         settle_names(&mut batch, cx);
@@ -39,7 +41,7 @@ pub(super) fn count_values(
                     Some((text, target)) if *text == value => *target,
                     _ => {
                         let labels = builder.set(label, &value).build();
-                        let target = counts.row(grouping.labels_of(&labels));
+                        let target = counts.row(grouping.labels_of(&labels))?;
                         cx.account.check_size(counts.batch.floats.len())?;
                         last = Some((value, target));
                         target
@@ -49,8 +51,10 @@ pub(super) fn count_values(
             }
         }
     }
-    cx.hold(&mut counts.batch)?;
-    Ok(VectorStream::of(counts.batch))
+    let Counts { mut batch, rows, meter } = counts;
+    drop((rows, meter));
+    cx.hold(&mut batch)?;
+    Ok(VectorStream::of(batch))
 }
 
 fn text_of(cell: Cell<'_>) -> Option<String> {
@@ -64,12 +68,21 @@ fn text_of(cell: Cell<'_>) -> Option<String> {
 struct Counts {
     batch: SeriesBatch,
     rows: HashMap<Labels, usize, foldhash::fast::FixedState>,
+    meter: Meter,
 }
 
 impl Counts {
-    fn row(&mut self, labels: Labels) -> usize {
-        let batch = &mut self.batch;
-        *self.rows.entry(labels.clone()).or_insert_with(|| batch.push(SeriesHead::new(labels)))
+    fn row(&mut self, labels: Labels) -> Result<usize, QueryError> {
+        /// A row's entry in the table.
+        const ENTRY_BYTES: usize = 48;
+        if let Some(row) = self.rows.get(&labels) {
+            return Ok(*row);
+        }
+        let head = SeriesHead::new(labels.clone());
+        self.meter.add(self.batch.row_bytes(&head) + ENTRY_BYTES)?;
+        let row = self.batch.push(head);
+        self.rows.insert(labels, row);
+        Ok(row)
     }
 
     fn count(&mut self, row: usize, step: usize) {

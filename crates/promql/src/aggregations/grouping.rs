@@ -3,7 +3,8 @@
 use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME_LABEL};
 
-use crate::engine::batch::{SeriesBatch, SeriesHead};
+use crate::engine::QueryError;
+use crate::engine::batch::{SeriesBatch, SeriesHead, label_bytes};
 use crate::engine::context::EvalContext;
 use crate::engine::naming::is_metadata_label;
 
@@ -99,8 +100,31 @@ impl<'a> Groups<'a> {
         number
     }
 
-    /// The numbers of the groups of all series of a batch.
-    pub(super) fn numbers_of(&mut self, batch: &SeriesBatch) -> Vec<usize> {
-        batch.heads.iter().map(|head| self.number_of(head)).collect()
+    /// The bytes that a group takes here: its key and its labels.
+    pub(super) fn bytes_of(&self, number: usize) -> usize {
+        const ENTRY_BYTES: usize = 40;
+        ENTRY_BYTES + size_of::<SeriesHead>() + 3 * label_bytes(&self.heads[number].labels)
+    }
+
+    /// The rows of a batch by their groups.
+    pub(super) fn rows_by_group(
+        &mut self,
+        batch: &SeriesBatch,
+        cx: &EvalContext<'_>,
+    ) -> Result<Vec<Vec<usize>>, QueryError> {
+        const LABELS: usize = 16;
+        let (mut pace, mut meter) = (cx.pace(), cx.meter());
+        let mut rows: Vec<Vec<usize>> = Vec::new();
+        for (row, head) in batch.heads.iter().enumerate() {
+            pace.tick(LABELS)?;
+            let number = self.number_of(head);
+            if number == rows.len() {
+                meter.add(self.bytes_of(number) + size_of::<Vec<usize>>())?;
+                rows.push(Vec::new());
+            }
+            meter.add(size_of::<usize>())?;
+            rows[number].push(row);
+        }
+        Ok(rows)
     }
 }

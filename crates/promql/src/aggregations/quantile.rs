@@ -20,11 +20,8 @@ pub(super) fn quantiles(
     let batch = input.collect(cx)?;
     annotate_invalid(aggregation, q);
     let mut groups = Groups::new(&aggregation.grouping, cx);
-    let numbers = groups.numbers_of(&batch);
-    let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); groups.heads.len()];
-    for (row, group) in numbers.into_iter().enumerate() {
-        rows_of[group].push(row);
-    }
+    let rows_of = groups.rows_by_group(&batch, cx)?;
+    let mut pace = cx.pace();
     if batch.histograms.as_ref().is_some_and(|all| all.iter().any(Option::is_some)) {
         let annotation = Annotation::HistogramIgnoredInAggregation("quantile");
         cx.annotate(aggregation.input_site, annotation);
@@ -32,9 +29,9 @@ pub(super) fn quantiles(
     let mut out = SeriesBatch::with_capacity(rows_of.len(), batch.steps);
     let mut values = Vec::new();
     for (rows, head) in rows_of.into_iter().zip(groups.heads) {
-        cx.check()?;
         let target = out.push(head);
         for step in 0..batch.steps {
+            pace.tick(rows.len())?;
             values.clear();
             values.extend(rows.iter().map(|row| batch.floats_of(*row)[step]));
             values.retain(|v| !is_absent(*v));

@@ -27,25 +27,26 @@ pub(super) fn reduce(
     let kind = kind_of(aggregation.op);
     let mut groups = Groups::new(&aggregation.grouping, cx);
     let mut accumulators: Vec<Accumulator> = Vec::new();
-    let mut held = Vec::new();
+    let (mut pace, mut meter) = (cx.pace(), cx.meter());
     while let Some(batch) = input.next_batch(cx)? {
-        cx.check()?;
         for row in 0..batch.len() {
+            pace.tick(steps)?;
             let group = groups.number_of(&batch.heads[row]);
             if group == accumulators.len() {
                 cx.account.check_size(accumulators.len().saturating_mul(steps))?;
                 accumulators.push(Accumulator::new(kind, steps));
-                held.push(cx.account.reserve(0, (steps * size_of::<f64>() * 2) as u64)?);
+                meter.add(Column::bytes(kind, steps) + groups.bytes_of(group))?;
             }
-            accumulators[group].add_row(&batch, row, aggregation);
+            meter.add(accumulators[group].add_row(&batch, row, aggregation))?;
         }
     }
     let mut out = SeriesBatch::with_capacity(accumulators.len(), steps);
     for (accumulator, head) in accumulators.into_iter().zip(groups.heads) {
+        pace.tick(steps)?;
         accumulator.finish(head, &mut out, aggregation);
     }
     out.prune();
-    drop(held);
+    drop(meter);
     cx.hold(&mut out)?;
     let unique = !aggregation.grouping.keeps_names();
     Ok(VectorStream::of(out).with_unique_series(unique))
@@ -76,18 +77,22 @@ impl Accumulator {
         Self { kind, floats: Column::new(kind, steps), histograms: None }
     }
 
-    fn add_row(&mut self, batch: &SeriesBatch, row: usize, aggregation: &Aggregation<'_>) {
+    /// Adds a series; gives the bytes that this takes for good.
+    fn add_row(&mut self, batch: &SeriesBatch, row: usize, aggregation: &Aggregation<'_>) -> usize {
         self.floats.add(batch.floats_of(row));
-        let Some(histograms) = batch.histograms_of(row) else { return };
+        let Some(histograms) = batch.histograms_of(row) else { return 0 };
         if histograms.iter().all(Option::is_none) {
-            return;
+            return 0;
         }
+        let mut bytes = 0;
         match self.kind {
             Kind::Sum | Kind::Average => {
                 let average = self.kind == Kind::Average;
                 let steps = batch.steps;
-                let column =
-                    self.histograms.get_or_insert_with(|| HistogramColumn::new(average, steps));
+                let column = self.histograms.get_or_insert_with(|| {
+                    bytes = HistogramColumn::bytes(histograms);
+                    HistogramColumn::new(average, steps)
+                });
                 let head = &batch.heads[row];
                 column.add(histograms, batch.floats_of(row), head, aggregation);
             }
@@ -103,6 +108,7 @@ impl Accumulator {
                 aggregation.cx.annotate(aggregation.input_site, annotation);
             }
         }
+        bytes
     }
 
     fn finish(self, head: SeriesHead, out: &mut SeriesBatch, aggregation: &Aggregation<'_>) {

@@ -27,9 +27,11 @@ pub(super) fn limit_ratio(
     }
     annotate_capped(aggregation, all);
     let mut out = SeriesBatch::with_capacity(0, steps);
+    let (mut pace, mut meter) = (cx.pace(), cx.meter());
     while let Some(mut batch) = input.next_batch(cx)? {
         settle_names(&mut batch, cx);
         for row in 0..batch.len() {
+            pace.tick(steps)?;
             let offset = hash_offset(&batch.heads[row].labels);
             for step in 0..steps {
                 if !is_chosen(ratio.at(step).clamp(-1.0, 1.0), offset) {
@@ -38,8 +40,10 @@ pub(super) fn limit_ratio(
             }
         }
         batch.prune();
+        meter.add(batch.heads.iter().map(|head| batch.row_bytes(head)).sum())?;
         out.append(batch);
     }
+    drop(meter);
     cx.hold(&mut out)?;
     Ok(VectorStream::of(out))
 }

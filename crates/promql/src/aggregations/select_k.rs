@@ -10,6 +10,7 @@ use crate::engine::QueryError;
 use crate::engine::batch::{Cell, SeriesBatch};
 use crate::engine::naming::settle_names;
 use crate::engine::operand::ScalarColumn;
+use crate::engine::pace;
 use crate::engine::stream::VectorStream;
 
 /// The chosen series; of an instant query in the order of their values.
@@ -25,17 +26,14 @@ pub(super) fn select_k(
         return Ok(VectorStream::empty(aggregation.grid.count));
     }
     let mut groups = Groups::new(&aggregation.grouping, cx);
-    let numbers = groups.numbers_of(&batch);
-    let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); groups.heads.len()];
-    for (row, group) in numbers.into_iter().enumerate() {
-        rows_of[group].push(row);
-    }
+    let rows_of = groups.rows_by_group(&batch, cx)?;
+    let mut pace = cx.pace();
     let mut chosen_rows = Vec::new();
     for step in 0..batch.steps {
-        cx.check()?;
         let limit = limit_at(k.at(step), batch.len());
         for rows in &rows_of {
-            let chosen = choose(aggregation, &batch, rows, step, limit);
+            pace.tick(rows.len())?;
+            let chosen = choose(aggregation, &batch, rows, step, limit)?;
             clear_others(&mut batch, rows, &chosen, step);
             if aggregation.grid.is_instant() {
                 chosen_rows.extend(chosen);
@@ -91,13 +89,13 @@ fn choose(
     rows: &[usize],
     step: usize,
     limit: usize,
-) -> Vec<usize> {
+) -> Result<Vec<usize>, QueryError> {
     if limit == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     if aggregation.op == AggregateOp::Limitk {
         let present = rows.iter().copied().filter(|row| !batch.cell(*row, step).is_absent());
-        return present.take(limit).collect();
+        return Ok(present.take(limit).collect());
     }
     let mut candidates: Vec<(f64, usize)> = Vec::new();
     for &row in rows {
@@ -116,8 +114,8 @@ fn choose(
         candidates.select_nth_unstable_by(limit, order);
         candidates.truncate(limit);
     }
-    candidates.sort_unstable_by(order);
-    candidates.into_iter().map(|(_, row)| row).collect()
+    pace::sort(&mut candidates, aggregation.cx, order)?;
+    Ok(candidates.into_iter().map(|(_, row)| row).collect())
 }
 
 /// NaN is the worst in both directions; of equal values the first series is the best.

@@ -3,13 +3,17 @@
 use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME_LABEL};
 
+use super::VectorOperator;
 use crate::ast::VectorMatching;
+use crate::engine::QueryError;
+use crate::engine::account::Meter;
 use crate::engine::batch::SeriesBatch;
 
 /// The series of both sides by their signatures.
 pub(super) struct Signatures {
     /// For each signature the rows of the left and of the right side.
     pub(super) groups: Vec<SignatureGroup>,
+    _meter: Meter,
 }
 
 /// The rows with one signature.
@@ -20,31 +24,45 @@ pub(super) struct SignatureGroup {
 }
 
 impl Signatures {
-    pub(super) fn new(matching: &VectorMatching, left: &SeriesBatch, right: &SeriesBatch) -> Self {
-        let names = SignatureLabels::new(matching);
+    /// Held in memory until the result is there.
+    pub(super) fn new(
+        operator: &VectorOperator<'_>,
+        left: &SeriesBatch,
+        right: &SeriesBatch,
+    ) -> Result<Self, QueryError> {
+        const LABELS: usize = 16;
+        let cx = operator.cx;
+        let (mut pace, mut meter) = (cx.pace(), cx.meter());
+        let names = SignatureLabels::new(&operator.matching);
         let mut numbers: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState> = HashMap::default();
         let mut groups: Vec<SignatureGroup> = Vec::new();
         let mut key = Vec::new();
         let mut number_of = |labels: &Labels, groups: &mut Vec<SignatureGroup>| {
+            pace.tick(LABELS)?;
             names.write_key(labels, &mut key);
+            meter.add(size_of::<usize>())?;
             if let Some(number) = numbers.get(&key[..]) {
-                return *number;
+                return Ok::<usize, QueryError>(*number);
             }
+            meter.add(key.len() + GROUP_BYTES)?;
             groups.push(SignatureGroup::default());
             numbers.insert(key.as_slice().into(), groups.len() - 1);
-            groups.len() - 1
+            Ok(groups.len() - 1)
         };
         for (row, head) in left.heads.iter().enumerate() {
-            let number = number_of(&head.labels, &mut groups);
+            let number = number_of(&head.labels, &mut groups)?;
             groups[number].left.push(row);
         }
         for (row, head) in right.heads.iter().enumerate() {
-            let number = number_of(&head.labels, &mut groups);
+            let number = number_of(&head.labels, &mut groups)?;
             groups[number].right.push(row);
         }
-        Self { groups }
+        Ok(Self { groups, _meter: meter })
     }
 }
+
+/// What a group takes besides its key: its entry, and two vectors with their first rows.
+const GROUP_BYTES: usize = 160;
 
 /// The labels of `on` or `ignoring`, quick to ask.
 pub(super) struct SignatureLabels {

@@ -6,6 +6,7 @@ use crate::ast::BinaryOp;
 use crate::engine::QueryError;
 use crate::engine::batch::SeriesBatch;
 use crate::engine::naming::{Duplicates, merge_duplicates, settle_names};
+use crate::engine::pace::Pace;
 use crate::engine::stream::VectorStream;
 
 /// The chosen samples.
@@ -19,12 +20,13 @@ pub(super) fn combine(
     settle_names(&mut left, cx);
     let mut right = rhs.collect(cx)?;
     settle_names(&mut right, cx);
-    let signatures = Signatures::new(&operator.matching, &left, &right);
+    let signatures = Signatures::new(operator, &left, &right)?;
+    let mut pace = cx.pace();
     match operator.op {
-        BinaryOp::And => keep_left(&mut left, &right, &signatures, true),
-        BinaryOp::Unless => keep_left(&mut left, &right, &signatures, false),
+        BinaryOp::And => keep_left((&mut left, &right), &signatures, true, &mut pace)?,
+        BinaryOp::Unless => keep_left((&mut left, &right), &signatures, false, &mut pace)?,
         _ => {
-            drop_matched_right(&left, &mut right, &signatures);
+            drop_matched_right((&left, &mut right), &signatures, &mut pace)?;
             left.append(right);
         }
     }
@@ -40,38 +42,51 @@ pub(super) fn combine(
 
 /// Keeps the left samples whose signature the right side has (or has not) at the step.
 fn keep_left(
-    left: &mut SeriesBatch,
-    right: &SeriesBatch,
+    (left, right): (&mut SeriesBatch, &SeriesBatch),
     signatures: &Signatures,
     where_present: bool,
-) {
+    pace: &mut Pace<'_>,
+) -> Result<(), QueryError> {
     for group in &signatures.groups {
-        let present = presence(right, &group.right);
+        let present = presence(right, &group.right, pace)?;
         for &row in &group.left {
+            pace.tick(present.len())?;
             clear_where(left, row, &present, !where_present);
         }
     }
+    Ok(())
 }
 
 /// Lets go of the right samples whose signature the left side has at the step.
-fn drop_matched_right(left: &SeriesBatch, right: &mut SeriesBatch, signatures: &Signatures) {
+fn drop_matched_right(
+    (left, right): (&SeriesBatch, &mut SeriesBatch),
+    signatures: &Signatures,
+    pace: &mut Pace<'_>,
+) -> Result<(), QueryError> {
     for SignatureGroup { left: left_rows, right: right_rows } in &signatures.groups {
-        let present = presence(left, left_rows);
+        let present = presence(left, left_rows, pace)?;
         for &row in right_rows {
+            pace.tick(present.len())?;
             clear_where(right, row, &present, true);
         }
     }
+    Ok(())
 }
 
 /// For each step whether one of the rows has a value.
-fn presence(batch: &SeriesBatch, rows: &[usize]) -> Vec<bool> {
+fn presence(
+    batch: &SeriesBatch,
+    rows: &[usize],
+    pace: &mut Pace<'_>,
+) -> Result<Vec<bool>, QueryError> {
     let mut present = vec![false; batch.steps];
     for &row in rows {
+        pace.tick(batch.steps)?;
         for (step, present) in present.iter_mut().enumerate() {
             *present |= !batch.cell(row, step).is_absent();
         }
     }
-    present
+    Ok(present)
 }
 
 fn clear_where(batch: &mut SeriesBatch, row: usize, flags: &[bool], value: bool) {

@@ -20,6 +20,7 @@ use crate::ast::Cardinality;
 use crate::engine::QueryError;
 use crate::engine::batch::{Cell, SeriesBatch};
 use crate::engine::naming::settle_names;
+use crate::engine::pace::Pace;
 use crate::engine::stream::VectorStream;
 
 /// The pairs' results.
@@ -35,7 +36,7 @@ pub(super) fn combine(
     settle_names(&mut right, cx);
     let swapped = operator.matching.card == Cardinality::OneToMany;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let signatures = Signatures::new(&operator.matching, &many, &one);
+    let signatures = Signatures::new(operator, &many, &one)?;
     // As in Prometheus: `fill_left` stands in on the "many" side and `fill_right` on the "one"
     // side also where `group_right` makes the right side the "many" one.
     let fill = operator.matching.fill;
@@ -48,12 +49,12 @@ pub(super) fn combine(
         fill_many: fill.lhs,
         fill_one: fill.rhs,
         swapped,
-        out: Output::new(operator.grid.count),
+        out: Output::new(operator.grid.count, cx),
+        pace: cx.pace(),
         notes: BTreeMap::new(),
         both_present: None,
     };
     for group in &signatures.groups {
-        cx.check()?;
         join.signature(group)?;
     }
     let Join { out, notes, .. } = join;
@@ -75,7 +76,8 @@ struct Join<'a> {
     fill_many: Option<f64>,
     fill_one: Option<f64>,
     swapped: bool,
-    out: Output,
+    out: Output<'a>,
+    pace: Pace<'a>,
     /// What was last to be told at each step; one note a step is enough.
     notes: BTreeMap<usize, Annotation>,
     /// For each step whether both sides have any value: only then does it matter whether series
@@ -118,12 +120,12 @@ impl<'a> Join<'a> {
             return Ok(());
         }
         if let Some(rows) = self.plain_rows(group)? {
-            self.out.zip_rows(self.operator, (self.many, self.one), &rows, self.swapped);
-            return Ok(());
+            return self.out.zip_rows(self.operator, (self.many, self.one), &rows, self.swapped);
         }
         let mut seen = Seen::default();
         for step in 0..self.operator.grid.count {
             seen.clear();
+            self.pace.tick(group.left.len() + group.right.len())?;
             let one = self.one_at(&group.right, step);
             for &row in &group.left {
                 let cell = self.many.cell(row, step);
@@ -162,6 +164,7 @@ impl<'a> Join<'a> {
         for many in &group.left {
             let before = self.out.len();
             let side = |row: usize| Side::Row(row, Cell::Absent);
+            self.pace.tick(1)?;
             let target = self.result_row(side(*many), side(*one))?;
             if target < before {
                 return Ok(None);
@@ -190,6 +193,7 @@ impl<'a> Join<'a> {
             sides.map(|(many, one)| one && (many || has_fill)).collect()
         });
         for step in (0..one.steps).filter(|step| both_present[*step]) {
+            self.pace.tick(rows.len())?;
             let mut present = rows.iter().filter(|row| !one.cell(**row, step).is_absent());
             if let (Some(first), Some(second)) = (present.next(), present.next()) {
                 let pair = [first, second].map(|row| &one.heads[*row].labels);
@@ -267,7 +271,7 @@ impl<'a> Join<'a> {
             (None, None) => return Err(QueryError::Internal("a pair of nothing".to_owned())),
         };
         let head = self.results.make(&self.labels, &many_labels, &one_labels);
-        let row = self.out.row(head);
+        let row = self.out.row(head)?;
         self.operator.cx.account.check_size(self.out.cells())?;
         self.results.remember(key, row);
         Ok(row)

@@ -72,6 +72,42 @@ pub(crate) struct Reservation {
     bytes: u64,
 }
 
+impl Reservation {
+    /// Takes room for `bytes` more.
+    fn grow(&mut self, bytes: u64) -> Result<(), QueryError> {
+        self.bytes += bytes;
+        self.account.current_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.account.context.reserve_memory(bytes)?;
+        Ok(())
+    }
+}
+
+/// Room for something that grows piece by piece.
+pub(crate) struct Meter {
+    reservation: Reservation,
+    pending_bytes: u64,
+}
+
+impl Meter {
+    /// Nothing is held yet.
+    pub(crate) fn new(account: &Arc<SampleAccount>) -> Self {
+        let reservation = Reservation { account: Arc::clone(account), samples: 0, bytes: 0 };
+        Self { reservation, pending_bytes: 0 }
+    }
+
+    /// Takes room for `bytes` more, until the meter is dropped.
+    #[inline]
+    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), QueryError> {
+        /// Fewer bytes than this may be held before they are counted.
+        const PIECE: u64 = 16 << 10;
+        self.pending_bytes += bytes as u64;
+        if self.pending_bytes < PIECE {
+            return Ok(());
+        }
+        self.reservation.grow(std::mem::take(&mut self.pending_bytes))
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.account.current.fetch_sub(self.samples, Ordering::Relaxed);

@@ -207,10 +207,21 @@ impl SeriesBatch {
         floats as u64 + histograms.map(|h| histogram_size(h)).sum::<u64>()
     }
 
-    /// The bytes that the cells take (histograms are shared and not counted).
-    pub(crate) fn cell_bytes(&self) -> u64 {
-        let histogram_bytes = self.histograms.as_ref().map_or(0, |all| size_of_val(&all[..]));
-        (size_of_val(&self.floats[..]) + histogram_bytes) as u64
+    /// The bytes that the series take, an estimate: labels and histograms count in full, though
+    /// they may be shared.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let heads = self.heads.capacity() * size_of::<SeriesHead>();
+        let labels: usize = self.heads.iter().map(|head| label_bytes(&head.labels)).sum();
+        let floats = self.floats.capacity() * size_of::<f64>();
+        let histograms = self.histograms.as_ref().map_or(0, |all| {
+            all.capacity() * size_of::<Option<HistogramRef>>() + histogram_bytes(all)
+        });
+        (heads + labels + floats + histograms) as u64
+    }
+
+    /// The bytes that one more series of floats takes.
+    pub(crate) fn row_bytes(&self, head: &SeriesHead) -> usize {
+        size_of::<SeriesHead>() + label_bytes(&head.labels) + self.steps * size_of::<f64>()
     }
 
     /// Keeps the series that `keep` accepts, in their order.
@@ -323,6 +334,25 @@ impl RowMut<'_> {
         let histograms = self.histograms.get_or_insert_with(|| vec![None; all_cells]);
         histograms[self.first_cell + step] = Some(histogram);
     }
+}
+
+/// The bytes of a label set.
+pub(crate) fn label_bytes(labels: &Labels) -> usize {
+    const COUNTS_BYTES: usize = 16;
+    labels.packed().len() + COUNTS_BYTES
+}
+
+/// The bytes of histograms; one that fills neighbouring cells counts once.
+fn histogram_bytes(cells: &[Option<HistogramRef>]) -> usize {
+    let mut previous: Option<&HistogramRef> = None;
+    let mut bytes = 0;
+    for histogram in cells.iter().flatten() {
+        if previous.is_none_or(|previous| !Arc::ptr_eq(previous, histogram)) {
+            bytes += histogram.size_bytes();
+        }
+        previous = Some(histogram);
+    }
+    bytes
 }
 
 /// How many floats a histogram is worth in the count of samples, as Prometheus counts.

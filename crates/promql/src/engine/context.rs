@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Executor, Querier, QueryContext};
 
-use super::account::SampleAccount;
+use super::account::{Meter, SampleAccount};
 use super::batch::SeriesBatch;
 use super::narrowing::Narrowings;
+use super::pace::Pace;
 use super::plan::Plan;
 use super::profile::{Measured, Profile};
 use super::recorder::Recorder;
@@ -79,6 +80,16 @@ impl<'q> EvalContext<'q> {
         self.query.check().map_err(QueryError::from)
     }
 
+    /// Asks now and then whether the query must stop.
+    pub(crate) fn pace(&self) -> Pace<'_> {
+        Pace::new(self)
+    }
+
+    /// Counts the memory of something that grows.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter::new(&self.account)
+    }
+
     /// Where independent series are worked on.
     pub(crate) fn executor(&self) -> &dyn Executor {
         &*self.options.executor
@@ -107,7 +118,7 @@ impl<'q> EvalContext<'q> {
         batch.reservation = None;
         let cells = batch.floats.len() as u64;
         let samples = batch.sample_count().max(cells / CELLS_PER_SAMPLE);
-        let reservation = self.account.reserve(samples, batch.cell_bytes())?;
+        let reservation = self.account.reserve(samples, batch.held_bytes())?;
         batch.reservation = Some(reservation);
         Ok(())
     }

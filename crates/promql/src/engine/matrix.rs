@@ -45,6 +45,8 @@ pub(crate) struct RangeInput<'a> {
     pub(crate) samples: &'a SampleBuffer,
     /// The windows.
     pub(crate) windows: &'a Windows,
+    /// The query.
+    pub(crate) cx: &'a EvalContext<'a>,
 }
 
 impl RangeInput<'_> {
@@ -156,7 +158,7 @@ impl SeriesKernel for RangeKernel {
         if samples.is_empty() {
             return Ok(());
         }
-        let input = RangeInput { labels, samples, windows: &self.windows };
+        let input = RangeInput { labels, samples, windows: &self.windows, cx };
         self.function.evaluate(&input, row, cx)
     }
 

@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use model::{Labels, METRIC_NAME_LABEL};
 
 use super::QueryError;
+use super::account::Meter;
 use super::batch::SeriesBatch;
 use super::context::EvalContext;
 use super::stream::{SeriesMap, SeriesSource, VectorStream, apply_maps};
@@ -66,7 +67,8 @@ pub(crate) fn after_name_removal(
     let steps = stream.steps;
     // At a single step two series that are alike cannot be merged.
     if duplicates == Duplicates::Fail || steps == 1 {
-        let source = UniqueSource { stream, seen: HashSet::default(), key: Vec::new() };
+        let source =
+            UniqueSource { stream, seen: HashSet::default(), key: Vec::new(), meter: cx.meter() };
         return Ok(VectorStream::new(Box::new(source), steps).with_unique_series(true));
     }
     let mut batch = stream.collect(cx)?;
@@ -81,7 +83,11 @@ struct UniqueSource {
     stream: VectorStream,
     seen: HashSet<u128, foldhash::fast::FixedState>,
     key: Vec<u8>,
+    meter: Meter,
 }
+
+/// A fingerprint in a table that is filled to a good half.
+const FINGERPRINT_BYTES: usize = 28;
 
 impl SeriesSource for UniqueSource {
     fn next_batch(
@@ -90,7 +96,20 @@ impl SeriesSource for UniqueSource {
         cx: &EvalContext<'_>,
     ) -> Result<Option<SeriesBatch>, QueryError> {
         let Some(mut batch) = self.stream.next_batch(cx)? else { return Ok(None) };
+        self.check(&batch, cx)?;
+        apply_maps(maps, &mut batch, cx)?;
+        Ok(Some(batch))
+    }
+}
+
+impl UniqueSource {
+    /// Apart from reading the series, so that nested functions need little stack.
+    #[inline(never)]
+    fn check(&mut self, batch: &SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
+        let mut pace = cx.pace();
         for head in &batch.heads {
+            const LABELS: usize = 16;
+            pace.tick(LABELS)?;
             self.key.clear();
             let kept = |name: &str| !(head.drop_name && is_metadata_label(name));
             for label in head.labels.iter().filter(|label| kept(label.name)) {
@@ -103,9 +122,9 @@ impl SeriesSource for UniqueSource {
             if !self.seen.insert(xxhash_rust::xxh3::xxh3_128(&self.key)) {
                 return Err(duplicate_labelset());
             }
+            self.meter.add(FINGERPRINT_BYTES)?;
         }
-        apply_maps(maps, &mut batch, cx)?;
-        Ok(Some(batch))
+        Ok(())
     }
 }
 
@@ -115,7 +134,7 @@ pub(crate) fn merge_duplicates(
     duplicates: Duplicates,
     cx: &EvalContext<'_>,
 ) -> Result<SeriesBatch, QueryError> {
-    if !has_duplicates(&batch) {
+    if !has_duplicates(&batch, cx)? {
         return Ok(batch);
     }
     if duplicates == Duplicates::Fail {
@@ -123,7 +142,10 @@ pub(crate) fn merge_duplicates(
     }
     let mut merged = SeriesBatch::with_capacity(batch.len(), batch.steps);
     let mut rows: HashMap<Labels, usize, foldhash::fast::FixedState> = HashMap::default();
+    let (mut pace, mut meter) = (cx.pace(), cx.meter());
     for (row, head) in batch.heads.iter().enumerate() {
+        pace.tick(batch.steps)?;
+        meter.add(batch.row_bytes(head))?;
         match rows.entry(head.labels.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(merged.push_copy(&batch, row, head.clone()));
@@ -131,13 +153,23 @@ pub(crate) fn merge_duplicates(
             Entry::Occupied(occupied) => merge_row(&mut merged, *occupied.get(), &batch, row)?,
         }
     }
+    drop(meter);
     cx.hold(&mut merged)?;
     Ok(merged)
 }
 
-fn has_duplicates(batch: &SeriesBatch) -> bool {
+fn has_duplicates(batch: &SeriesBatch, cx: &EvalContext<'_>) -> Result<bool, QueryError> {
+    const LABELS: usize = 16;
     let mut seen: HashSet<&Labels, foldhash::fast::FixedState> = HashSet::default();
-    !batch.heads.iter().all(|head| seen.insert(&head.labels))
+    let (mut pace, mut meter) = (cx.pace(), cx.meter());
+    for head in &batch.heads {
+        pace.tick(LABELS)?;
+        meter.add(2 * size_of::<&Labels>())?;
+        if !seen.insert(&head.labels) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn merge_row(

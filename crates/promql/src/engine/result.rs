@@ -1,11 +1,12 @@
 //! From the value of the last node to the value of the query: names that still are to go, series
 //! alike without them, order.
 
-use super::batch::{Cell, SeriesBatch, is_absent};
+use super::batch::{Cell, SeriesBatch, is_absent, label_bytes};
 use super::context::EvalContext;
 use super::grid::Grid;
 use super::naming::{Duplicates, merge_duplicates, remove_names};
 use super::operand::Operand;
+use super::pace;
 use super::stream::VectorStream;
 use super::{QueryError, QueryKind};
 use crate::value::{FloatPoint, HistogramPoint, MatrixSeries, SampleValue, Value, VectorSample};
@@ -30,28 +31,35 @@ pub(crate) fn finish(
         (Operand::Text(value), QueryKind::Instant { time_ms }) => {
             Ok(Value::String { timestamp_ms: time_ms, value })
         }
-        (Operand::Matrix(mut series), _) => {
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            Ok(Value::Matrix(series))
-        }
+        (Operand::Matrix(series), _) => Ok(Value::Matrix(by_labels(series, cx)?)),
         (Operand::Vector(stream), QueryKind::Instant { time_ms }) => {
             let grid = Grid::instant(time_ms);
             let mut all = Vec::new();
-            for_each_settled(stream, cx, |batch| all.extend(samples(&batch, grid)))?;
+            let mut meter = cx.meter();
+            for_each_settled(stream, cx, |batch| {
+                let labels =
+                    batch.heads.iter().map(|head| label_bytes(&head.labels)).sum::<usize>();
+                meter.add(labels + batch.len() * size_of::<VectorSample>())?;
+                all.extend(samples(&batch, grid));
+                Ok(())
+            })?;
             Ok(Value::Vector(all))
         }
         (Operand::Vector(stream), QueryKind::Range { start_ms, end_ms, step_ms }) => {
             let grid = Grid::range(start_ms, end_ms, step_ms);
             let mut all: Vec<MatrixSeries> = Vec::new();
             let mut held = Vec::new();
+            let mut meter = cx.meter();
             for_each_settled(stream, cx, |mut batch| {
-                all.extend((0..batch.len()).map(|row| series(&batch, row, grid)));
+                for row in 0..batch.len() {
+                    let one = series(&batch, row, grid);
+                    meter.add(extra_bytes(&one))?;
+                    all.push(one);
+                }
                 held.extend(batch.reservation.take());
+                Ok(())
             })?;
-            if !all.is_sorted_by(|a, b| a.labels <= b.labels) {
-                all.sort_by(|a, b| a.labels.cmp(&b.labels));
-            }
-            Ok(Value::Matrix(all))
+            Ok(Value::Matrix(by_labels(all, cx)?))
         }
         (Operand::Text(_), QueryKind::Range { .. }) => {
             Err(QueryError::Internal("a string in a range query".to_owned()))
@@ -64,12 +72,12 @@ pub(crate) fn finish(
 fn for_each_settled(
     mut stream: VectorStream,
     cx: &EvalContext<'_>,
-    mut visit: impl FnMut(SeriesBatch),
+    mut visit: impl FnMut(SeriesBatch) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
     if !cx.delays_name_removal() || stream.unique_without_name {
         while let Some(mut batch) = stream.next_batch(cx)? {
             remove_names(&mut batch);
-            visit(batch);
+            visit(batch)?;
         }
         return Ok(());
     }
@@ -79,8 +87,28 @@ fn for_each_settled(
     if renamed {
         all = merge_duplicates(all, Duplicates::Merge, cx)?;
     }
-    visit(all);
-    Ok(())
+    visit(all)
+}
+
+/// What a series takes beyond the row that it was made from: its points have times.
+fn extra_bytes(series: &MatrixSeries) -> usize {
+    let points = series.floats.capacity() * size_of::<FloatPoint>()
+        + series.histograms.capacity() * size_of::<HistogramPoint>();
+    size_of::<MatrixSeries>() + points.saturating_sub(series.floats.len() * size_of::<f64>())
+}
+
+/// The series in the order of their labels.
+fn by_labels(
+    series: Vec<MatrixSeries>,
+    cx: &EvalContext<'_>,
+) -> Result<Vec<MatrixSeries>, QueryError> {
+    if series.is_sorted_by(|a, b| a.labels <= b.labels) {
+        return Ok(series);
+    }
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    pace::sort(&mut order, cx, |a, b| series[*a].labels.cmp(&series[*b].labels))?;
+    let mut series: Vec<Option<MatrixSeries>> = series.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|at| series[at].take()).collect())
 }
 
 fn samples(batch: &SeriesBatch, grid: Grid) -> impl Iterator<Item = VectorSample> + '_ {

@@ -15,7 +15,7 @@ use model::{Labels, SampleBuffer, SeriesEntry, SeriesSet};
 pub(crate) use pair::{LeadingSeries, LeftSamples};
 
 use super::QueryError;
-use super::batch::{RowMut, SeriesBatch, SeriesHead};
+use super::batch::{RowMut, SeriesBatch, SeriesHead, label_bytes};
 use super::context::EvalContext;
 use super::histogram_stats::keep_stats;
 use super::plan::SelectPlan;
@@ -147,6 +147,7 @@ impl SeriesSource for SelectSource {
             return Ok(Some(batch));
         }
         let round = self.next_round(cx)?;
+        let _held = cx.account.reserve(0, round_bytes(&round))?;
         let job = ChunkJob {
             kernel: &*self.kernel,
             steps: self.steps,
@@ -196,12 +197,15 @@ fn run_round(
 
 impl ChunkJob<'_> {
     fn run(&self, chunk: Vec<SeriesEntry>) -> Result<SeriesBatch, QueryError> {
+        let cells = chunk.len().saturating_mul(self.steps);
+        let room = self.cx.account.reserve(0, (cells * size_of::<f64>()) as u64)?;
         let mut batch = SeriesBatch::with_capacity(chunk.len(), self.steps);
         let mut samples = SampleBuffer::default();
         for entry in chunk {
             self.cx.check()?;
             self.add_series(entry, &mut samples, &mut batch)?;
         }
+        drop(room);
         self.cx.hold(&mut batch)?;
         apply_maps(self.maps, &mut batch, self.cx)?;
         Ok(batch)
@@ -226,6 +230,8 @@ impl ChunkJob<'_> {
         let drop_name = self.kernel.drops_name();
         let row = batch.push(SeriesHead { labels: entry.labels.clone(), drop_name });
         self.kernel.evaluate(&entry.labels, samples, batch.row_mut(row), self.cx)?;
+        // A function that was stopped within a row says so only here.
+        self.cx.check()?;
         if !batch.has_values(row) {
             batch.pop();
         }
@@ -234,8 +240,16 @@ impl ChunkJob<'_> {
     }
 }
 
+/// The bytes of series that are not read yet; what their chunks take is a guess.
+fn round_bytes(round: &[Vec<SeriesEntry>]) -> u64 {
+    const SERIES_BYTES: usize = 256;
+    let series = round.iter().flatten();
+    series.map(|entry| (label_bytes(&entry.labels) + SERIES_BYTES) as u64).sum()
+}
+
 fn buffer_bytes(samples: &SampleBuffer) -> u64 {
-    let floats = samples.float_times.len() * 16;
-    let histograms = samples.histogram_times.len() * 512;
-    (floats + histograms) as u64
+    let floats = samples.float_times.capacity() * 16 + samples.float_start_times.capacity() * 8;
+    let histograms = samples.histogram_times.capacity() * 16;
+    let contents: usize = samples.histograms.iter().map(|h| h.size_bytes()).sum();
+    (floats + histograms + contents) as u64
 }

@@ -30,8 +30,10 @@ fn where_absent(
     mut input: VectorStream,
 ) -> Result<Operand, QueryError> {
     let mut values = vec![1.0; call.grid.count];
+    let mut pace = call.cx.pace();
     while let Some(batch) = input.next_batch(call.cx)? {
         for row in 0..batch.len() {
+            pace.tick(batch.steps)?;
             for (step, value) in values.iter_mut().enumerate() {
                 if !batch.cell(row, step).is_absent() {
                     *value = ABSENT;

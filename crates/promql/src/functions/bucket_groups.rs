@@ -5,7 +5,9 @@ use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder};
 
 use crate::annotations::Annotation;
-use crate::engine::batch::{SeriesBatch, is_absent};
+use crate::engine::QueryError;
+use crate::engine::account::Meter;
+use crate::engine::batch::{SeriesBatch, is_absent, label_bytes};
 use crate::engine::context::{EvalContext, Site};
 
 const BUCKET_LABEL: &str = "le";
@@ -18,7 +20,11 @@ pub(super) struct BucketGroups {
     pub(super) classic: Vec<ClassicGroup>,
     /// Series with native histograms, and the classic group with the same labels.
     pub(super) native: Vec<NativeRow>,
+    meter: Option<Meter>,
 }
+
+/// A bucket in its group, and its share of what a group takes.
+const BUCKET_BYTES: usize = 32;
 
 /// The buckets of one classic histogram.
 pub(super) struct ClassicGroup {
@@ -40,12 +46,23 @@ pub(super) struct NativeRow {
 
 impl BucketGroups {
     /// Sorts the series of `batch`, the argument at `site`.
-    pub(super) fn new(batch: SeriesBatch, site: Site, cx: &EvalContext<'_>) -> Self {
-        let mut groups = Self { batch, classic: Vec::new(), native: Vec::new() };
+    pub(super) fn new(
+        batch: SeriesBatch,
+        site: Site,
+        cx: &EvalContext<'_>,
+    ) -> Result<Self, QueryError> {
+        const LABELS: usize = 32;
+        let (mut pace, mut meter) = (cx.pace(), cx.meter());
+        let mut groups = Self { batch, classic: Vec::new(), native: Vec::new(), meter: None };
         let mut by_labels: HashMap<Labels, usize, foldhash::fast::FixedState> = HashMap::default();
         for row in 0..groups.batch.len() {
+            pace.tick(LABELS)?;
             if groups.batch.floats_of(row).iter().any(|v| !is_absent(*v)) {
+                let before = groups.classic.len();
                 groups.add_bucket(row, &mut by_labels, site, cx);
+                let is_new = groups.classic.len() > before;
+                let labels = if is_new { label_bytes(&groups.batch.heads[row].labels) } else { 0 };
+                meter.add(labels + BUCKET_BYTES)?;
             }
         }
         for group in &mut groups.classic {
@@ -61,7 +78,8 @@ impl BucketGroups {
                 groups.native.push(NativeRow { row, classic });
             }
         }
-        groups
+        groups.meter = Some(meter);
+        Ok(groups)
     }
 
     fn add_bucket(

@@ -33,7 +33,7 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
     let site = args.site(vector_at, call.site);
     let mut batch = args.vector(vector_at)?.collect(call.cx)?;
     settle_names(&mut batch, call.cx);
-    let groups = BucketGroups::new(batch, site, call.cx);
+    let groups = BucketGroups::new(batch, site, call.cx)?;
     let evaluation = Evaluation { call, site, groups: &groups };
     let mut out = SeriesBatch::with_capacity(groups.classic.len(), call.grid.count);
     for measure in &measures {

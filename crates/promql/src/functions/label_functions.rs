@@ -1,10 +1,7 @@
 //! `label_replace` and `label_join`: new labels, the same samples.
 
-use std::sync::Arc;
-
+use model::regex::Regex;
 use model::{Labels, LabelsBuilder, METRIC_NAME_LABEL};
-use regex_automata::meta::Regex;
-use regex_automata::util::captures::Captures;
 
 use super::CallContext;
 use super::args::Args;
@@ -15,15 +12,18 @@ use crate::engine::naming::{Duplicates, merge_duplicates, settle_names};
 use crate::engine::operand::Operand;
 use crate::engine::stream::{SeriesMap, VectorStream};
 
+/// A label value may become so long; nothing that is stored comes near.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+
 pub(super) fn label_replace(
     call: &CallContext<'_>,
     args: &mut Args,
 ) -> Result<Operand, QueryError> {
     let target = label_name(&args.text(1)?);
-    let template = Template::parse(&args.text(2)?);
+    let template = String::from_utf8_lossy(&args.text(2)?).into_owned();
     let source = String::from_utf8_lossy(&args.text(3)?).into_owned();
     let pattern = args.text(4)?;
-    let regex = compile(&pattern).ok_or_else(|| {
+    let regex = Regex::new(&pattern).map_err(|_| {
         let pattern = String::from_utf8_lossy(&pattern);
         QueryError::execution(format!("invalid regular expression in label_replace(): {pattern}"))
     })?;
@@ -57,13 +57,6 @@ fn label_name(bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-fn compile(pattern: &[u8]) -> Option<Arc<Regex>> {
-    // What the language accepts is checked as for matchers; the groups are needed besides.
-    model::regex::Regex::new(pattern).ok()?;
-    let pattern = std::str::from_utf8(pattern).ok()?;
-    Regex::new(&format!("^(?s:{pattern})$")).ok().map(Arc::new)
-}
-
 fn relabel(
     call: &CallContext<'_>,
     input: VectorStream,
@@ -76,22 +69,24 @@ fn relabel(
 
 struct ReplaceMap {
     target: String,
-    template: Template,
+    template: String,
     source: String,
-    regex: Arc<Regex>,
+    regex: Regex,
 }
 
 impl SeriesMap for ReplaceMap {
     fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         settle_names(batch, cx);
-        let mut captures = self.regex.create_captures();
+        let (mut pace, mut meter) = (cx.pace(), cx.meter());
         for head in &mut batch.heads {
             let value = head.labels.value(&self.source);
-            self.regex.captures(value, &mut captures);
-            if !captures.is_match() {
+            let most = self.template.len().saturating_mul(value.len().max(1));
+            pace.tick(most.min(MAX_VALUE_BYTES))?;
+            let Some(replacement) = self.regex.captures_expand(value, &self.template) else {
                 continue;
-            }
-            let replacement = self.template.expand(value, &captures);
+            };
+            check_length("label_replace", replacement.len())?;
+            meter.add(replacement.len())?;
             head.labels = with_label(&head.labels, &self.target, &replacement);
             head.drop_name &= self.target != METRIC_NAME_LABEL;
         }
@@ -108,8 +103,14 @@ struct JoinMap {
 impl SeriesMap for JoinMap {
     fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         settle_names(batch, cx);
+        let (mut pace, mut meter) = (cx.pace(), cx.meter());
         for head in &mut batch.heads {
             let values: Vec<&str> = self.sources.iter().map(|s| head.labels.value(s)).collect();
+            let separators = values.len().saturating_mul(self.separator.len());
+            let len = separators.saturating_add(values.iter().map(|value| value.len()).sum());
+            pace.tick(len)?;
+            check_length("label_join", len)?;
+            meter.add(len)?;
             head.labels = with_label(&head.labels, &self.target, &values.join(&self.separator));
             head.drop_name &= self.target != METRIC_NAME_LABEL;
         }
@@ -117,114 +118,17 @@ impl SeriesMap for JoinMap {
     }
 }
 
+fn check_length(function: &str, len: usize) -> Result<(), QueryError> {
+    if len <= MAX_VALUE_BYTES {
+        return Ok(());
+    }
+    Err(QueryError::execution(format!(
+        "{function}() made a label value of {len} bytes (limit: {MAX_VALUE_BYTES} bytes)"
+    )))
+}
+
 fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
     let mut builder = LabelsBuilder::new(labels);
     builder.set(name, value);
     builder.build()
-}
-
-/// A replacement with references to groups, as Go's `Regexp.Expand` reads it: `$name` and
-/// `${name}`, where a name is letters, digits and underscores and `$name` takes as many of them
-/// as there are; `$$` is a dollar sign.
-#[derive(Debug, PartialEq)]
-struct Template(Vec<Part>);
-
-#[derive(Debug, PartialEq)]
-enum Part {
-    Text(String),
-    Index(usize),
-    Name(String),
-}
-
-impl Template {
-    fn parse(template: &[u8]) -> Self {
-        let template = String::from_utf8_lossy(template);
-        let mut rest: &str = &template;
-        let mut parts = Vec::new();
-        while let Some((before, after)) = rest.split_once('$') {
-            parts.push(Part::Text(before.to_owned()));
-            if let Some(after_dollar) = after.strip_prefix('$') {
-                parts.push(Part::Text("$".to_owned()));
-                rest = after_dollar;
-            } else if let Some((name, after_name)) = take_reference(after) {
-                parts.push(reference(name));
-                rest = after_name;
-            } else {
-                parts.push(Part::Text("$".to_owned()));
-                rest = after;
-            }
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        Self(parts)
-    }
-
-    fn expand(&self, value: &str, captures: &Captures) -> String {
-        let mut out = String::new();
-        for part in &self.0 {
-            let span = match part {
-                Part::Text(text) => {
-                    out.push_str(text);
-                    continue;
-                }
-                Part::Index(index) => captures.get_group(*index),
-                Part::Name(name) => captures.get_group_by_name(name),
-            };
-            out.push_str(span.and_then(|span| value.get(span.range())).unwrap_or_default());
-        }
-        out
-    }
-}
-
-/// The name that `text`, which stood behind a dollar sign, begins with, and what follows.
-fn take_reference(text: &str) -> Option<(&str, &str)> {
-    let (braced, body) = match text.strip_prefix('{') {
-        Some(body) => (true, body),
-        None => (false, text),
-    };
-    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
-    let (name, after) = body.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    if braced { after.strip_prefix('}').map(|after| (name, after)) } else { Some((name, after)) }
-}
-
-fn reference(name: &str) -> Part {
-    match name.parse() {
-        Ok(index) if name.bytes().all(|b| b.is_ascii_digit()) => Part::Index(index),
-        _ => Part::Name(name.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expand(pattern: &str, value: &str, template: &str) -> String {
-        let regex = compile(pattern.as_bytes()).unwrap();
-        let mut captures = regex.create_captures();
-        regex.captures(value, &mut captures);
-        Template::parse(template.as_bytes()).expand(value, &captures)
-    }
-
-    /// The cases of Go's documentation of `Regexp.Expand`.
-    #[test]
-    fn templates_expand_as_go_expands() {
-        for (template, want) in [
-            ("$1-$2", "a-b"),
-            ("$1x", ""),
-            ("${1}x", "ax"),
-            ("$10", ""),
-            ("${1}0", "a0"),
-            ("$$1", "$1"),
-            ("$", "$"),
-            ("${", "${"),
-            ("${1", "${1"),
-            ("$name", "b"),
-            ("[$0]", "[a:b]"),
-            ("$none", ""),
-        ] {
-            assert_eq!(expand("(.*):(?P<name>.*)", "a:b", template), want, "{template}");
-        }
-    }
 }

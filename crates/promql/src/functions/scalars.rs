@@ -37,8 +37,10 @@ pub(super) fn seconds(ms: i64) -> f64 {
 fn scalar(call: &CallContext<'_>, mut input: VectorStream) -> Result<ScalarColumn, QueryError> {
     let mut values = vec![f64::NAN; call.grid.count];
     let mut found = vec![0_u8; call.grid.count];
+    let mut pace = call.cx.pace();
     while let Some(batch) = input.next_batch(call.cx)? {
         for row in 0..batch.len() {
+            pace.tick(batch.steps)?;
             for (step, value) in batch.floats_of(row).iter().enumerate() {
                 if !is_absent(*value) {
                     found[step] = found[step].saturating_add(1);

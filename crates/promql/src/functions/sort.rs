@@ -12,6 +12,7 @@ use crate::engine::batch::SeriesBatch;
 use crate::engine::context::EvalContext;
 use crate::engine::naming::settle_names;
 use crate::engine::operand::Operand;
+use crate::engine::pace;
 use crate::engine::stream::{SeriesMap, VectorStream};
 
 pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, QueryError> {
@@ -27,11 +28,14 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
     settle_names(&mut batch, call.cx);
     let mut order: Vec<usize> = (0..batch.len()).collect();
     match call.name {
-        "sort" => order.sort_by(|&a, &b| nan_last(batch.floats[a], batch.floats[b], false)),
-        "sort_desc" => order.sort_by(|&a, &b| nan_last(batch.floats[a], batch.floats[b], true)),
+        "sort" | "sort_desc" => {
+            let descending = call.name == "sort_desc";
+            let value = |row: &usize| batch.floats[*row];
+            pace::sort(&mut order, call.cx, |a, b| nan_last(value(a), value(b), descending))?;
+        }
         _ => {
             let names = label_names(args)?;
-            order.sort_by(|&a, &b| by_labels(&batch, &names, a, b));
+            pace::sort(&mut order, call.cx, |&a, &b| by_labels(&batch, &names, a, b))?;
             if call.name == "sort_by_label_desc" {
                 order.reverse();
             }

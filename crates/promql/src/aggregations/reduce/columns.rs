@@ -32,6 +32,16 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// The bytes of the accumulators.
+    pub(super) fn bytes(kind: Kind, steps: usize) -> usize {
+        let columns = match kind {
+            Kind::Sum => 2,
+            Kind::Average | Kind::Deviation { .. } => 3,
+            Kind::Count | Kind::Min | Kind::Max | Kind::Group => 1,
+        };
+        size_of::<Self>() + columns * steps * size_of::<f64>()
+    }
+
     pub(super) fn new(kind: Kind, steps: usize) -> Self {
         let has_second = matches!(kind, Kind::Sum | Kind::Average | Kind::Deviation { .. });
         let has_count = matches!(kind, Kind::Average | Kind::Deviation { .. });

@@ -29,6 +29,13 @@ impl HistogramColumn {
         Self { average, cells: std::iter::repeat_with(|| Cell::Empty).take(steps).collect() }
     }
 
+    /// The bytes that a group takes that begins with these histograms: a sum is of their size,
+    /// with what rounding drops beside it.
+    pub(super) fn bytes(first: &[Option<HistogramRef>]) -> usize {
+        let histograms = first.iter().flatten().map(|histogram| 2 * histogram.size_bytes());
+        size_of_val(first) + histograms.sum::<usize>()
+    }
+
     /// Adds the histograms of one series.
     pub(super) fn add(
         &mut self,

@@ -7,8 +7,11 @@ use crate::ast::{BinaryOp, Cardinality};
 use crate::binops::matching::SignatureLabels;
 use crate::binops::{VectorOperator, changes_metric, element};
 use crate::engine::QueryError;
+use crate::engine::account::Meter;
 use crate::engine::batch::{ABSENT, Cell, SeriesBatch, SeriesHead, is_absent};
+use crate::engine::context::EvalContext;
 use crate::engine::naming::{duplicate_labelset, is_metadata_label};
+use crate::engine::pace::Pace;
 
 /// `function` where both have a value.
 #[inline]
@@ -86,20 +89,31 @@ pub(super) struct PairRows {
 }
 
 /// The results.
-pub(super) struct Output {
+pub(super) struct Output<'a> {
     batch: SeriesBatch,
     rows: FixedMap<Labels, usize>,
+    meter: Meter,
+    pace: Pace<'a>,
 }
 
-impl Output {
-    pub(super) fn new(steps: usize) -> Self {
-        Self { batch: SeriesBatch::with_capacity(0, steps), rows: FixedMap::default() }
+impl<'a> Output<'a> {
+    pub(super) fn new(steps: usize, cx: &'a EvalContext<'a>) -> Self {
+        let batch = SeriesBatch::with_capacity(0, steps);
+        Self { batch, rows: FixedMap::default(), meter: cx.meter(), pace: cx.pace() }
     }
 
     /// The row of a series.
-    pub(super) fn row(&mut self, head: SeriesHead) -> usize {
-        let batch = &mut self.batch;
-        *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
+    pub(super) fn row(&mut self, head: SeriesHead) -> Result<usize, QueryError> {
+        /// A row's entries here and among the pairs.
+        const ENTRY_BYTES: usize = 112;
+        if let Some(row) = self.rows.get(&head.labels) {
+            return Ok(*row);
+        }
+        self.meter.add(self.batch.row_bytes(&head) + ENTRY_BYTES)?;
+        let labels = head.labels.clone();
+        let row = self.batch.push(head);
+        self.rows.insert(labels, row);
+        Ok(row)
     }
 
     /// The number of rows.
@@ -120,9 +134,10 @@ impl Output {
         (many, one): (&SeriesBatch, &SeriesBatch),
         rows: &[PairRows],
         swapped: bool,
-    ) {
+    ) -> Result<(), QueryError> {
         let op = operator.op;
         for pair in rows {
+            self.pace.tick(self.batch.steps)?;
             let (many, one) = (many.floats_of(pair.many), one.floats_of(pair.one));
             let (a, b) = if swapped { (one, many) } else { (many, one) };
             let out = self.batch.floats_of_mut(pair.target);
@@ -140,6 +155,7 @@ impl Output {
                 }),
             }
         }
+        Ok(())
     }
 
     /// Puts a value into a cell, which must be empty.

@@ -90,25 +90,43 @@ impl SeriesSource for AppliedSubquery {
         cx: &EvalContext<'_>,
     ) -> Result<Option<SeriesBatch>, QueryError> {
         let Some(rows) = self.source.next_rows(cx)? else { return Ok(None) };
-        let mut out = SeriesBatch::with_capacity(rows.len(), self.source.windows.count());
+        self.evaluate(&rows, maps, cx).map(Some)
+    }
+}
+
+impl AppliedSubquery {
+    /// Apart from reading the rows, so that nested subqueries need little stack.
+    #[inline(never)]
+    fn evaluate(
+        &self,
+        rows: &SeriesBatch,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+    ) -> Result<SeriesBatch, QueryError> {
+        let steps = self.source.windows.count();
+        let _room = cx.account.reserve(0, (rows.len() * steps * size_of::<f64>()) as u64)?;
+        let mut out = SeriesBatch::with_capacity(rows.len(), steps);
         let mut samples = SampleBuffer::default();
         for (row, head) in rows.heads.iter().enumerate() {
             cx.check()?;
-            self.source.fill(&rows, row, &mut samples);
+            self.source.fill(rows, row, &mut samples);
             let drop_name = head.drop_name || self.function.drops_name();
             let target = out.push(SeriesHead { labels: head.labels.clone(), drop_name });
             let input = RangeInput {
                 labels: &head.labels,
                 samples: &samples,
                 windows: &self.source.windows,
+                cx,
             };
             self.function.evaluate(&input, out.row_mut(target), cx)?;
+            // A function that was stopped within a row says so only here.
+            cx.check()?;
             if !out.has_values(target) {
                 out.pop();
             }
         }
         cx.hold(&mut out)?;
         apply_maps(maps, &mut out, cx)?;
-        Ok(Some(out))
+        Ok(out)
     }
 }

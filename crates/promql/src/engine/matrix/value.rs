@@ -6,7 +6,7 @@ use super::{RangeSource, RangeVector, drop_stale};
 use crate::ast::RangeExtension;
 use crate::engine::QueryError;
 use crate::engine::account::Reservation;
-use crate::engine::batch::histogram_size;
+use crate::engine::batch::{histogram_size, label_bytes};
 use crate::engine::context::EvalContext;
 use crate::engine::plan::MatrixPlan;
 use crate::engine::run::Slots;
@@ -63,7 +63,8 @@ impl Held<'_> {
     fn push(&mut self, series: MatrixSeries) -> Result<(), QueryError> {
         let histograms = series.histograms.iter().map(|p| histogram_size(&p.histogram));
         let samples = series.floats.len() as u64 + histograms.sum::<u64>();
-        let bytes = samples * size_of::<FloatPoint>() as u64;
+        let labels = label_bytes(&series.labels) + size_of::<MatrixSeries>();
+        let bytes = samples * size_of::<FloatPoint>() as u64 + labels as u64;
         self.reservations.push(self.cx.account.reserve(samples, bytes)?);
         self.series.push(series);
         Ok(())

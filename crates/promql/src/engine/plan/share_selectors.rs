@@ -5,20 +5,22 @@
 //! other one behind. If they become too many, or if the other one is carried out before the first
 //! one is through, the other one asks storage itself.
 
+use std::collections::VecDeque;
+
 use model::{Matcher, TimeRange};
 
 use super::{NodeId, Plan, SelectPair, SelectPlan};
 
 /// Finds pairs.
 pub(super) fn run(plan: &mut Plan) {
-    let mut places: Vec<Place> = places(plan);
-    while !places.is_empty() {
-        let first = places.remove(0);
-        let partner = places.iter().position(|other| {
+    /// Selectors further apart than this are not compared: a query may have thousands.
+    const MAX_DISTANCE: usize = 64;
+    let mut places: VecDeque<Place> = places(plan).into();
+    while let Some(first) = places.pop_front() {
+        let partner = places.iter().take(MAX_DISTANCE).position(|other| {
             other.node != first.node && widest(at(plan, &first), at(plan, other)).is_some()
         });
-        if let Some(partner) = partner {
-            let second = places.remove(partner);
+        if let Some(second) = partner.and_then(|partner| places.remove(partner)) {
             make_pair(plan, &first, &second);
         }
     }

@@ -5,6 +5,7 @@ use model::{Labels, LabelsBuilder, METRIC_NAME_LABEL};
 
 use super::{Conditions, IDENTIFYING_LABELS};
 use crate::engine::QueryError;
+use crate::engine::account::Meter;
 use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
 use crate::engine::naming::duplicate_labelset;
 use crate::functions::CallContext;
@@ -26,10 +27,13 @@ pub(super) fn join(
     for (row, head) in info.heads.iter().enumerate() {
         by_identity.entry(identity(&head.labels)).or_default().push(row);
     }
+    let mut pace = call.cx.pace();
     for rows in by_identity.values() {
+        pace.tick(rows.len().saturating_mul(info.steps))?;
         check_unique(info, rows)?;
     }
     let mut out = Joined {
+        meter: call.cx.meter(),
         batch: SeriesBatch::with_capacity(base.len(), call.grid.count),
         rows: FixedMap::default(),
     };
@@ -44,9 +48,11 @@ pub(super) fn join(
         out.add(base, row, partners)?;
         call.cx.account.check_size(out.batch.floats.len())?;
     }
-    out.batch.prune();
-    call.cx.hold(&mut out.batch)?;
-    Ok(out.batch)
+    let Joined { mut batch, rows, meter } = out;
+    drop((rows, meter));
+    batch.prune();
+    call.cx.hold(&mut batch)?;
+    Ok(batch)
 }
 
 /// The labels of one series with those of its info series, which may change from step to step.
@@ -90,6 +96,7 @@ impl<'a> Partners<'a> {
 struct Joined {
     batch: SeriesBatch,
     rows: FixedMap<Labels, usize>,
+    meter: Meter,
 }
 
 impl Joined {
@@ -105,7 +112,7 @@ impl Joined {
                 continue;
             }
             let Some(labels) = partners.labels_at(step)? else { continue };
-            let target = self.row(SeriesHead { labels, ..base.heads[row] });
+            let target = self.row(SeriesHead { labels, ..base.heads[row] })?;
             if !self.batch.cell(target, step).is_absent() {
                 return Err(duplicate_labelset());
             }
@@ -114,9 +121,16 @@ impl Joined {
         Ok(())
     }
 
-    fn row(&mut self, head: SeriesHead) -> usize {
-        let batch = &mut self.batch;
-        *self.rows.entry(head.labels.clone()).or_insert_with(|| batch.push(head))
+    fn row(&mut self, head: SeriesHead) -> Result<usize, QueryError> {
+        const ENTRY_BYTES: usize = 48;
+        if let Some(row) = self.rows.get(&head.labels) {
+            return Ok(*row);
+        }
+        self.meter.add(self.batch.row_bytes(&head) + ENTRY_BYTES)?;
+        let labels = head.labels.clone();
+        let row = self.batch.push(head);
+        self.rows.insert(labels, row);
+        Ok(row)
     }
 }
 

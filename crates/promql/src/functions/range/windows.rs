@@ -18,15 +18,20 @@ pub(super) struct WindowSamples {
     pub(super) histograms: Range<usize>,
 }
 
-/// Calls `visit` for every window that has samples.
+/// Calls `visit` for every window that has samples. Ends early when the query must stop; whoever
+/// called the function asks once more.
 pub(super) fn for_each_window(input: &RangeInput<'_>, mut visit: impl FnMut(WindowSamples)) {
     let mut floats = WindowCursor::default();
     let mut histograms = WindowCursor::default();
+    let mut pace = input.cx.pace();
     for step in 0..input.windows.count() {
         let (start, end) = input.windows.bounds(step);
         floats.advance(&input.samples.float_times, start, end);
         histograms.advance(&input.samples.histogram_times, start, end);
         let window = WindowSamples { step, floats: floats.range(), histograms: histograms.range() };
+        if pace.tick(window.floats.len() + window.histograms.len()).is_err() {
+            return;
+        }
         if !(window.floats.is_empty() && window.histograms.is_empty()) {
             visit(window);
         }
