@@ -31,7 +31,9 @@ fn storage() -> MemoryStorage {
                 let is_gap = sample % 50 < 12 && pod == "b";
                 let value = f64::from(sample % 90) * (1.0 + index as f64) + pod.len() as f64 / 3.0;
                 if !is_gap {
-                    storage.append_float(&labels, (i64::from(sample) * 15_000, 0), value).unwrap();
+                    storage
+                        .append_float(&labels, (i64::from(sample) * 15_000, 0), value)
+                        .expect("times ascend");
                 }
             }
         }
@@ -41,13 +43,13 @@ fn storage() -> MemoryStorage {
         let mixed = Labels::from_pairs([("__name__", "mixed"), ("pod", pod)]);
         for sample in 0..120_i32 {
             let at = (i64::from(sample) * 30_000, 0);
-            storage.append_float(&labels, at, 1.0).unwrap();
+            storage.append_float(&labels, at, 1.0).expect("times ascend");
             if sample % 40 < 20 {
-                storage.append_float(&mixed, at, f64::from(sample)).unwrap();
+                storage.append_float(&mixed, at, f64::from(sample)).expect("times ascend");
             } else {
                 let histogram =
                     FloatHistogram { count: 3.0, sum: 4.5, ..FloatHistogram::default() };
-                storage.append_histogram(&mixed, at, histogram).unwrap();
+                storage.append_histogram(&mixed, at, histogram).expect("times ascend");
             }
         }
     }
@@ -109,7 +111,7 @@ fn passes() -> Vec<Passes> {
 }
 
 fn outcome(query: &str, kind: QueryKind, options: EngineOptions, data: &dyn Queryable) -> String {
-    let expr = parse_expr(query, &ParserOptions::all()).unwrap();
+    let expr = parse_expr(query, &ParserOptions::all()).expect("the query is valid");
     let context = Arc::new(QueryContext::unlimited());
     match Engine::new(options).query(&expr, kind, data, &context) {
         Err(error) => format!("error: {error}"),

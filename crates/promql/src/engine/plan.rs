@@ -118,7 +118,7 @@ pub(crate) struct SelectPlan {
     /// In the query.
     pub(crate) pos: PositionRange,
     /// Reads storage together with another selector.
-    pub(crate) pair: Option<SelectPair>,
+    pub(crate) pair: Option<Box<SelectPair>>,
     /// Nodes whose series narrow it, each with the label whose values they have.
     pub(crate) narrowed_by: Vec<(NodeId, String)>,
 }

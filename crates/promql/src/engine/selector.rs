@@ -70,7 +70,7 @@ pub(crate) fn select_series(
     match pair {
         Some((pair, left)) if pair.leads => {
             let series = ask_storage(plan, &pair.matchers, pair.time_range, cx)?;
-            Ok(Box::new(LeadingSeries::new(series, pair.clone(), Arc::clone(left))))
+            Ok(Box::new(LeadingSeries::new(series, (**pair).clone(), Arc::clone(left))))
         }
         Some((_, left)) => match left.take() {
             Some(series) => Ok(series),

@@ -108,10 +108,10 @@ mod tests {
     }
 
     fn model_matchers(selector: &str) -> Vec<Matcher> {
-        parse_metric_selector(&selector.replace('}', ",z=\"\"}")).map_or_else(
+        parse_metric_selector(selector.replace('}', ",z=\"\"}")).map_or_else(
             |_| {
                 let with_name = selector.replace('{', "{keep=\"x\",");
-                let all = parse_metric_selector(&with_name).unwrap();
+                let all = parse_metric_selector(with_name).unwrap();
                 all.into_iter().filter(|m| m.name() != "keep").collect()
             },
             |all| all.into_iter().filter(|m| m.name() != "z").collect(),

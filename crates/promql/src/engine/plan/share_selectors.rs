@@ -95,7 +95,7 @@ fn make_pair(plan: &mut Plan, first: &Place, second: &Place) {
     for (place, pair) in [(first, leader), (second, follower)] {
         let select = plan.nodes[place.node].selects_mut().into_iter().nth(place.index);
         if let Some(select) = select {
-            select.pair = Some(pair);
+            select.pair = Some(Box::new(pair));
         }
     }
 }
