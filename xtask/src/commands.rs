@@ -75,7 +75,37 @@ fn cargo_with(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
     run(Command::new("cargo").current_dir(root()).args(args).envs(env.iter().copied()))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// More cases of the engine against its naive twin.
+pub(crate) fn naive(cases: &str) -> Result<()> {
+    let args = ["test", "--release", "--package", "promql", "--test", "naive"];
+    cargo_with(&args, &[("URD_NAIVE_CASES", cases)])
+}
+
+/// Random queries to Urd and to a real Prometheus.
+pub(crate) fn differential(options: &[&str]) -> Result<()> {
+    let (queries, seed) = match options {
+        [] => ("2000", "1"),
+        ["--queries", queries] => (*queries, "1"),
+        ["--queries", queries, "--seed", seed] => (*queries, *seed),
+        _ => bail!("cargo xtask differential [--queries N [--seed S]]"),
+    };
+    deps()?;
+    let args = ["test", "--package", "urd", "--test", "e2e", "--", "differential", "--nocapture"];
+    let env = [("URD_DIFFERENTIAL_QUERIES", queries), ("URD_DIFFERENTIAL_SEED", seed)];
+    cargo_with(&args, &env)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root()).args(["metadata", "--no-deps", "--format-version=1"]);
+    let output = command.output().context("run cargo metadata")?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let folder = metadata["target_directory"].as_str().context("no target directory")?;
+    Ok(PathBuf::from(folder))
+}
+
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("start {command:?}"))?;
     if !status.success() {
         bail!("{command:?} failed: {status}");

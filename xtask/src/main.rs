@@ -4,6 +4,7 @@
 mod commands;
 mod conformance;
 mod docs;
+mod fuzz;
 mod tidy;
 
 use std::process::ExitCode;
@@ -17,6 +18,9 @@ cargo xtask COMMAND
   docs [--check]  generate docs/reference, or fail when it is stale
   conformance   how many evals of each promqltest script pass
   bench [--smoke] [CRATE...]  the micro benchmarks
+  fuzz TARGET|all [--seconds N]  coverage-guided fuzzing of the decoders (60 s each)
+  naive N       N random queries to the engine and to its naive twin
+  differential [--queries N [--seed S]]  random queries to Urd and to a real Prometheus
   deps          install the servers that the end-to-end tests start (Debian)";
 
 fn main() -> ExitCode {
@@ -30,6 +34,9 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::run(true),
         ["conformance"] => conformance::run(),
         ["bench", options @ ..] => commands::bench(options),
+        ["fuzz", options @ ..] => fuzz::fuzz(options),
+        ["naive", cases] => commands::naive(cases),
+        ["differential", options @ ..] => commands::differential(options),
         ["deps"] => commands::deps(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

@@ -43,7 +43,12 @@ impl Crc32c {
 #[inline]
 pub fn check_crc(expected: u32, data: &[u8]) -> Result<(), DecodeError> {
     let actual = crc32c(data);
-    if actual == expected { Ok(()) } else { Err(DecodeError::Checksum { expected, actual }) }
+    // A fuzzer cannot guess checksums, and what stands behind them is what it is to look at.
+    if actual == expected || cfg!(fuzzing) {
+        Ok(())
+    } else {
+        Err(DecodeError::Checksum { expected, actual })
+    }
 }
 
 /// Zigzag: small numbers of either sign become small unsigned ones.

@@ -14,7 +14,7 @@ use super::page::{
     TYPE_MASK, TYPE_MIDDLE, TYPE_PAGE_END,
 };
 use super::{MAX_RECORD_BYTES, SegmentInfo, WalError, last_checkpoint, list_segments};
-use crate::encoding::crc32c;
+use crate::encoding::check_crc;
 use crate::error::{DecodeError, TsdbError};
 use crate::fs::{FileHandle, SharedFs};
 
@@ -256,7 +256,7 @@ impl SegmentReader {
             return Err(self.corrupt(CorruptionKind::TornRecord));
         }
         let stored = [at + 3, at + 4, at + 5, at + 6].map(|i| self.block[i]);
-        if crc32c(&self.block[start..end]) != u32::from_be_bytes(stored) {
+        if check_crc(u32::from_be_bytes(stored), &self.block[start..end]).is_err() {
             return Err(self.corrupt_or_torn(CorruptionKind::Checksum));
         }
         let (fragment_type, flags) = (type_byte & TYPE_MASK, type_byte & !TYPE_MASK);
