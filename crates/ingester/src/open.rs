@@ -124,6 +124,7 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         timely_compaction: config.timely_head_compaction_enabled,
         shards: config.stripe_size.clamp(1, MAX_HEAD_SHARDS),
         wal: Some(wal_options(config)),
+        load_snapshots: false,
     }
 }
 

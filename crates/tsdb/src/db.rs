@@ -7,6 +7,7 @@
 //! ```text
 //! <dir>/wal/            write-ahead log and checkpoints
 //! <dir>/chunks_head/    complete chunks of the head
+//! <dir>/chunk_snapshot.*/   what an orderly end left for the next start
 //! <dir>/<ULID>/         blocks
 //! ```
 
@@ -31,12 +32,12 @@ use crate::block::{Block, delete_block, remove_leftovers as remove_unfinished_bl
 use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head::{
-    AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier, ReplayReport,
-    remove_covered_segments,
+    AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier, ReplayProgress,
+    ReplayReport, ReplaySources, ReplayStage, SnapshotStats, remove_covered_segments,
 };
 use crate::head_chunks::{DEFAULT_FILE_BYTES, HeadChunks};
 use crate::merge::MergeQuerier;
-use crate::wal::{Wal, WalOptions, remove_leftovers};
+use crate::wal::{Wal, remove_leftovers};
 use blocks::BlockList;
 
 /// The scratch of a thread is given back above this size, bytes.
@@ -53,6 +54,7 @@ pub struct Db {
     env: DbEnv,
     head: Arc<Head>,
     replay: ReplayReport,
+    opening_took: Duration,
     view: RwLock<View>,
     /// Held by the one that compacts.
     compaction: Mutex<()>,
@@ -76,6 +78,17 @@ impl Db {
     /// the write-ahead log. A block that cannot be read fails the queries that need it, not the
     /// opening.
     pub fn open(dir: &Path, options: DbOptions, env: DbEnv) -> Result<Self, TsdbError> {
+        Self::open_with_progress(dir, options, env, &ReplayProgress::default())
+    }
+
+    /// As [`Db::open`], for callers that want to know how far it is.
+    pub fn open_with_progress(
+        dir: &Path,
+        options: DbOptions,
+        env: DbEnv,
+        progress: &ReplayProgress,
+    ) -> Result<Self, TsdbError> {
+        let start = env.clock.monotonic();
         env.fs.create_dir_all(dir).map_err(|e| TsdbError::io("create directory", dir, e))?;
         remove_unfinished_blocks(&*env.fs, dir)?;
         let blocks = BlockList::load(&env.fs, dir, &BlockList::default())?;
@@ -90,17 +103,16 @@ impl Db {
         let head = Arc::new(Head::new(head_options, Some(Arc::new(files))));
         let head_from_ms = blocks.min_valid_time();
         head.raise_min_valid_time(head_from_ms);
-        let replay = match options.wal {
-            Some(wal) => replay_and_attach(&head, &dir.join("wal"), wal, &env)?,
-            None => ReplayReport::default(),
-        };
+        let replay = replay_and_attach(&head, dir, &options, (&env, progress))?;
+        progress.enter(ReplayStage::Done);
         let last_append = env.clock.monotonic();
         Ok(Self {
             dir: dir.to_owned(),
             options,
-            env,
             head,
             replay,
+            opening_took: last_append.saturating_sub(start),
+            env,
             view: RwLock::new(View { blocks: Arc::new(blocks), head_from_ms }),
             compaction: Mutex::default(),
             truncated_until_ms: Mutex::new(head_from_ms),
@@ -112,6 +124,11 @@ impl Db {
     /// What the replay at the opening did.
     pub fn replay_report(&self) -> &ReplayReport {
         &self.replay
+    }
+
+    /// How long the opening took.
+    pub fn opening_took(&self) -> Duration {
+        self.opening_took
     }
 
     /// Appends all samples of `batch` that the rules allow and returns what became of them.
@@ -216,6 +233,14 @@ impl Db {
         self.head.wal().map_or(Ok(()), |wal| wal.sync().map_err(TsdbError::from))
     }
 
+    /// Writes a snapshot of the head, so that the next opening need not replay the log from its
+    /// beginning; for an orderly end, before [`Db::close`]. Nothing may be appended meanwhile or
+    /// afterwards. `None` where there is nothing worth one.
+    pub fn write_snapshot(&self) -> Result<Option<SnapshotStats>, TsdbError> {
+        let _one_at_a_time = self.compaction.lock();
+        self.head.write_snapshot(&self.env.fs, &self.dir)
+    }
+
     /// Syncs and closes the write-ahead log. Nothing may be appended afterwards.
     pub fn close(&self) -> Result<(), TsdbError> {
         self.head.wal().map_or(Ok(()), |wal| wal.close().map_err(TsdbError::from))
@@ -236,13 +261,20 @@ impl Db {
 fn replay_and_attach(
     head: &Head,
     dir: &Path,
-    options: WalOptions,
-    env: &DbEnv,
+    options: &DbOptions,
+    (env, progress): (&DbEnv, &ReplayProgress),
 ) -> Result<ReplayReport, TsdbError> {
-    remove_leftovers(&env.fs, dir)?;
-    remove_covered_segments(&env.fs, dir)?;
-    let report = head.replay(&env.fs, dir, &*env.executor)?;
-    head.attach_wal(Wal::open(env.fs.clone(), dir, options)?);
+    let Some(wal_options) = options.wal else { return Ok(ReplayReport::default()) };
+    let wal_dir = dir.join("wal");
+    remove_leftovers(&env.fs, &wal_dir)?;
+    remove_covered_segments(&env.fs, &wal_dir)?;
+    let sources = ReplaySources {
+        wal_dir: &wal_dir,
+        snapshot_dir: options.load_snapshots.then_some(dir),
+        progress,
+    };
+    let report = head.replay(&env.fs, sources, &*env.executor)?;
+    head.attach_wal(Wal::open(env.fs.clone(), &wal_dir, wal_options)?);
     Ok(report)
 }
 

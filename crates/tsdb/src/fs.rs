@@ -6,6 +6,7 @@
 //! pull the plug. Callers hold an `Arc<dyn FileSystem>`. An implementation must never reorder
 //! two writes of one file as seen by a later read of the same process.
 
+mod aside;
 mod fault;
 mod map;
 mod os;
@@ -15,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use aside::{keep_copy, set_aside};
 pub use fault::{Crash, FaultFs};
 pub use map::FileMap;
 pub use os::OsFs;

@@ -36,6 +36,7 @@ mod samples;
 mod series;
 mod shards;
 mod slab;
+mod snapshot;
 mod symbols;
 mod table;
 mod truncate;
@@ -53,7 +54,9 @@ pub(crate) use checkpoint::remove_covered_segments;
 pub use cut::BlockCut;
 pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
 pub use read::{HeadQuerier, HeadQueryable};
-pub use replay::ReplayReport;
+pub use replay::{ReplayProgress, ReplayReport, ReplaySources, ReplayStage};
+pub use snapshot::SnapshotStats;
+pub(crate) use snapshot::delete_snapshots;
 
 use chunks::ChunkSink;
 use delete::DeletedRanges;
@@ -94,6 +97,9 @@ pub struct Head {
     lease: Mutex<ReadLease>,
     /// References without a series whose records may stand in the log, and until which segment.
     needed_refs: Mutex<HashMap<u64, u64>>,
+    /// References in the log that lead to a series which has another one: that one, then the
+    /// reference.
+    second_refs: Mutex<Vec<(u64, u64)>>,
     retired_leases: Mutex<Vec<Weak<()>>>,
     /// Held for reading while a select finds its series, for writing while they are renumbered.
     /// Taken before the lock of any shard.
@@ -125,6 +131,7 @@ impl Head {
             files,
             lease: Mutex::default(),
             needed_refs: Mutex::default(),
+            second_refs: Mutex::default(),
             retired_leases: Mutex::default(),
             selects: RwLock::default(),
             next_series_ref: AtomicU64::new(1),
@@ -135,6 +142,19 @@ impl Head {
             max_time_ms: AtomicI64::new(NO_MAX_TIME),
             min_valid_time_ms: AtomicI64::new(TimestampMs::MIN),
         }
+    }
+
+    /// Forgets everything but the valid time; for a replay that must begin anew.
+    fn clear(&self) {
+        for index in 0..self.shards.len() {
+            *self.shards.lock(index) = shards::Shard::default();
+        }
+        *self.symbols.write() = Symbols::new(self.hasher.hash(&[]));
+        *self.postings.write() = Postings::default();
+        self.series_count.store(0, Ordering::Release);
+        self.created_series.store(0, Ordering::Relaxed);
+        self.min_time_ms.store(TimestampMs::MAX, Ordering::Release);
+        self.max_time_ms.store(NO_MAX_TIME, Ordering::Release);
     }
 
     /// Logs to `wal` from now on. To be called once, after the replay and before any append.

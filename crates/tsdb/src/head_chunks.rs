@@ -24,7 +24,7 @@ use writer::Writer;
 
 use crate::chunk::ChunkEncoding;
 use crate::error::{DecodeError, TsdbError};
-use crate::fs::{FileMap, GrowingView, SharedFs, read_dir_if_exists};
+use crate::fs::{FileMap, GrowingView, SharedFs, keep_copy, read_dir_if_exists, set_aside};
 
 /// The usual size of a file, bytes; also the most that offsets are meant for.
 pub const DEFAULT_FILE_BYTES: u64 = 128 << 20;
@@ -130,8 +130,10 @@ impl HeadChunks {
                 Ok(()) => {}
                 Err(Stop::Damage { offset, reason }) => {
                     let at = format!("{} at offset {offset}", file.path.display());
+                    // A write that was cut short is nothing to look into.
+                    let is_torn = reason == DecodeError::Truncated;
                     outcome.damage = Some(TsdbError::corrupt(at, reason));
-                    self.cut_off(file.number, offset)?;
+                    self.cut_off(file.number, offset, is_torn)?;
                     break;
                 }
                 Err(Stop::Objection(reason)) => {
@@ -198,6 +200,12 @@ impl HeadChunks {
         })
     }
 
+    /// Numbers and lengths of all files, ascending.
+    pub fn file_lengths(&self) -> Vec<(u32, u64)> {
+        let files = self.files.read();
+        files.iter().map(|(&number, f)| (number, f.end.load(Ordering::Acquire))).collect()
+    }
+
     /// Bytes of all files.
     pub fn byte_len(&self) -> u64 {
         self.files.read().values().map(|f| f.end.load(Ordering::Relaxed)).sum()
@@ -208,17 +216,32 @@ impl HeadChunks {
         self.files.read().len()
     }
 
-    /// Keeps what is before `offset` of file `number` and deletes all later files.
-    fn cut_off(&self, number: u32, offset: u64) -> Result<(), TsdbError> {
-        self.remove_from(number + 1)?;
+    /// Keeps what is before `offset` of file `number`; the damaged file and all later ones stay
+    /// beside the others with the ending `.corrupt`.
+    fn cut_off(&self, number: u32, offset: u64, is_torn: bool) -> Result<(), TsdbError> {
+        let later: Vec<_> = self.files.read().range(number + 1..).map(|(_, f)| f.clone()).collect();
+        // The highest first, so that an interruption leaves no gap.
+        for file in later.iter().rev() {
+            self.set_aside(file)?;
+        }
         let Some(file) = self.files.read().get(&number).cloned() else { return Ok(()) };
         if offset <= FILE_HEADER_BYTES {
-            return self.remove(&file);
+            return self.set_aside(&file);
+        }
+        if !is_torn {
+            keep_copy(&self.fs, &file.path).map_err(|e| TsdbError::io("copy", &file.path, e))?;
         }
         // The damaged bytes are in the mapping still, but nobody reads beyond the end.
         file.end.store(offset, Ordering::Release);
         let cut = self.fs.open_append(&file.path).and_then(|handle| handle.set_len(offset));
         cut.map_err(|e| TsdbError::io("truncate", &file.path, e))
+    }
+
+    fn set_aside(&self, file: &ChunkFile) -> Result<(), TsdbError> {
+        let moved = set_aside(&self.fs, &file.path);
+        moved.map_err(|e| TsdbError::io("rename", &file.path, e))?;
+        self.files.write().remove(&file.number);
+        Ok(())
     }
 
     /// Deletes the files from `number` on, the highest first, so that an interruption leaves no

@@ -16,6 +16,7 @@ mod checkpoint;
 mod page;
 mod reader;
 pub mod record;
+mod record_dir;
 mod repair;
 mod segment;
 mod stats;
@@ -32,6 +33,7 @@ pub use checkpoint::{
 };
 pub use page::{PAGE_BYTES, RECORD_HEADER_BYTES};
 pub use reader::{Corruption, CorruptionKind, SegmentReader, WalReader, replay_segments};
+pub(crate) use record_dir::{RecordDirWriter, TEMPORARY};
 pub use repair::{RepairOutcome, repair};
 pub use segment::{SegmentInfo, list_segments, segment_name};
 pub use stats::WalStats;

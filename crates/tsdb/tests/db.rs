@@ -15,6 +15,8 @@ mod histograms;
 mod power_cuts;
 #[path = "db/restarts.rs"]
 mod restarts;
+#[path = "db/snapshots.rs"]
+mod snapshots;
 #[path = "db/support.rs"]
 mod support;
 #[path = "db/threads.rs"]

@@ -10,8 +10,10 @@
 //! ```
 
 mod decode;
+mod resume;
 
 pub use decode::decode;
+pub use resume::Resumed;
 
 use model::TimestampMs;
 

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use super::{CompactionMode, Db};
 use crate::block::Block;
 use crate::error::TsdbError;
-use crate::head::BlockCut;
+use crate::head::{BlockCut, delete_snapshots};
 
 /// A range to cut, half-open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,8 @@ impl Db {
             return Ok(false);
         }
         *truncated_until = mint;
+        // Its chunks may be among those that go now.
+        delete_snapshots(&self.env.fs, &self.dir, None)?;
         if let Some(files) = self.head.files() {
             files.truncate(mint)?;
         }

@@ -25,6 +25,8 @@ pub struct DbOptions {
     pub shards: usize,
     /// The write-ahead log; `None` keeps everything in memory only (tests and tools).
     pub wal: Option<crate::wal::WalOptions>,
+    /// Whether a snapshot of an earlier process is loaded ([`super::Db::write_snapshot`]).
+    pub load_snapshots: bool,
 }
 
 impl Default for DbOptions {
@@ -35,6 +37,7 @@ impl Default for DbOptions {
             timely_compaction: false,
             shards: 32,
             wal: Some(crate::wal::WalOptions::default()),
+            load_snapshots: true,
         }
     }
 }

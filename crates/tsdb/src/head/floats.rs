@@ -12,6 +12,7 @@ use super::slab::{ChunkSlab, SlotRef};
 use crate::chunk::ChunkEncoding;
 use crate::chunk::xor::{NoRoom, XorState};
 use crate::encoding::Decoder;
+use crate::error::DecodeError;
 
 /// How many samples a chunk should have.
 const TARGET_SAMPLES: u16 = 120;
@@ -138,6 +139,38 @@ pub(super) fn close_float(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
     let full = FullChunk { min_time_ms: times.0, max_time_ms: times.1, place };
     shard.cold_or_new(slot).push_full(full);
     shard.drop_open_float(slot);
+}
+
+/// Makes `chunk`, later than all else of the series, its open chunk: as if it had been appended
+/// sample by sample. `times` are those of its first and last sample. False, and nothing changed,
+/// when it is too long to go on with.
+pub(super) fn resume_float(
+    shard: &mut Shard,
+    slot: u32,
+    (chunk, times): (&[u8], (TimestampMs, TimestampMs)),
+    block_range_ms: i64,
+) -> Result<bool, DecodeError> {
+    let resumed = XorState::resume(chunk, TARGET_SAMPLES / 4)?;
+    let (state, start) = (resumed.state, resumed.first_time);
+    if (start, state.last_time()) != times {
+        return Err(DecodeError::Invalid("times of a chunk"));
+    }
+    let length = state.byte_len();
+    if length > MAX_BYTES_BEFORE_APPEND || state.count() > MAX_SAMPLES {
+        return Ok(false);
+    }
+    let class = ChunkSlab::class_for(length.max(FIRST_BYTES));
+    let memory = shard.slab.allocate(class.expect("chunks of that length have a class"));
+    shard.slab.get_mut(memory)[..length].copy_from_slice(&chunk[..length]);
+    let end = range_end(start, block_range_ms);
+    let is_predicted = state.count() > TARGET_SAMPLES / 4;
+    let series = &mut shard.series[slot as usize];
+    series.next_cut_ms =
+        if is_predicted { chunk_end(start, resumed.nth_time, end, 4.0) } else { end };
+    series.xor = state;
+    series.set_chunk_slot(memory);
+    series.open = Open::Float;
+    Ok(true)
 }
 
 /// A copy of the open XOR chunk, complete.

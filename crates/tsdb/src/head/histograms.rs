@@ -172,6 +172,15 @@ pub(super) fn first_open_time(shard: &Shard, slot: u32) -> Option<TimestampMs> {
     Some(shard.cold(slot)?.histogram.as_ref()?.first_time_ms)
 }
 
+/// The newest sample of the open histogram chunk.
+pub(super) fn last_open(shard: &Shard, slot: u32) -> Option<HistogramValue> {
+    let open = shard.cold(slot)?.histogram.as_ref()?;
+    Some(match &open.appender {
+        Appender::Int(appender) => HistogramValue::Int(Box::new(appender.last_histogram())),
+        Appender::Float(appender) => HistogramValue::Float(Box::new(appender.last_histogram())),
+    })
+}
+
 /// A copy of the open histogram chunk, if it has samples in `range`.
 pub(super) fn copy_open(shard: &Shard, slot: u32, range: TimeRange) -> Option<FullChunk> {
     let open = shard.cold(slot)?.histogram.as_ref()?;

@@ -6,7 +6,9 @@
 //! as ranking them would.
 //!
 //! Everything here happens while `Head::selects` is held for reading, so that the numbers of
-//! series stay what they are.
+//! series stay what they are. Ranking from the beginning: `order/ranking.rs`.
+
+mod ranking;
 
 use std::cmp::Ordering as Compare;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,48 +52,42 @@ struct Words {
     starts: Vec<u32>,
 }
 
+/// Ranking all series anew costs about this much less a series than finding the place of one
+/// among those that have ranks.
+const MERGE_FACTOR: usize = 8;
+
 impl Head {
     /// Puts rows in label order.
     pub(super) fn sort_rows(&self, rows: &mut Vec<Row>) {
-        let unranked = self.split_off_unranked(rows);
-        if unranked.is_empty() {
-            return;
+        let known = self.order.ranked.read().ranks.len();
+        let unranked = rows.iter().filter(|row| row.number as usize >= known).count();
+        if unranked > 0 {
+            let debt = self.order.debt.fetch_add(unranked, Ordering::Relaxed) + unranked;
+            let total = self.postings.read().len();
+            if debt < total - known.min(total) || !self.extend_ranks() {
+                return self.sort_with_unranked(rows);
+            }
         }
-        let debt = self.order.debt.fetch_add(unranked.len(), Ordering::Relaxed) + unranked.len();
-        let total = self.postings.read().len();
-        let missing = total - self.order.ranked.read().ranks.len().min(total);
-        if debt >= missing && self.extend_ranks() {
-            rows.extend(unranked);
-            let unranked = self.split_off_unranked(rows);
-            debug_assert!(unranked.is_empty(), "all series have ranks now");
-        } else {
-            self.merge_unranked(rows, unranked);
-        }
+        self.order.ranked.read().sort(rows);
     }
 
-    /// Sorts the rows that have a rank and takes the others off.
-    fn split_off_unranked(&self, rows: &mut Vec<Row>) -> Vec<Row> {
-        let ranked = self.order.ranked.read();
-        let known = ranked.ranks.len();
-        let unranked = if rows.iter().all(|row| (row.number as usize) < known) {
-            Vec::new()
-        } else {
-            rows.extract_if(.., |row| row.number as usize >= known).collect()
+    /// Sorts the rows that have a rank and inserts the others.
+    fn sort_with_unranked(&self, rows: &mut Vec<Row>) {
+        let unranked: Vec<Row> = {
+            let ranked = self.order.ranked.read();
+            let known = ranked.ranks.len();
+            let unranked = rows.extract_if(.., |row| row.number as usize >= known).collect();
+            ranked.sort(rows);
+            unranked
         };
-        rows.sort_unstable_by_key(|row| ranked.ranks[row.number as usize]);
-        unranked
-    }
-
-    /// Inserts rows without a rank into sorted ones.
-    fn merge_unranked(&self, sorted: &mut Vec<Row>, unranked: Vec<Row>) {
         let words = self.words_of(&unranked);
         let in_order = words.sorted(&self.symbols.read());
-        if sorted.is_empty() {
-            sorted.extend(in_order.iter().map(|&index| unranked[index]));
+        if rows.is_empty() {
+            rows.extend(in_order.iter().map(|&index| unranked[index]));
             return;
         }
-        let mut merged = Vec::with_capacity(sorted.len() + unranked.len());
-        let mut rest = &sorted[..];
+        let mut merged = Vec::with_capacity(rows.len() + unranked.len());
+        let mut rest = &rows[..];
         for index in in_order {
             let labels = words.of(index);
             let before =
@@ -101,21 +97,19 @@ impl Head {
             rest = &rest[before..];
         }
         merged.extend_from_slice(rest);
-        *sorted = merged;
+        *rows = merged;
     }
 
     /// Ranks all series that exist now. False when another thread is at it.
     fn extend_ranks(&self) -> bool {
         let Some(_extending) = self.order.extending.try_lock() else { return false };
-        let known = self.order.ranked.read().ranks.len();
-        let new: Vec<Row> = {
-            let postings = self.postings.read();
-            let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
-            (known as u32..postings.len() as u32).map(row).collect()
+        let known = self.order.ranked.read().sorted.len();
+        let total = self.postings.read().len();
+        let sorted = if (total - known) * MERGE_FACTOR > total {
+            self.rank_all(total as u32)
+        } else {
+            self.merge_new(known as u32..total as u32)
         };
-        let words = self.words_of(&new);
-        let in_order = words.sorted(&self.symbols.read());
-        let sorted = self.merge_numbers(&new, &words, in_order);
         let mut ranks = vec![0; sorted.len()];
         for (rank, &number) in sorted.iter().enumerate() {
             ranks[number as usize] = rank as u32;
@@ -125,12 +119,16 @@ impl Head {
         true
     }
 
-    /// The ranked numbers with the new ones, which are given in their order.
-    fn merge_numbers(&self, new: &[Row], words: &Words, in_order: Vec<usize>) -> Vec<u32> {
+    /// The ranked numbers and `numbers`, in label order.
+    fn merge_new(&self, numbers: std::ops::Range<u32>) -> Vec<u32> {
+        let new: Vec<Row> = {
+            let postings = self.postings.read();
+            let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
+            numbers.map(row).collect()
+        };
+        let words = self.words_of(&new);
+        let in_order = words.sorted(&self.symbols.read());
         let ranked = self.order.ranked.read();
-        if ranked.sorted.is_empty() {
-            return in_order.into_iter().map(|index| new[index].number).collect();
-        }
         let mut merged = Vec::with_capacity(ranked.sorted.len() + new.len());
         let mut rest = &ranked.sorted[..];
         for index in in_order {
@@ -175,6 +173,17 @@ impl Head {
         let symbols = self.symbols.read();
         let labels = shard.series[location.slot() as usize].labels;
         compare(shard.labels.entry(labels, &symbols), others, &symbols)
+    }
+}
+
+impl Ranked {
+    /// Sorts rows that all have ranks.
+    fn sort(&self, rows: &mut [Row]) {
+        // The rank stands in for the number meanwhile: looking it up again at each comparison
+        // would cost more than all else.
+        rows.iter_mut().for_each(|row| row.number = self.ranks[row.number as usize]);
+        rows.sort_unstable_by_key(|row| row.number);
+        rows.iter_mut().for_each(|row| row.number = self.sorted[row.number as usize]);
     }
 }
 
@@ -230,3 +239,6 @@ fn compare(a: &[u32], b: &[u32], symbols: &Symbols) -> Compare {
     }
     names.len().cmp(&other_names.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
-//! Filling the head after a start: head chunk files first, then the write-ahead log.
+//! Filling the head after a start: head chunk files first, then a snapshot if there is one, then
+//! the write-ahead log.
 //!
-//! The log is read in batches of some megabytes. While one batch is read and checked, the one
-//! before is decoded and applied by all threads of the executor: records are independent while
-//! they are decoded (`replay/decode.rs`), shards while they are applied (`replay/apply.rs`).
-//! Nothing is held for longer than a batch, so that memory stays at what the head itself needs.
+//! The log is read in batches of a megabyte (`replay/source.rs`). While one batch is read and
+//! checked, the one before is decoded and applied by all threads of the executor: records are
+//! independent while they are decoded (`replay/decode.rs`), shards while they are applied
+//! (`replay/apply.rs`). Nothing is held for longer than a batch but the table of references and
+//! 16 bytes a chunk of the files, so that memory stays at what the head itself needs.
 //!
 //! The samples of one series may stand in the log in another order than they were appended in,
 //! where two requests raced: late ones are sorted in (`replay/late.rs`). Everything in the log
@@ -12,9 +14,11 @@
 mod apply;
 mod decode;
 mod late;
+mod progress;
 mod refs;
+mod snapshot;
+mod source;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -22,18 +26,28 @@ use model::{Executor, TimestampMs};
 use parking_lot::Mutex;
 
 use super::Head;
-use super::series::{ChunkPlace, FullChunk};
-use crate::error::{DecodeError, TsdbError};
+use super::snapshot::SnapshotDir;
+use crate::error::TsdbError;
 use crate::fs::SharedFs;
-use crate::wal::{
-    Corruption, SegmentInfo, SegmentReader, WalError, list_segments, repair, replay_segments,
-};
+use crate::head_chunks::ChunkDiskRef;
+use crate::wal::{Corruption, CorruptionKind, SegmentInfo, list_segments, repair, replay_segments};
+
+pub use progress::{ReplayProgress, ReplayStage};
 
 use decode::{RecordBatch, SampleItem};
 use refs::RefTable;
+use source::Source;
 
-/// How many bytes of records are decoded and applied at a time.
-const BATCH_BYTES: usize = 4 << 20;
+/// Where a replay reads from.
+#[derive(Clone, Copy)]
+pub struct ReplaySources<'a> {
+    /// The directory of the write-ahead log.
+    pub wal_dir: &'a Path,
+    /// The directory with snapshots; `None` = they are not looked at.
+    pub snapshot_dir: Option<&'a Path>,
+    /// Told how far the replay is.
+    pub progress: &'a ReplayProgress,
+}
 
 /// What a replay did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -50,6 +64,8 @@ pub struct ReplayReport {
     pub unknown_series_samples: u64,
     /// Chunks that were found in the head chunk files.
     pub chunks: u64,
+    /// Series of the snapshot that made a part of the log superfluous.
+    pub snapshot_series: u64,
     /// Damage that was met and cut off, for the operator.
     pub damage: Vec<String>,
 }
@@ -63,17 +79,22 @@ pub(super) struct Counts {
     unknown: std::sync::atomic::AtomicU64,
 }
 
-/// Chunks of the files by the reference of their series.
-type MappedChunks = HashMap<u64, Vec<FullChunk>>;
+/// A chunk of the head chunk files and the reference of its series.
+type MappedChunk = (u64, ChunkDiskRef);
 
 /// A replay on its way.
 struct Replay<'a> {
     head: &'a Head,
+    fs: &'a SharedFs,
+    sources: ReplaySources<'a>,
     executor: &'a dyn Executor,
-    mapped: Mutex<MappedChunks>,
+    /// The chunks of the files, ascending by series and age.
+    mapped: Vec<MappedChunk>,
     refs: RefTable,
-    /// References whose series has another one.
-    second_refs: Mutex<Vec<u64>>,
+    /// References whose series has another one: that one, then the reference.
+    second_refs: Mutex<Vec<(u64, u64)>>,
+    /// Whether a snapshot was read to its end.
+    snapshot_has_ended: bool,
     /// The newest segment of the log.
     last_segment: u64,
     /// Memory of samples by shard, for the next batch.
@@ -82,93 +103,117 @@ struct Replay<'a> {
     report: ReplayReport,
 }
 
+/// How a batch of records is applied; returns where the first one is that cannot be decoded.
+type Apply<'r> = fn(&mut Replay<'r>, &RecordBatch) -> Option<Corruption>;
+
 impl Head {
-    /// Fills an empty head from its head chunk files and from the log in `wal_dir`, and repairs
-    /// what is damaged there. Older samples than the head's valid time are left out. To be
-    /// called before the log is opened for writing.
+    /// Fills an empty head from its head chunk files, a snapshot and the log, and repairs what
+    /// is damaged there. Older samples than the head's valid time are left out. To be called
+    /// before the log is opened for writing.
     pub fn replay(
         &self,
         fs: &SharedFs,
-        wal_dir: &Path,
+        sources: ReplaySources<'_>,
         executor: &dyn Executor,
     ) -> Result<ReplayReport, TsdbError> {
+        let last_segment = list_segments(fs, sources.wal_dir)?.last().map_or(0, |s| s.number);
         let mut replay = Replay {
             head: self,
+            fs,
+            sources,
             executor,
-            mapped: Mutex::default(),
+            mapped: Vec::new(),
             refs: RefTable::default(),
             second_refs: Mutex::default(),
-            last_segment: list_segments(fs, wal_dir)?.last().map_or(0, |s| s.number),
+            snapshot_has_ended: false,
+            last_segment,
             spare_buffers: Mutex::default(),
             counts: Counts::default(),
             report: ReplayReport::default(),
         };
-        replay.read_files()?;
-        replay.read_log(fs, wal_dir)?;
-        replay.finish();
-        Ok(replay.report)
+        loop {
+            replay.read_files()?;
+            let snapshot = replay.read_snapshot()?;
+            if replay.read_log(snapshot)? {
+                break;
+            }
+            replay.forget_everything();
+        }
+        Ok(replay.finish())
     }
 }
 
-impl Replay<'_> {
+impl<'r> Replay<'r> {
     /// Notes the chunks of the head chunk files.
     fn read_files(&mut self) -> Result<(), TsdbError> {
+        self.sources.progress.enter(ReplayStage::HeadChunks);
         let Some(files) = &self.head.files else { return Ok(()) };
         let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
-        let mut mapped = MappedChunks::new();
+        let mut mapped = Vec::new();
         let outcome = files.replay(&mut |disk_ref, chunk| {
-            if chunk.is_out_of_order || chunk.maxt_incl < min_valid {
-                return Ok(());
+            if !chunk.is_out_of_order && chunk.maxt_incl >= min_valid {
+                super::labels::grow_gently(&mut mapped, 1);
+                mapped.push((chunk.series_ref, disk_ref));
             }
-            let chunks = mapped.entry(chunk.series_ref).or_default();
-            if chunks.last().is_some_and(|last| chunk.mint <= last.max_time_ms) {
-                return Err(DecodeError::Invalid("chunks of one series overlap"));
-            }
-            if chunks.len() == chunks.capacity() {
-                chunks.reserve_exact(2);
-            }
-            chunks.push(FullChunk {
-                min_time_ms: chunk.mint,
-                max_time_ms: chunk.maxt_incl,
-                place: ChunkPlace::Mapped(disk_ref),
-            });
             Ok(())
         })?;
         self.report.damage.extend(outcome.damage.map(|damage| damage.to_string()));
-        if let Some(objection) = outcome.objection {
-            self.report.damage.push(format!("head chunk files were discarded: {objection}"));
-            mapped.clear();
-        }
-        self.report.chunks = mapped.values().map(|chunks| chunks.len() as u64).sum();
-        *self.mapped.get_mut() = mapped;
+        mapped.sort_unstable();
+        self.report.chunks = mapped.len() as u64;
+        self.mapped = mapped;
         Ok(())
     }
 
-    fn read_log(&mut self, fs: &SharedFs, wal_dir: &Path) -> Result<(), TsdbError> {
-        let mut source = Source::new(fs, replay_segments(fs, wal_dir)?);
+    /// Reads the log from where the snapshot ends. False after a repair of the kind that needs a
+    /// new beginning: the batch in which a record makes no sense was applied in part.
+    fn read_log(&mut self, snapshot: Option<SnapshotDir>) -> Result<bool, TsdbError> {
+        self.sources.progress.enter(ReplayStage::Log);
+        let (fs, wal_dir) = (self.fs, self.sources.wal_dir);
+        let mut segments = replay_segments(fs, wal_dir)?;
+        let is_own = |segment: &SegmentInfo| segment.path.parent() == Some(wal_dir);
+        if let Some(snapshot) = &snapshot {
+            segments.retain(|segment| is_own(segment) && segment.number >= snapshot.segment);
+        }
+        let first_offset = snapshot.map_or(0, |snapshot| snapshot.offset);
+        let mut source = Source::new(fs, segments, first_offset, self.sources.progress);
+        while let Some(corruption) = self.apply_all(&mut source, Self::apply)? {
+            self.repair(&corruption)?;
+            if corruption.kind == CorruptionKind::Record {
+                return Ok(false);
+            }
+            // Behind a damaged checkpoint the log's own segments follow, otherwise nothing: the
+            // segments behind the damage were set aside.
+            let from_checkpoint = corruption.path.parent() != Some(wal_dir);
+            source.go_on_with(|segment| from_checkpoint && is_own(segment));
+        }
+        Ok(true)
+    }
+
+    /// Applies all records up to the first damage, which is returned.
+    fn apply_all(
+        &mut self,
+        source: &mut Source<'_>,
+        apply: Apply<'r>,
+    ) -> Result<Option<Corruption>, TsdbError> {
         let (mut current, mut next) = (RecordBatch::default(), RecordBatch::default());
         source.fill(&mut current)?;
-        while !current.is_empty() || source.damage.is_some() {
+        while !current.is_empty() {
             next.clear();
-            let applied = self.apply_while_reading(&current, &mut source, &mut next);
-            if let Some(corruption) = applied?.or_else(|| source.damage.take()) {
-                let from_checkpoint = corruption.path.parent() != Some(wal_dir);
-                self.repair(fs, &corruption)?;
-                source.skip_to_log(wal_dir, from_checkpoint);
-                next.clear();
-                source.fill(&mut next)?;
+            let damage = self.apply_while_reading(&current, apply, (source, &mut next))?;
+            if damage.is_some() {
+                return Ok(damage);
             }
             std::mem::swap(&mut current, &mut next);
         }
-        Ok(())
+        Ok(source.take_damage())
     }
 
     /// Applies `current` and reads `next` meanwhile. Returns the damage that `current` showed.
     fn apply_while_reading(
         &mut self,
         current: &RecordBatch,
-        source: &mut Source<'_>,
-        next: &mut RecordBatch,
+        apply: Apply<'r>,
+        (source, next): (&mut Source<'_>, &mut RecordBatch),
     ) -> Result<Option<Corruption>, TsdbError> {
         let executor = self.executor;
         let applying = Mutex::new((self, None));
@@ -181,87 +226,68 @@ impl Replay<'_> {
             } else {
                 let mut applying = applying.lock();
                 let (replay, damage) = &mut *applying;
-                *damage = replay.apply(current);
+                *damage = apply(replay, current);
             }
         });
         reading.into_inner().2?;
         Ok(applying.into_inner().1)
     }
 
-    fn repair(&mut self, fs: &SharedFs, corruption: &Corruption) -> Result<(), TsdbError> {
-        let outcome = repair(fs, corruption)?;
+    fn repair(&mut self, corruption: &Corruption) -> Result<(), TsdbError> {
+        let outcome = repair(self.fs, corruption)?;
         let dropped = outcome.dropped_segments;
         let cut = outcome.cut_bytes;
-        self.report.damage.push(format!("{corruption}: cut {cut} bytes and {dropped} segments"));
+        let mut text = format!("{corruption}: cut {cut} bytes and {dropped} segments");
+        for (i, path) in outcome.set_aside.iter().enumerate() {
+            text.push_str(if i == 0 { ", kept as " } else { ", " });
+            text.push_str(&path.display().to_string());
+        }
+        self.report.damage.push(text);
         Ok(())
     }
 
+    /// Makes the head and the replay as they were at the beginning, except for the report.
+    fn forget_everything(&mut self) {
+        self.head.clear();
+        self.mapped = Vec::new();
+        self.refs = RefTable::default();
+        self.second_refs = Mutex::default();
+        self.counts = Counts::default();
+        self.snapshot_has_ended = false;
+        self.report.snapshot_series = 0;
+    }
+
     /// Numbers all series and takes over times and references.
-    fn finish(&mut self) {
+    fn finish(mut self) -> ReplayReport {
+        self.sources.progress.enter(ReplayStage::Index);
+        // Before the index needs memory.
+        self.mapped = Vec::new();
+        self.spare_buffers = Mutex::default();
+        let next_ref = self.refs.max_ref() + 1;
+        self.refs = RefTable::default();
+        let head = self.head;
         let mut without_samples = Vec::new();
-        for index in 0..self.head.shards.len() {
-            let mut shard = self.head.shards.lock(index);
+        for index in 0..head.shards.len() {
+            let mut shard = head.shards.lock(index);
+            shard.finish_replay();
             shard.truncate(TimestampMs::MIN, &mut without_samples);
             shard.free_vacated();
             let slots: Vec<u32> = shard.live_slots().collect();
-            self.head.number(index, &mut shard, slots.into_iter());
-            shard.finish_replay();
+            head.number(index, &mut shard, slots.into_iter());
         }
-        self.head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
+        head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
         // Records of both stand in the log, and nothing tells where.
-        self.head.keep_refs_until(&without_samples, self.last_segment);
-        self.head.keep_refs_until(&self.second_refs.lock(), self.last_segment);
-        let next_ref = self.refs.max_ref() + 1;
-        self.head.next_series_ref.fetch_max(next_ref, Ordering::AcqRel);
-        self.report.series = self.head.series_count();
+        head.keep_refs_until(&without_samples, self.last_segment);
+        let second_refs = std::mem::take(self.second_refs.get_mut());
+        let seconds: Vec<u64> = second_refs.iter().map(|refs| refs.1).collect();
+        head.keep_refs_until(&seconds, u64::MAX);
+        *head.second_refs.lock() = second_refs;
+        head.next_series_ref.fetch_max(next_ref, Ordering::AcqRel);
+        self.report.series = head.series_count();
         self.report.samples = self.counts.samples.load(Ordering::Relaxed);
         self.report.skipped_samples = self.counts.skipped.load(Ordering::Relaxed);
         self.report.late_samples = self.counts.late.load(Ordering::Relaxed);
         self.report.unknown_series_samples = self.counts.unknown.load(Ordering::Relaxed);
-    }
-}
-
-/// The records of all segments in batches.
-struct Source<'a> {
-    fs: &'a SharedFs,
-    segments: std::vec::IntoIter<SegmentInfo>,
-    current: Option<SegmentReader>,
-    /// Damage after everything that was handed out.
-    damage: Option<Corruption>,
-}
-
-impl<'a> Source<'a> {
-    fn new(fs: &'a SharedFs, segments: Vec<SegmentInfo>) -> Self {
-        Self { fs, segments: segments.into_iter(), current: None, damage: None }
-    }
-
-    /// Reads on until `batch` is full, the log ends, or damage is met.
-    fn fill(&mut self, batch: &mut RecordBatch) -> Result<(), TsdbError> {
-        while batch.byte_len() < BATCH_BYTES && self.damage.is_none() {
-            let Some(reader) = &mut self.current else {
-                let Some(next) = self.segments.next() else { return Ok(()) };
-                self.current = Some(SegmentReader::open(self.fs, next)?);
-                continue;
-            };
-            match reader.advance() {
-                Ok(true) => {
-                    batch.push(reader.record(), reader.info(), reader.record_offset());
-                }
-                Ok(false) => self.current = None,
-                Err(WalError::Corrupt(corruption)) => self.damage = Some(corruption),
-                Err(other) => return Err(other.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on after a repair: behind a damaged checkpoint with the log's own segments, otherwise
-    /// not at all, since the segments behind the damage were set aside.
-    fn skip_to_log(&mut self, wal_dir: &Path, from_checkpoint: bool) {
-        self.current = None;
-        self.damage = None;
-        let rest = std::mem::take(&mut self.segments);
-        let own = rest.filter(|s| from_checkpoint && s.path.parent() == Some(wal_dir));
-        self.segments = own.collect::<Vec<_>>().into_iter();
+        self.report
     }
 }

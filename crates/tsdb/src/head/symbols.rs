@@ -178,6 +178,11 @@ impl Symbols {
         self.shapes.len()
     }
 
+    /// The numbers of all strings, in no particular order.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = Symbol> + '_ {
+        self.table.iter().copied()
+    }
+
     /// All strings, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.table.iter().map(|&symbol| self.get(symbol))

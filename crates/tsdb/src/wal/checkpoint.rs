@@ -13,18 +13,13 @@ use model::TimestampMs;
 
 use filter::Filter;
 
-use super::segment::{SegmentWriter, parse_digits};
-use super::{
-    Compression, CorruptionKind, LogScratch, SegmentInfo, WalError, WalReader, list_segments,
-};
-use crate::fs::{SharedFs, exists, read_dir_if_exists};
+use super::record_dir::{RecordDirWriter, TEMPORARY};
+use super::segment::parse_digits;
+use super::{Compression, CorruptionKind, SegmentInfo, WalError, WalReader, list_segments};
+use crate::fs::{SharedFs, read_dir_if_exists};
 
 /// The start of a checkpoint directory's name.
 const PREFIX: &str = "checkpoint.";
-/// The end of the name of one that is being built.
-const TEMPORARY: &str = ".tmp";
-/// Records are written when so many bytes have gathered.
-const FLUSH_BYTES: usize = 1 << 20;
 
 /// A checkpoint on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,17 +136,15 @@ pub fn checkpoint(
         return Ok(CheckpointStats::default());
     };
     let target = request.dir.join(format!("{PREFIX}{:08}", request.last_segment));
-    let temporary = request.dir.join(format!("{PREFIX}{:08}{TEMPORARY}", request.last_segment));
-    remove_if_exists(fs, &temporary)?;
-    let built = build(fs, &request, segments, &temporary, keep);
-    let stats = built.inspect_err(|_| {
-        // A leftover is deleted at the next start, too.
-        let _ = fs.remove_dir_all(&temporary);
-    })?;
-    remove_if_exists(fs, &target)?;
-    fs.rename(&temporary, &target).map_err(|e| WalError::io("rename", &temporary, e))?;
-    fs.sync_dir(request.dir).map_err(|e| WalError::io("sync directory", request.dir, e))?;
-    Ok(stats)
+    let (compression, segment_bytes) = (request.compression, request.segment_bytes);
+    let mut output = RecordDirWriter::create(fs, &target, compression, segment_bytes)?;
+    match build(fs, &request, segments, &mut output, keep) {
+        Ok(stats) => Ok(CheckpointStats { bytes: output.finish()?, ..stats }),
+        Err(e) => {
+            output.abandon();
+            Err(e)
+        }
+    }
 }
 
 /// What the checkpoint is made of; `None` when there is nothing new to cover.
@@ -173,23 +166,13 @@ fn covered_segments(
     Ok(Some(segments))
 }
 
-fn remove_if_exists(fs: &SharedFs, dir: &Path) -> Result<(), WalError> {
-    if exists(&**fs, dir).map_err(|e| WalError::io("stat", dir, e))? {
-        fs.remove_dir_all(dir).map_err(|e| WalError::io("delete", dir, e))?;
-    }
-    Ok(())
-}
-
 fn build(
     fs: &SharedFs,
     request: &CheckpointRequest<'_>,
     segments: Vec<SegmentInfo>,
-    dir: &Path,
+    output: &mut RecordDirWriter,
     keep: &mut dyn FnMut(u64) -> bool,
 ) -> Result<CheckpointStats, WalError> {
-    fs.create_dir_all(dir).map_err(|e| WalError::io("create directory", dir, e))?;
-    let writer = SegmentWriter::create(fs.clone(), dir, 0, request.segment_bytes, true)?;
-    let mut output = Output::new(writer, request.compression);
     let mut filter = Filter::new(request.mint, keep);
     let mut reader = WalReader::new(fs.clone(), segments);
     while let Some(record) = reader.next_record()? {
@@ -197,61 +180,20 @@ fn build(
             let damage = reader.corruption(CorruptionKind::Record);
             return Err(damage.map_or_else(no_segment, WalError::Corrupt));
         }
-        output.push(&mut filter)?;
+        push_kept(output, &mut filter)?;
     }
     filter.finish();
-    output.push(&mut filter)?;
-    let bytes = output.finish()?;
-    fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
-    Ok(CheckpointStats { bytes, ..filter.stats() })
+    push_kept(output, &mut filter)?;
+    Ok(filter.stats())
 }
 
 fn no_segment() -> WalError {
     WalError::Invalid("a record that is in no segment".to_owned())
 }
 
-/// Gathers records and writes them.
-struct Output {
-    writer: SegmentWriter,
-    compression: Compression,
-    scratch: LogScratch,
-    pending: Vec<Vec<u8>>,
-    pending_bytes: usize,
-    written_bytes: u64,
-}
-
-impl Output {
-    fn new(writer: SegmentWriter, compression: Compression) -> Self {
-        Self {
-            writer,
-            compression,
-            scratch: LogScratch::default(),
-            pending: Vec::new(),
-            pending_bytes: 0,
-            written_bytes: 0,
-        }
-    }
-
-    fn push(&mut self, filter: &mut Filter<'_>) -> Result<(), WalError> {
-        for record in filter.take_kept() {
-            self.pending_bytes += record.len();
-            self.pending.push(record);
-        }
-        if self.pending_bytes >= FLUSH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), WalError> {
-        let records: Vec<&[u8]> = self.pending.iter().map(Vec::as_slice).collect();
-        let batch = self.scratch.compress(self.compression, &records)?;
-        self.written_bytes += self.writer.write(batch.payloads())?.bytes;
-        self.pending.clear();
-        self.pending_bytes = 0;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<u64, WalError> {
-        self.flush()?;
-        self.writer.finish()?;
-        Ok(self.written_bytes)
-    }
+fn push_kept(output: &mut RecordDirWriter, filter: &mut Filter<'_>) -> Result<(), WalError> {
+    filter
+        .take_kept()
+        .into_iter()
+        .try_for_each(|record| output.push(|out| out.extend_from_slice(&record)))
 }

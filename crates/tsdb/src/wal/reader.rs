@@ -131,6 +131,19 @@ impl SegmentReader {
         })
     }
 
+    /// Opens a segment at `offset`, where a record begins or the file ends.
+    pub fn open_at(fs: &SharedFs, info: SegmentInfo, offset: u64) -> Result<Self, WalError> {
+        let mut reader = Self::open(fs, info)?;
+        let page = PAGE_BYTES as u64;
+        reader.block_start = offset / page * page;
+        if offset < reader.info.length && reader.read_block()? {
+            reader.position = (offset % page) as usize;
+        } else {
+            reader.is_done = true;
+        }
+        Ok(reader)
+    }
+
     /// The next record, which the next call overwrites; `None` at the end of the segment and
     /// after an error. Records without bytes are left out.
     pub fn next_record(&mut self) -> Result<Option<&[u8]>, WalError> {

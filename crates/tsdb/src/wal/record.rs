@@ -21,6 +21,9 @@ pub use encode::{
     MmapMarkersEncoder, SamplesEncoder, SeriesEncoder, TombstonesEncoder,
 };
 
+pub(crate) use decode::read_labels;
+pub(crate) use histogram::{put_float_histogram, put_histogram};
+
 use crate::error::DecodeError;
 
 /// The first byte of a record. Persisted, keep stable.

@@ -5,14 +5,11 @@
 //! under another name. Safe to be interrupted and called again.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::page::padding;
-use super::{Corruption, CorruptionKind, PAGE_BYTES, WalError, list_segments};
-use crate::fs::{SharedFs, exists, parent_dir};
-
-/// How many damaged versions of one segment are kept.
-const MAX_KEPT_VERSIONS: u32 = 100;
+use super::{Corruption, CorruptionKind, WalError, list_segments};
+use crate::fs::{SharedFs, keep_copy, parent_dir, set_aside};
 
 /// What a repair did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -34,13 +31,14 @@ pub fn repair(fs: &SharedFs, corruption: &Corruption) -> Result<RepairOutcome, W
     let segments = list_segments(fs, dir)?;
     // From the highest down, so that an interruption leaves no gap.
     for later in segments.iter().rev().take_while(|s| s.number > corruption.segment) {
-        let aside = free_name(fs, &later.path)?;
-        fs.rename(&later.path, &aside).map_err(|e| WalError::io("rename", &later.path, e))?;
+        let aside =
+            set_aside(fs, &later.path).map_err(|e| WalError::io("rename", &later.path, e))?;
         outcome.dropped_segments += 1;
         outcome.set_aside.push(aside);
     }
     if corruption.kind != CorruptionKind::TornRecord
-        && let Some(copy) = keep_copy(fs, &corruption.path)?
+        && let Some(copy) = keep_copy(fs, &corruption.path)
+            .map_err(|e| WalError::io("copy", &corruption.path, e))?
     {
         outcome.set_aside.push(copy);
     }
@@ -58,48 +56,4 @@ fn cut(fs: &SharedFs, corruption: &Corruption) -> io::Result<u64> {
     file.write_all_at(&vec![0; padding(corruption.offset)], corruption.offset)?;
     file.sync_data()?;
     Ok(cut_bytes)
-}
-
-/// Copies a damaged segment. A full disk is no reason not to start: there is no copy then.
-fn keep_copy(fs: &SharedFs, path: &Path) -> Result<Option<PathBuf>, WalError> {
-    let aside = free_name(fs, path)?;
-    match copy(fs, path, &aside) {
-        Ok(()) => Ok(Some(aside)),
-        Err(e) if e.kind() == io::ErrorKind::StorageFull => {
-            let _ = fs.remove_file(&aside);
-            Ok(None)
-        }
-        Err(e) => Err(WalError::io("copy", path, e)),
-    }
-}
-
-fn copy(fs: &SharedFs, from: &Path, to: &Path) -> io::Result<()> {
-    let (source, target) = (fs.open_read(from)?, fs.create(to)?);
-    let mut buffer = vec![0; 32 * PAGE_BYTES];
-    let mut offset = 0;
-    loop {
-        let length = source.read_at(&mut buffer, offset)?;
-        if length == 0 {
-            return target.sync_data();
-        }
-        target.write_all_at(&buffer[..length], offset)?;
-        offset += length as u64;
-    }
-}
-
-/// A name for a damaged file that no earlier repair took.
-fn free_name(fs: &SharedFs, path: &Path) -> Result<PathBuf, WalError> {
-    for version in 0..MAX_KEPT_VERSIONS {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".corrupt");
-        if version > 0 {
-            name.push(format!(".{version}"));
-        }
-        let candidate = PathBuf::from(name);
-        if !exists(&**fs, &candidate).map_err(|e| WalError::io("stat", &candidate, e))? {
-            return Ok(candidate);
-        }
-    }
-    let reason = format!("too many damaged versions of {}", path.display());
-    Err(WalError::Invalid(reason))
 }

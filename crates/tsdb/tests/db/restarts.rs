@@ -126,6 +126,8 @@ enum Step {
     Sync,
     Compact(CompactionMode),
     Advance(i64),
+    /// An orderly end, after which nothing is appended any more.
+    End,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -139,6 +141,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Compact(CompactionMode::Regular)),
         1 => Just(Step::Compact(CompactionMode::Forced)),
         1 => (1i64..200_000).prop_map(Step::Advance),
+        1 => Just(Step::End),
     ];
     prop::collection::vec(step, 1..40)
 }
@@ -198,6 +201,10 @@ proptest! {
                     // It may fail where the disk does; nothing may be lost then either.
                     Step::Compact(mode) => drop(db.compact_head(mode)),
                     Step::Advance(ms) => now += ms,
+                    Step::End => {
+                        drop(db.write_snapshot());
+                        break;
+                    }
                 }
             }
             drop(db);

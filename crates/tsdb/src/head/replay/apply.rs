@@ -7,13 +7,14 @@ use parking_lot::Mutex;
 
 use super::super::floats::{newest_time, push_float};
 use super::super::histograms::push_histogram;
+use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::{Location, Shard};
 use super::decode::{RecordBatch, SampleItem, SampleRun, SampleValue, SeriesItem, SeriesRun};
 use super::{Replay, late};
 use crate::wal::Corruption;
 
 /// How many bytes of records one thread decodes at a time.
-const RUN_BYTES: usize = 256 << 10;
+pub(super) const RUN_BYTES: usize = 64 << 10;
 /// How many samples are looked at ahead.
 const AHEAD: usize = 32;
 
@@ -76,7 +77,7 @@ impl Replay<'_> {
         found
     }
 
-    fn find_or_create(
+    pub(super) fn find_or_create(
         &self,
         shard: &mut Shard,
         run: &SeriesRun<'_>,
@@ -86,9 +87,12 @@ impl Replay<'_> {
         let known = shard.find(item.hash, labels, &self.head.symbols.read());
         let slot = match known {
             Some(slot) => {
-                if shard.series[slot as usize].series_ref() != item.series_ref {
-                    self.second_refs.lock().push(item.series_ref);
+                let first_ref = shard.series[slot as usize].series_ref();
+                if first_ref == item.series_ref {
+                    // A checkpoint repeats what its segments say.
+                    return Some(slot);
                 }
+                self.second_refs.lock().push((first_ref, item.series_ref));
                 slot
             }
             None => {
@@ -102,16 +106,19 @@ impl Replay<'_> {
 
     /// Gives a series its chunks of the head chunk files.
     fn attach_files(&self, shard: &mut Shard, slot: u32, series_ref: u64) {
-        let chunks = {
-            let mut mapped = self.mapped.lock();
-            if mapped.is_empty() { None } else { mapped.remove(&series_ref) }
-        };
-        for chunk in chunks.into_iter().flatten() {
-            // A second reference of the series may have chunks too; those that overlap are left
-            // to the log.
-            if newest_time(shard, slot).is_none_or(|newest| chunk.min_time_ms > newest) {
-                self.note_times(chunk.min_time_ms, chunk.max_time_ms);
-                shard.set_in_files(slot, chunk.max_time_ms);
+        let Some(files) = &self.head.files else { return };
+        let first = self.mapped.partition_point(|chunk| chunk.0 < series_ref);
+        for &(_, disk_ref) in self.mapped[first..].iter().take_while(|c| c.0 == series_ref) {
+            let Ok(times) = files.read(disk_ref, |chunk| (chunk.mint, chunk.maxt_incl)) else {
+                // It was whole when it was found; the log has its samples.
+                continue;
+            };
+            // Chunks that overlap, also those of a second reference, are left to the log.
+            if newest_time(shard, slot).is_none_or(|newest| times.0 > newest) {
+                self.note_times(times.0, times.1);
+                shard.set_in_files(slot, times.1);
+                let place = ChunkPlace::Mapped(disk_ref);
+                let chunk = FullChunk { min_time_ms: times.0, max_time_ms: times.1, place };
                 shard.cold_or_new(slot).push_full(chunk);
             }
         }
@@ -162,7 +169,7 @@ impl Replay<'_> {
         applied.times = (applied.times.0.min(t), applied.times.1.max(t));
     }
 
-    fn note_times(&self, min: TimestampMs, max: TimestampMs) {
+    pub(super) fn note_times(&self, min: TimestampMs, max: TimestampMs) {
         self.head.min_time_ms.fetch_min(min, Ordering::AcqRel);
         self.head.max_time_ms.fetch_max(max, Ordering::AcqRel);
     }
@@ -200,7 +207,7 @@ fn look_ahead(shard: &Shard, items: &[SampleItem]) {
 }
 
 /// Runs `job` for every number below `count` and returns the results in order.
-fn collect<T: Send>(
+pub(super) fn collect<T: Send>(
     executor: &dyn Executor,
     count: usize,
     job: &(dyn Fn(usize) -> T + Sync),

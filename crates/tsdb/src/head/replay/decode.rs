@@ -85,7 +85,8 @@ impl RecordBatch {
         runs
     }
 
-    fn record(&self, index: usize) -> &[u8] {
+    /// A record.
+    pub(super) fn record(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.records[index - 1].end };
         &self.bytes[start..self.records[index].end]
     }
@@ -105,7 +106,7 @@ pub(super) struct SeriesRun<'a> {
 pub(super) struct SeriesItem {
     pub(super) series_ref: u64,
     pub(super) hash: u64,
-    shard: u32,
+    pub(super) shard: u32,
     first_label: u32,
     label_count: u32,
 }
@@ -140,25 +141,37 @@ impl<'a> SeriesRun<'a> {
         let mut canonical = Vec::with_capacity(512);
         while let Some(item) = series.next_item() {
             let item = item?;
-            let first_label = self.labels.len();
-            let pairs = item.labels.iter().filter(|(_, value)| !value.is_empty());
-            self.labels.extend(pairs.map(|&(name, value)| Label { name, value }));
-            let labels = &mut self.labels[first_label..];
-            if !labels.is_sorted_by(|a, b| a.name < b.name) {
-                labels.sort_by_key(|label| label.name);
-            }
-            canonical.clear();
-            labels.iter().for_each(|label| push_canonical(&mut canonical, label));
-            let hash = hasher.hash_canonical(&canonical);
-            self.items.push(SeriesItem {
-                series_ref: item.series_ref,
-                hash,
-                shard: shards.index_of(hash) as u32,
-                first_label: first_label as u32,
-                label_count: labels.len() as u32,
-            });
+            self.add((item.series_ref, item.labels), (shards, hasher), &mut canonical);
         }
         Ok(())
+    }
+
+    /// Adds a series; [`SeriesRun::of_shard`] wants them in order of their shards.
+    pub(super) fn add(
+        &mut self,
+        (series_ref, labels): (u64, &[(&'a str, &'a str)]),
+        (shards, hasher): (&Shards, SeriesHasher),
+        canonical: &mut Vec<u8>,
+    ) -> SeriesItem {
+        let first_label = self.labels.len();
+        let pairs = labels.iter().filter(|(_, value)| !value.is_empty());
+        self.labels.extend(pairs.map(|&(name, value)| Label { name, value }));
+        let labels = &mut self.labels[first_label..];
+        if !labels.is_sorted_by(|a, b| a.name < b.name) {
+            labels.sort_by_key(|label| label.name);
+        }
+        canonical.clear();
+        labels.iter().for_each(|label| push_canonical(canonical, label));
+        let hash = hasher.hash_canonical(canonical);
+        let item = SeriesItem {
+            series_ref,
+            hash,
+            shard: shards.index_of(hash) as u32,
+            first_label: first_label as u32,
+            label_count: labels.len() as u32,
+        };
+        self.items.push(item);
+        item
     }
 
     /// Whether there is no series.

@@ -76,7 +76,8 @@ fn take_from(
     Ok(samples)
 }
 
-fn decode_into(
+/// Adds the samples of a chunk.
+pub(super) fn decode_into(
     encoding: ChunkEncoding,
     data: &[u8],
     samples: &mut BTreeMap<TimestampMs, SampleValue>,

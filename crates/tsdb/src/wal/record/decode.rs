@@ -356,7 +356,10 @@ impl<'a> Columns<'a> {
 }
 
 /// Reads the number of labels and the labels into the scratch.
-fn read_labels<'a>(input: &mut Decoder<'a>, labels: &mut Pairs<'a>) -> Result<(), DecodeError> {
+pub(crate) fn read_labels<'a>(
+    input: &mut Decoder<'a>,
+    labels: &mut Pairs<'a>,
+) -> Result<(), DecodeError> {
     labels.clear();
     let count = input.uvarint_len()?;
     // A pair takes two bytes at least, which bounds the reservation.

@@ -18,7 +18,7 @@ pub(super) fn is_custom(schema: i32) -> bool {
 }
 
 /// Appends the body of a histogram with integer counts.
-pub(super) fn put_histogram(out: &mut Vec<u8>, h: &Histogram) {
+pub(crate) fn put_histogram(out: &mut Vec<u8>, h: &Histogram) {
     out.push(h.counter_reset_hint as u8);
     put_varint(out, i64::from(h.schema));
     put_be64(out, h.zero_threshold.to_bits());
@@ -39,7 +39,7 @@ pub(super) fn put_histogram(out: &mut Vec<u8>, h: &Histogram) {
 }
 
 /// Appends the body of a histogram with float counts.
-pub(super) fn put_float_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
+pub(crate) fn put_float_histogram(out: &mut Vec<u8>, h: &FloatHistogram) {
     out.push(h.counter_reset_hint as u8);
     put_varint(out, i64::from(h.schema));
     for value in [h.zero_threshold, h.zero_count, h.count, h.sum] {

@@ -1,0 +1,249 @@
+//! Loading a snapshot into an empty head.
+//!
+//! A snapshot that is not current, not whole or damaged is put out of the way, the report says
+//! so, and the log is replayed from its beginning: it has everything.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use model::batch::SeriesHasher;
+use parking_lot::Mutex;
+
+use super::super::chunks::ChunkSink;
+use super::super::floats::{newest_time, resume_float};
+use super::super::histograms::push_histogram;
+use super::super::series::FullChunk;
+use super::super::shards::{Location, Shard, Shards};
+use super::super::snapshot::record::{SnapshotChunk, SnapshotRecord};
+use super::super::snapshot::{SnapshotDir, has_its_files, list, set_aside};
+use super::apply::{RUN_BYTES, collect};
+use super::decode::{RecordBatch, SampleValue, SeriesItem, SeriesRun};
+use super::progress::ReplayStage;
+use super::source::Source;
+use super::{Replay, late};
+use crate::chunk::ChunkEncoding;
+use crate::error::{DecodeError, TsdbError};
+use crate::wal::{Corruption, last_checkpoint, list_segments};
+
+/// Why a snapshot is not used.
+enum Unusable {
+    /// A checkpoint has covered what it holds: that is usual.
+    Outdated,
+    /// The operator should know.
+    Because(String),
+}
+
+impl From<TsdbError> for Unusable {
+    fn from(error: TsdbError) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+impl Replay<'_> {
+    /// Loads the newest snapshot, if there is a usable one.
+    pub(super) fn read_snapshot(&mut self) -> Result<Option<SnapshotDir>, TsdbError> {
+        let Some(dir) = self.sources.snapshot_dir else { return Ok(None) };
+        let Some(snapshot) = list(self.fs, dir)?.pop() else { return Ok(None) };
+        self.sources.progress.enter(ReplayStage::Snapshot);
+        let loaded = self.check(&snapshot).and_then(|()| self.load(&snapshot));
+        let Err(unusable) = loaded else {
+            self.report.snapshot_series = self.head.series_count();
+            return Ok(Some(snapshot));
+        };
+        if let Unusable::Because(reason) = unusable {
+            let (path, aside) = (snapshot.path.display(), set_aside(self.fs, &snapshot)?);
+            let aside = aside.display();
+            self.report
+                .damage
+                .push(format!("snapshot {path} was not used: {reason}; kept as {aside}"));
+            self.forget_everything();
+            self.read_files()?;
+        }
+        Ok(None)
+    }
+
+    /// Whether the log goes on where the snapshot ends, and its head chunk files are there.
+    fn check(&self, snapshot: &SnapshotDir) -> Result<(), Unusable> {
+        let (fs, wal_dir) = (self.fs, self.sources.wal_dir);
+        let checkpoint = last_checkpoint(fs, wal_dir).map_err(TsdbError::from)?;
+        if checkpoint.is_some_and(|checkpoint| checkpoint.number >= snapshot.segment) {
+            return Err(Unusable::Outdated);
+        }
+        let segments = list_segments(fs, wal_dir).map_err(TsdbError::from)?;
+        let own = segments.iter().find(|segment| segment.number == snapshot.segment);
+        if own.is_none_or(|segment| segment.length < snapshot.offset) {
+            return Err(Unusable::Because("the log ends before it".to_owned()));
+        }
+        if !self.report.damage.is_empty()
+            || !has_its_files(fs, &snapshot.path, self.head.files.as_deref())?
+        {
+            return Err(Unusable::Because("its head chunk files are not all there".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, snapshot: &SnapshotDir) -> Result<(), Unusable> {
+        let segments = list_segments(self.fs, &snapshot.path).map_err(TsdbError::from)?;
+        let mut source = Source::new(self.fs, segments, 0, self.sources.progress);
+        let damage = self.apply_all(&mut source, Self::apply_snapshot)?;
+        if let Some(damage) = damage {
+            return Err(Unusable::Because(damage.to_string()));
+        }
+        if !self.snapshot_has_ended {
+            return Err(Unusable::Because("its end is missing".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Applies records of a snapshot. Returns where the first one is that makes no sense.
+    fn apply_snapshot(&mut self, batch: &RecordBatch) -> Option<Corruption> {
+        let runs = batch.split(RUN_BYTES);
+        let context = (&self.head.shards, self.head.hasher);
+        let decoded = collect(self.executor, runs.len(), &|i| {
+            SnapshotRun::decode(batch, runs[i].clone(), context)
+        });
+        let bad = Mutex::new(decoded.iter().filter_map(|run| run.bad_record).min());
+        let found = collect(self.executor, self.head.shards.len(), &|i| {
+            self.apply_shard(i, &decoded, &bad)
+        });
+        for (series_ref, location) in found.into_iter().flatten() {
+            self.refs.insert(series_ref, location);
+        }
+        self.snapshot_has_ended |= decoded.iter().any(|run| run.has_end);
+        bad.into_inner().map(|index| batch.corruption(index))
+    }
+
+    fn apply_shard(
+        &self,
+        index: usize,
+        runs: &[SnapshotRun<'_>],
+        bad: &Mutex<Option<usize>>,
+    ) -> Vec<(u64, Location)> {
+        let mut found = Vec::new();
+        let mut shard = self.head.shards.lock(index);
+        for run in runs {
+            for item in run.of_shard(index) {
+                let Some(slot) = self.find_or_create(&mut shard, &run.series, &item.series) else {
+                    *bad.lock() = Some(item.record);
+                    return found;
+                };
+                found.push((item.series.series_ref, Location::new(index, slot)));
+                let put =
+                    item.chunk.map_or(Ok(()), |chunk| self.put_chunk(&mut shard, slot, chunk));
+                if put.is_err() {
+                    *bad.lock() = Some(item.record);
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    /// Makes a chunk the open one of a series.
+    fn put_chunk(
+        &self,
+        shard: &mut Shard,
+        slot: u32,
+        chunk: SnapshotChunk<'_>,
+    ) -> Result<(), DecodeError> {
+        if chunk.max_time_ms < self.head.min_valid_time_ms.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match newest_time(shard, slot) {
+            // It was completed after the snapshot and stands in the files.
+            Some(newest) if newest >= chunk.max_time_ms => return Ok(()),
+            Some(newest) if newest >= chunk.min_time_ms => {
+                return Err(DecodeError::Invalid("chunks of one series overlap"));
+            }
+            Some(_) | None => {}
+        }
+        let sink = self.head.chunk_sink();
+        let times = (chunk.min_time_ms, chunk.max_time_ms);
+        let encoding = ChunkEncoding::from_number(chunk.encoding)?;
+        let is_resumed = match encoding {
+            ChunkEncoding::Xor => {
+                resume_float(shard, slot, (chunk.data, times), sink.block_range_ms)?
+            }
+            ChunkEncoding::Histogram | ChunkEncoding::FloatHistogram => {
+                push_histograms(shard, slot, (encoding, chunk.data), &sink)?;
+                true
+            }
+            ChunkEncoding::Xor2 | ChunkEncoding::HistogramSt | ChunkEncoding::FloatHistogramSt => {
+                false
+            }
+        };
+        if !is_resumed {
+            let series_ref = shard.series[slot as usize].series_ref();
+            let place = sink.store(series_ref, times, encoding, chunk.data);
+            let full = FullChunk { min_time_ms: times.0, max_time_ms: times.1, place };
+            shard.cold_or_new(slot).push_full(full);
+        }
+        self.note_times(times.0, times.1);
+        Ok(())
+    }
+}
+
+/// Appends the samples of a histogram chunk.
+fn push_histograms(
+    shard: &mut Shard,
+    slot: u32,
+    (encoding, data): (ChunkEncoding, &[u8]),
+    sink: &ChunkSink<'_>,
+) -> Result<(), DecodeError> {
+    let mut samples = BTreeMap::new();
+    late::decode_into(encoding, data, &mut samples)
+        .map_err(|_| DecodeError::Invalid("histogram chunk"))?;
+    for (t, value) in samples {
+        if let SampleValue::Histogram(value) = value {
+            push_histogram(shard, slot, (t, &value), sink)?;
+        }
+    }
+    Ok(())
+}
+
+/// The series of a run of records, in order of their shards.
+#[derive(Default)]
+struct SnapshotRun<'a> {
+    series: SeriesRun<'a>,
+    items: Vec<SnapshotItem<'a>>,
+    /// The first record that could not be decoded.
+    bad_record: Option<usize>,
+    /// Whether what stands behind the last series was among them.
+    has_end: bool,
+}
+
+struct SnapshotItem<'a> {
+    record: usize,
+    series: SeriesItem,
+    chunk: Option<SnapshotChunk<'a>>,
+}
+
+impl<'a> SnapshotRun<'a> {
+    fn decode(batch: &'a RecordBatch, run: Range<usize>, context: (&Shards, SeriesHasher)) -> Self {
+        let mut this = Self::default();
+        let mut canonical = Vec::with_capacity(512);
+        for record in run {
+            match SnapshotRecord::decode(batch.record(record)) {
+                Ok(SnapshotRecord::Series { series_ref, labels, chunk }) => {
+                    let series = this.series.add((series_ref, &labels), context, &mut canonical);
+                    this.items.push(SnapshotItem { record, series, chunk });
+                }
+                Ok(SnapshotRecord::Tombstones) => this.has_end = true,
+                // The head keeps no exemplars.
+                Ok(SnapshotRecord::Exemplars(_)) => {}
+                Err(_) if this.bad_record.is_none() => this.bad_record = Some(record),
+                Err(_) => {}
+            }
+        }
+        this.items.sort_by_key(|item| item.series.shard);
+        this
+    }
+
+    fn of_shard(&self, shard: usize) -> &[SnapshotItem<'a>] {
+        let shard = shard as u32;
+        let start = self.items.partition_point(|item| item.series.shard < shard);
+        let end = self.items.partition_point(|item| item.series.shard <= shard);
+        &self.items[start..end]
+    }
+}

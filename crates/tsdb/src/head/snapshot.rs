@@ -1,0 +1,288 @@
+//! A snapshot of the head: what a clean end writes so that the next start need not replay the
+//! log from its beginning. An optimisation alone: the log has everything, and a snapshot that is
+//! not whole or not current is left out.
+//!
+//! In Prometheus' format: directory `chunk_snapshot.SSSSSS.OOOOOOOOOO` beside the log, named by
+//! the segment and the offset up to which it holds the log, with segments of records
+//! (`snapshot/record.rs`). The file `chunks_head` in it is Urd's own, and ignored by Prometheus:
+//! numbers and lengths of the head chunk files that the snapshot relies on. Without it nobody
+//! could tell that some of them are gone. Byte diagram: `docs/format/wal.md`.
+//!
+//! Written here, read by `replay/snapshot.rs`. Deleted as soon as the head is truncated.
+
+pub(super) mod record;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use model::{TimeRange, TimestampMs};
+
+use super::Head;
+use super::histograms::last_open;
+use super::samples::open_chunk;
+use super::series::{ChunkPlace, Open};
+use super::shards::Shard;
+use super::symbols::Symbols;
+use crate::error::TsdbError;
+use crate::fs::{SharedFs, read_dir_if_exists};
+use crate::head_chunks::HeadChunks;
+use crate::wal::{RecordDirWriter, TEMPORARY};
+use record::{LastValue, OpenChunk};
+
+/// The start of a snapshot directory's name.
+const PREFIX: &str = "chunk_snapshot.";
+/// The file with the head chunk files that a snapshot relies on.
+const FILES: &str = "chunks_head";
+/// The end of the name of a snapshot that is kept for inspection.
+const CORRUPT: &str = ".corrupt";
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotStats {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Series in it.
+    pub series: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// A snapshot on disk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SnapshotDir {
+    /// It holds all of the log before this segment, and this one up to `offset`.
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) path: PathBuf,
+}
+
+/// The snapshots in the directory of a database, the newest last.
+pub(super) fn list(fs: &SharedFs, dir: &Path) -> Result<Vec<SnapshotDir>, TsdbError> {
+    let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
+    let directories = entries.into_iter().filter(|entry| entry.metadata.is_dir);
+    let mut found: Vec<SnapshotDir> = directories
+        .filter_map(|entry| {
+            let (segment, offset) = parse_name(&entry.name)?;
+            Some(SnapshotDir { segment, offset, path: dir.join(entry.name) })
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+fn parse_name(name: &str) -> Option<(u64, u64)> {
+    let (segment, offset) = name.strip_prefix(PREFIX)?.split_once('.')?;
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        if is_number { digits.parse().ok() } else { None }
+    };
+    Some((number(segment)?, number(offset)?))
+}
+
+/// Deletes all snapshots, finished or not, except `keep`. Those that are kept for inspection
+/// stay.
+pub(crate) fn delete_snapshots(
+    fs: &SharedFs,
+    dir: &Path,
+    keep: Option<&Path>,
+) -> Result<(), TsdbError> {
+    let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
+    for entry in entries.into_iter().filter(|entry| entry.metadata.is_dir) {
+        let name = entry.name.strip_suffix(TEMPORARY).unwrap_or(&entry.name);
+        let path = dir.join(&entry.name);
+        if parse_name(name).is_some() && keep != Some(&path) {
+            fs.remove_dir_all(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a snapshot that cannot be used out of the way. Only one is kept for inspection.
+pub(super) fn set_aside(fs: &SharedFs, snapshot: &SnapshotDir) -> Result<PathBuf, TsdbError> {
+    let mut name = snapshot.path.as_os_str().to_owned();
+    name.push(CORRUPT);
+    let aside = PathBuf::from(name);
+    let parent = crate::fs::parent_dir(&aside);
+    let entries =
+        read_dir_if_exists(&**fs, parent).map_err(|e| TsdbError::io("list", parent, e))?;
+    for entry in entries.iter().filter(|e| e.name.starts_with(PREFIX) && e.name.ends_with(CORRUPT))
+    {
+        let path = parent.join(&entry.name);
+        fs.remove_dir_all(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
+    }
+    fs.rename(&snapshot.path, &aside).map_err(|e| TsdbError::io("rename", &snapshot.path, e))?;
+    Ok(aside)
+}
+
+/// What a snapshot says about the head chunk files: numbers and lengths.
+fn describe_files(files: Option<&HeadChunks>) -> String {
+    let mut text = String::new();
+    for (number, length) in files.map(HeadChunks::file_lengths).unwrap_or_default() {
+        let _ = writeln!(text, "{number} {length}");
+    }
+    text
+}
+
+/// Whether all head chunk files that the snapshot in `dir` relies on are there. One of
+/// Prometheus does not tell.
+pub(super) fn has_its_files(
+    fs: &SharedFs,
+    dir: &Path,
+    files: Option<&HeadChunks>,
+) -> Result<bool, TsdbError> {
+    let path = dir.join(FILES);
+    let text = match fs.read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(e) => return Err(TsdbError::io("read", &path, e)),
+    };
+    let found = files.map(HeadChunks::file_lengths).unwrap_or_default();
+    let is_there = |line: &str| {
+        let numbers = line.split_once(' ');
+        let numbers = numbers.and_then(|(number, length)| {
+            Some((number.parse::<u32>().ok()?, length.parse::<u64>().ok()?))
+        });
+        numbers.is_some_and(|(number, length)| {
+            found.iter().any(|file| file.0 == number && file.1 >= length)
+        })
+    };
+    Ok(std::str::from_utf8(&text).is_ok_and(|text| text.lines().all(is_there)))
+}
+
+impl Head {
+    /// Writes a snapshot of everything to `dir`, the parent of the log's directory, in place of
+    /// all earlier ones. Nothing may be appended meanwhile or afterwards, or the snapshot is out
+    /// of date in a way that nobody notices. `None`: there is nothing worth a snapshot, or chunks
+    /// could not be written to files and are in the log alone.
+    pub fn write_snapshot(
+        &self,
+        fs: &SharedFs,
+        dir: &Path,
+    ) -> Result<Option<SnapshotStats>, TsdbError> {
+        let Some(wal) = self.log.wal() else { return Ok(None) };
+        if self.series_count() == 0 || self.has_chunks_in_memory() {
+            delete_snapshots(fs, dir, None)?;
+            return Ok(None);
+        }
+        let segment = wal.cut_segment()?;
+        wal.sync()?;
+        if let Some(files) = self.files() {
+            files.finish_file()?;
+        }
+        let path = dir.join(format!("{PREFIX}{segment:06}.{:010}", 0));
+        let options = wal.options();
+        let mut output =
+            RecordDirWriter::create(fs, &path, options.compression, options.segment_bytes)?;
+        let written = self.write_records(&mut output);
+        let written = written.and_then(|count| self.write_files(fs, &output).map(|()| count));
+        let series = match written {
+            Ok(series) => series,
+            Err(e) => {
+                output.abandon();
+                return Err(e);
+            }
+        };
+        let bytes = output.finish()?;
+        delete_snapshots(fs, dir, Some(&path))?;
+        Ok(Some(SnapshotStats { dir: path, series, bytes }))
+    }
+
+    fn write_files(&self, fs: &SharedFs, output: &RecordDirWriter) -> Result<(), TsdbError> {
+        let path = output.dir().join(FILES);
+        let text = describe_files(self.files().map(|files| &**files));
+        let written = fs.create(&path).and_then(|file| {
+            file.write_all_at(text.as_bytes(), 0)?;
+            file.sync_data()
+        });
+        written.map_err(|e| TsdbError::io("write", &path, e))
+    }
+
+    /// Returns the number of series.
+    fn write_records(&self, output: &mut RecordDirWriter) -> Result<u64, TsdbError> {
+        let mut aliases = self.second_refs.lock().clone();
+        aliases.sort_unstable();
+        let mut count = 0;
+        for index in 0..self.shards.len() {
+            let shard = self.shards.lock(index);
+            let symbols = self.symbols.read();
+            for slot in shard.live_slots() {
+                write_series(output, &shard, slot, &symbols)?;
+                let series_ref = shard.series[slot as usize].series_ref();
+                let first = aliases.partition_point(|alias| alias.0 < series_ref);
+                for &(_, second) in aliases[first..].iter().take_while(|a| a.0 == series_ref) {
+                    write_labels(output, (&shard, slot, second), &symbols)?;
+                }
+                count += 1;
+            }
+        }
+        // Its presence tells that the snapshot is whole.
+        output.push(record::put_no_tombstones)?;
+        Ok(count)
+    }
+
+    /// Whether complete chunks are in memory for want of files.
+    fn has_chunks_in_memory(&self) -> bool {
+        (0..self.shards.len()).any(|index| {
+            let shard = self.shards.lock(index);
+            shard.live_slots().any(|slot| {
+                let full = shard.cold(slot).map_or(&[][..], |cold| &cold.full);
+                full.iter().any(|chunk| matches!(chunk.place, ChunkPlace::Memory(_)))
+            })
+        })
+    }
+}
+
+fn write_series(
+    output: &mut RecordDirWriter,
+    shard: &Shard,
+    slot: u32,
+    symbols: &Symbols,
+) -> Result<(), TsdbError> {
+    let series = &shard.series[slot as usize];
+    let everything = TimeRange::new(TimestampMs::MIN, TimestampMs::MAX);
+    let chunk = open_chunk(shard, slot, everything);
+    let last = match series.open {
+        Open::Histogram => last_open(shard, slot).map(LastValue::Histogram),
+        Open::Float | Open::Nothing => Some(LastValue::Float(series.xor.last_value())),
+    };
+    output.push(|out| {
+        record::put_series(out, series.series_ref(), texts(shard, slot, symbols));
+        let memory = chunk.as_ref().and_then(|chunk| match &chunk.place {
+            ChunkPlace::Memory(memory) => Some((chunk, memory)),
+            ChunkPlace::Mapped(_) => None,
+        });
+        let chunk = memory.zip(last).map(|((chunk, memory), last)| OpenChunk {
+            min_time_ms: chunk.min_time_ms,
+            max_time_ms: chunk.max_time_ms,
+            encoding: memory.encoding,
+            data: &memory.data,
+            last,
+        });
+        record::put_chunk(out, chunk);
+    })?;
+    Ok(())
+}
+
+/// Writes that another reference leads to the series as well.
+fn write_labels(
+    output: &mut RecordDirWriter,
+    (shard, slot, series_ref): (&Shard, u32, u64),
+    symbols: &Symbols,
+) -> Result<(), TsdbError> {
+    output.push(|out| {
+        record::put_series(out, series_ref, texts(shard, slot, symbols));
+        record::put_chunk(out, None);
+    })?;
+    Ok(())
+}
+
+fn texts<'a>(
+    shard: &'a Shard,
+    slot: u32,
+    symbols: &'a Symbols,
+) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + 'a {
+    let start = shard.series[slot as usize].labels;
+    let names = symbols.shape(shard.labels.shape(start));
+    let values = shard.labels.values(start, names.len());
+    names.iter().zip(values).map(|(&name, &value)| (symbols.get(name), symbols.get(value)))
+}
