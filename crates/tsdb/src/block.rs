@@ -28,7 +28,9 @@ pub use chunk_file::{
     CHUNK_FILE_HEADER_LEN, CHUNK_FILE_MAGIC, ChunkRecord, check_chunk_file_header,
     chunk_record_len, decode_chunk_record,
 };
+pub(crate) use chunk_file::{RawRecord, encode_chunk_record};
 pub use writer::{BlockChunk, BlockWriter, DEFAULT_SEGMENT_BYTES};
+pub(crate) use writer::{BlockWriterOptions, RecordPlace, SealedBlock, StoredChunk};
 
 use crate::error::{DecodeError, TsdbError};
 use crate::fs::{FileMap, FileSystem, SharedFs, read_dir_if_exists};
@@ -116,17 +118,33 @@ impl Block {
 
     /// The chunk with this reference; its checksum is checked.
     pub fn chunk(&self, reference: u64) -> Result<ChunkRecord<'_>, TsdbError> {
+        self.chunk_bytes(reference)
+            .and_then(decode_chunk_record)
+            .map_err(|e| self.corrupt_chunk(reference, e))
+    }
+
+    /// The record of a chunk as it lies in its file; its checksum is not checked.
+    pub(crate) fn raw_chunk(&self, reference: u64) -> Result<RawRecord<'_>, TsdbError> {
+        self.chunk_bytes(reference)
+            .and_then(RawRecord::find)
+            .map_err(|e| self.corrupt_chunk(reference, e))
+    }
+
+    /// The error of a damaged chunk.
+    pub(crate) fn corrupt_chunk(&self, reference: u64, error: DecodeError) -> TsdbError {
+        let dir = self.0.dir.display();
+        TsdbError::corrupt(format_args!("{dir}: chunk {reference:#x}"), error)
+    }
+
+    /// All bytes from the start of a chunk's record on.
+    #[inline]
+    fn chunk_bytes(&self, reference: u64) -> Result<&[u8], DecodeError> {
         let file = usize::try_from(reference >> 32).ok();
         let file = file.and_then(|file| self.0.chunk_files.get(file));
         let offset = (reference & 0xffff_ffff) as usize;
         file.and_then(|file| file.get(offset..))
             .filter(|_| offset >= CHUNK_FILE_HEADER_LEN)
             .ok_or(DecodeError::Truncated)
-            .and_then(decode_chunk_record)
-            .map_err(|e| {
-                let dir = self.0.dir.display();
-                TsdbError::corrupt(format_args!("{dir}: chunk {reference:#x}"), e)
-            })
     }
 }
 

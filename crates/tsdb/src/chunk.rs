@@ -6,6 +6,8 @@
 //! are drawn in `docs/format/chunks.md`.
 
 pub mod bits;
+pub mod clip;
+pub mod encoder;
 mod field;
 pub mod histogram;
 mod start_time;
@@ -62,6 +64,11 @@ impl ChunkEncoding {
     /// Whether its samples are floats (else histograms).
     pub fn is_float(self) -> bool {
         matches!(self, Self::Xor | Self::Xor2)
+    }
+
+    /// Whether its samples can have start timestamps.
+    pub fn has_start_times(self) -> bool {
+        matches!(self, Self::Xor2 | Self::HistogramSt | Self::FloatHistogramSt)
     }
 }
 

@@ -17,7 +17,7 @@ pub use reader::{IndexReader, LabelMemo};
 pub use series::{ChunkMeta, SeriesRow, decode_series, series_entry_len};
 pub use symbols::SymbolTable;
 pub use toc::Toc;
-pub use writer::{IndexSink, IndexWriter, SymbolSet};
+pub use writer::{IndexSink, IndexWriter, PostingsSpill, SymbolMarks, SymbolSet, Symbols};
 
 use std::ops::Range;
 

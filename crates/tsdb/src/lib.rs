@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod chunk;
+pub mod compact;
 pub mod db;
 pub mod encoding;
 pub mod error;

@@ -51,6 +51,15 @@ impl<'a> PostingsList<'a> {
         }
     }
 
+    /// The number at `place`.
+    #[inline]
+    pub fn get(&self, place: usize) -> Option<u32> {
+        match self {
+            Self::Numbers(numbers) => numbers.get(place).copied(),
+            Self::BigEndian(numbers) => numbers.get(place).map(|b| u32::from_be_bytes(*b)),
+        }
+    }
+
     /// Whether there is no series.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

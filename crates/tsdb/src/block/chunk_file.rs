@@ -57,16 +57,61 @@ pub fn chunk_record_len(bytes: &[u8]) -> Result<usize, DecodeError> {
 
 /// Decodes the record that `bytes` begin with and checks its checksum.
 pub fn decode_chunk_record(bytes: &[u8]) -> Result<ChunkRecord<'_>, DecodeError> {
-    let mut decoder = Decoder::new(bytes);
-    let length = decoder.uvarint32()? as usize;
-    let checked = decoder.bytes(length + 1)?;
-    check_crc(decoder.be32()?, checked)?;
-    let (&encoding, data) = checked.split_first().ok_or(DecodeError::Truncated)?;
-    Ok(ChunkRecord { encoding: ChunkEncoding::from_number(encoding)?, data })
+    let raw = RawRecord::find(bytes)?;
+    raw.check()?;
+    Ok(ChunkRecord { encoding: raw.encoding()?, data: raw.data() })
+}
+
+/// A record as it lies in a file, with its length and its checksum, for copying it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawRecord<'a> {
+    bytes: &'a [u8],
+    /// Where the encoding stands; the data comes next.
+    encoding_at: u8,
+}
+
+impl<'a> RawRecord<'a> {
+    /// The record that `bytes` begin with. Its checksum is not checked.
+    #[inline]
+    pub(crate) fn find(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        let length = decoder.uvarint32()? as usize;
+        let encoding_at = bytes.len() - decoder.len();
+        decoder.skip(length + 5)?;
+        // A length of 32 bits takes ten bytes at most.
+        Ok(Self { bytes: &bytes[..encoding_at + length + 5], encoding_at: encoding_at as u8 })
+    }
+
+    /// Fails unless the checksum is right.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
+        let (checked, crc) = self.bytes[usize::from(self.encoding_at)..]
+            .split_last_chunk()
+            .ok_or(DecodeError::Truncated)?;
+        check_crc(u32::from_be_bytes(*crc), checked)
+    }
+
+    /// All of it.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// How the data is encoded.
+    #[inline]
+    pub(crate) fn encoding(&self) -> Result<ChunkEncoding, DecodeError> {
+        ChunkEncoding::from_number(self.bytes[usize::from(self.encoding_at)])
+    }
+
+    /// The chunk.
+    #[inline]
+    pub(crate) fn data(&self) -> &'a [u8] {
+        &self.bytes[usize::from(self.encoding_at) + 1..self.bytes.len() - 4]
+    }
 }
 
 /// Appends a record to `out`.
-pub(super) fn encode_chunk_record(out: &mut Vec<u8>, record: ChunkRecord<'_>) {
+pub(crate) fn encode_chunk_record(out: &mut Vec<u8>, record: ChunkRecord<'_>) {
     put_uvarint(out, record.data.len() as u64);
     let start = out.len();
     out.push(record.encoding.number());

@@ -64,6 +64,16 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         symbols.map(|symbol| symbol.map_err(|e| self.corrupt(e)))
     }
 
+    /// The number of symbols.
+    pub fn symbol_count(&self) -> u32 {
+        self.symbols.len()
+    }
+
+    /// What series call the symbols where those are no numbers: see [`SymbolTable::references`].
+    pub(crate) fn symbol_references(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// The symbol with this number.
     pub fn symbol(&self, number: u32) -> Result<&str, TsdbError> {
         self.symbols.get(self.symbol_section(), number).map_err(|e| self.corrupt(e))

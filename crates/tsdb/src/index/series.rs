@@ -83,15 +83,19 @@ fn next_chunk(
 }
 
 /// Appends the body of an entry.
-pub(super) fn encode_body(out: &mut Vec<u8>, row: &SeriesRow) {
-    put_uvarint(out, row.labels.len() as u64);
-    for &(name, value) in &row.labels {
+pub(super) fn encode_body(
+    out: &mut Vec<u8>,
+    labels: impl ExactSizeIterator<Item = (u32, u32)>,
+    chunks: &[ChunkMeta],
+) {
+    put_uvarint(out, labels.len() as u64);
+    for (name, value) in labels {
         put_uvarint(out, u64::from(name));
         put_uvarint(out, u64::from(value));
     }
-    put_uvarint(out, row.chunks.len() as u64);
+    put_uvarint(out, chunks.len() as u64);
     let mut previous: Option<&ChunkMeta> = None;
-    for chunk in &row.chunks {
+    for chunk in chunks {
         match previous {
             None => put_varint(out, chunk.min_time_ms),
             Some(p) => put_uvarint(out, chunk.min_time_ms.abs_diff(p.max_time_ms)),

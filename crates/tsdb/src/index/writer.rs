@@ -1,24 +1,22 @@
 //! Writing an index file in one pass: symbols, series in label order, then postings.
 //!
 //! Called by the block writer. Broken rules of the format (order, unknown symbols, sizes) are
-//! errors, so that no index is written that a reader would refuse. Memory: the symbols, and the
-//! postings as differences, which is about a byte for each label of each series.
+//! errors, so that no index is written that a reader would refuse. Memory: the symbols, eight
+//! bytes for each label pair, and the postings, which can go to a temporary file instead.
 
+mod postings;
 mod symbols;
 
-use hashbrown::HashTable;
 use model::Labels;
 
-pub use symbols::SymbolSet;
+pub use postings::PostingsSpill;
+pub use symbols::{SymbolMarks, SymbolSet, Symbols};
 
 use super::series::encode_body;
-use super::{
-    ChunkMeta, INDEX_HEADER_LEN, INDEX_MAGIC, INDEX_VERSION, SERIES_ALIGNMENT, SeriesRow, Toc,
-};
-use crate::encoding::{
-    Crc32c, Decoder, crc32c, put_be32, put_uvarint, put_uvarint_bytes, uvarint_len,
-};
+use super::{ChunkMeta, INDEX_HEADER_LEN, INDEX_MAGIC, INDEX_VERSION, SERIES_ALIGNMENT, Toc};
+use crate::encoding::{Crc32c, crc32c, put_be32, put_uvarint, put_uvarint_bytes, uvarint_len};
 use crate::error::TsdbError;
+use postings::Postings;
 
 /// So many bytes are gathered before they go to the sink.
 const BUFFER_LEN: usize = 64 << 10;
@@ -40,107 +38,61 @@ impl IndexSink for Vec<u8> {
 pub struct IndexWriter<S> {
     sink: S,
     position: u64,
-    symbols: SymbolSet,
+    symbols: Symbols,
     toc: Toc,
-    last_labels: Option<Labels>,
+    /// Labels of the series before, as [`IndexWriter::add_numbered`] takes them.
+    last_labels: Option<Vec<u64>>,
     last_reference: u64,
-    row: SeriesRow,
+    /// For labels whose symbols are looked up.
+    numbers: Vec<u64>,
+    body: Vec<u8>,
     buffer: Vec<u8>,
     postings: Postings,
 }
 
-/// All postings so far.
+/// The lists that were written.
 #[derive(Default)]
-struct Postings {
-    all: List,
-    pairs: Vec<Pair>,
-    /// Numbers of `pairs` by their symbols.
-    table: HashTable<u32>,
-}
-
-/// The postings of one label pair.
-struct Pair {
-    symbols: (u32, u32),
-    list: List,
-}
-
-/// An ascending list as differences.
-#[derive(Default)]
-struct List {
-    differences: Vec<u8>,
-    last: u32,
-    count: u32,
-}
-
-impl List {
-    fn push(&mut self, series: u32) {
-        put_uvarint(&mut self.differences, u64::from(series - self.last));
-        self.last = series;
-        self.count += 1;
-    }
-
-    /// `length be32 | count be32 | numbers | CRC`, appended to `out`.
-    fn encode(&self, out: &mut Vec<u8>) -> Result<(), TsdbError> {
-        let too_long = || TsdbError::TooLarge("a postings list has too many series".to_owned());
-        let length =
-            self.count.checked_mul(4).and_then(|n| n.checked_add(4)).ok_or_else(too_long)?;
-        put_be32(out, length);
-        let start = out.len();
-        put_be32(out, self.count);
-        let mut decoder = Decoder::new(&self.differences);
-        let mut series = 0;
-        while !decoder.is_empty() {
-            series += decoder.uvarint32().expect("written by push");
-            put_be32(out, series);
-        }
-        let crc = crc32c(&out[start..]);
-        put_be32(out, crc);
-        Ok(())
-    }
-}
-
-fn hash((name, value): (u32, u32)) -> u64 {
-    let key = u64::from(name) << 32 | u64::from(value);
-    // Spreads consecutive numbers over all bits (Fibonacci hashing).
-    key.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
-}
-
-impl Postings {
-    fn add(&mut self, symbols: (u32, u32), series: u32) {
-        let Self { pairs, table, .. } = self;
-        let same = |&i: &u32| pairs[i as usize].symbols == symbols;
-        let number = match table.find(hash(symbols), same) {
-            Some(&number) => number,
-            None => {
-                let number = pairs.len() as u32;
-                pairs.push(Pair { symbols, list: List::default() });
-                table.insert_unique(hash(symbols), number, |&i| hash(pairs[i as usize].symbols));
-                number
-            }
-        };
-        pairs[number as usize].list.push(series);
-    }
+struct Written {
+    /// Position of the first list.
+    start: u64,
+    /// Length of the list of all series.
+    all: u32,
+    /// Names ascending, with the number of their lists.
+    names: Vec<(u32, u32)>,
+    /// Values and lengths of all lists but the first, in their order.
+    lists: Vec<(u32, u32)>,
 }
 
 impl<S: IndexSink> IndexWriter<S> {
     /// Begins an index with these symbols: those of all labels that will come, or more.
-    pub fn new(sink: S, symbols: SymbolSet) -> Result<Self, TsdbError> {
+    pub fn new(sink: S, symbols: impl Into<Symbols>) -> Result<Self, TsdbError> {
+        Self::with_spill(sink, symbols, None)
+    }
+
+    /// As [`IndexWriter::new`], with a place for postings that are too many for memory.
+    pub fn with_spill(
+        sink: S,
+        symbols: impl Into<Symbols>,
+        spill: Option<PostingsSpill>,
+    ) -> Result<Self, TsdbError> {
         let mut writer = Self {
             sink,
             position: 0,
-            symbols: SymbolSet::default(),
+            symbols: Symbols::default(),
             toc: Toc::default(),
             last_labels: None,
             last_reference: 0,
-            row: SeriesRow::default(),
+            numbers: Vec::new(),
+            body: Vec::new(),
             buffer: Vec::with_capacity(BUFFER_LEN),
-            postings: Postings::default(),
+            postings: Postings::new(spill),
         };
         put_be32(&mut writer.buffer, INDEX_MAGIC);
         writer.buffer.push(INDEX_VERSION);
         debug_assert_eq!(writer.buffer.len(), INDEX_HEADER_LEN);
         writer.flush()?;
         writer.toc.symbols = writer.position;
+        let symbols = symbols.into();
         writer.put_symbols(&symbols)?;
         writer.symbols = symbols;
         writer.toc.series = writer.position;
@@ -168,7 +120,7 @@ impl<S: IndexSink> IndexWriter<S> {
         self.buffer.resize((end - self.position) as usize, 0);
     }
 
-    fn put_symbols(&mut self, symbols: &SymbolSet) -> Result<(), TsdbError> {
+    fn put_symbols(&mut self, symbols: &Symbols) -> Result<(), TsdbError> {
         let length = symbols.iter().map(|s| uvarint_len(s.len() as u64) + s.len()).sum::<usize>();
         self.put_section_length(length + 4, "symbols")?;
         let mut crc = Crc32c::default();
@@ -205,43 +157,59 @@ impl<S: IndexSink> IndexWriter<S> {
     /// Appends a series, greater than all before, with its chunks in order of time, and returns
     /// its number.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<u32, TsdbError> {
-        if self.last_labels.as_ref().is_some_and(|last| last >= labels) {
-            return Err(TsdbError::Invalid(format!("series {labels} is not in label order")));
-        }
-        self.check_chunks(labels, chunks)?;
-        self.row.labels.clear();
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
         for label in labels {
             let number = |symbol| {
-                self.symbols.find(symbol).ok_or_else(|| {
+                self.symbols.set().find(symbol).map(u64::from).ok_or_else(|| {
                     TsdbError::Invalid(format!("symbol {symbol:?} was not announced to the index"))
                 })
             };
-            self.row.labels.push((number(label.name)?, number(label.value)?));
+            numbers.push(number(label.name)? << 32 | number(label.value)?);
         }
-        self.row.chunks.clear();
-        self.row.chunks.extend_from_slice(chunks);
+        let added = self.add_numbered(&numbers, chunks);
+        self.numbers = numbers;
+        added
+    }
+
+    /// As [`IndexWriter::add_series`], with each label as `name << 32 | value`, the numbers of
+    /// symbols in their set.
+    pub fn add_numbered(&mut self, labels: &[u64], chunks: &[ChunkMeta]) -> Result<u32, TsdbError> {
+        if self.last_labels.as_ref().is_some_and(|last| &last[..] >= labels) {
+            let labels = self.labels(labels);
+            return Err(TsdbError::Invalid(format!("series {labels} is not in label order")));
+        }
+        self.check_chunks(labels, chunks)?;
         self.flush_if_full()?;
         self.pad(SERIES_ALIGNMENT);
         let series = u32::try_from(self.next_position() / SERIES_ALIGNMENT)
             .map_err(|_| TsdbError::TooLarge("the series take more than 64 GiB".to_owned()))?;
-        self.put_row();
-        self.postings.all.push(series);
-        for &pair in &self.row.labels {
-            self.postings.add(pair, series);
-        }
-        self.last_labels = Some(labels.clone());
+        self.put_row(labels, chunks);
+        self.postings.add(labels, series)?;
+        let last = self.last_labels.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(labels);
         self.last_reference = chunks.last().map_or(self.last_reference, |c| c.reference);
         Ok(series)
     }
 
-    fn put_row(&mut self) {
-        let mut body = Vec::with_capacity(256);
-        encode_body(&mut body, &self.row);
-        put_uvarint_bytes(&mut self.buffer, &body);
-        put_be32(&mut self.buffer, crc32c(&body));
+    fn put_row(&mut self, labels: &[u64], chunks: &[ChunkMeta]) {
+        let stored = |number: u64| self.symbols.stored((number & 0xffff_ffff) as u32);
+        let labels = labels.iter().map(|&label| (stored(label >> 32), stored(label)));
+        self.body.clear();
+        encode_body(&mut self.body, labels, chunks);
+        put_uvarint_bytes(&mut self.buffer, &self.body);
+        put_be32(&mut self.buffer, crc32c(&self.body));
     }
 
-    fn check_chunks(&self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), TsdbError> {
+    /// For messages.
+    fn labels(&self, labels: &[u64]) -> Labels {
+        let set = self.symbols.set();
+        let text = |number: u64| set.get((number & 0xffff_ffff) as u32);
+        Labels::from_pairs(labels.iter().map(|&label| (text(label >> 32), text(label))))
+    }
+
+    fn check_chunks(&self, labels: &[u64], chunks: &[ChunkMeta]) -> Result<(), TsdbError> {
         let mut reference = self.last_reference;
         let mut end = None;
         for chunk in chunks {
@@ -249,6 +217,7 @@ impl<S: IndexSink> IndexWriter<S> {
                 && chunk.max_time_ms >= chunk.min_time_ms
                 && end.is_none_or(|end| chunk.min_time_ms > end);
             if !ordered {
+                let labels = self.labels(labels);
                 return Err(TsdbError::Invalid(format!(
                     "chunks of series {labels} are not in order"
                 )));
@@ -262,29 +231,49 @@ impl<S: IndexSink> IndexWriter<S> {
     /// Writes the postings and the table of contents and returns the sink.
     pub fn finish(mut self) -> Result<S, TsdbError> {
         self.flush()?;
-        let mut postings = std::mem::take(&mut self.postings);
-        postings.pairs.sort_unstable_by_key(|pair| pair.symbols);
         self.toc.postings = self.position;
         self.pad(4);
-        let mut offsets = Vec::with_capacity(postings.pairs.len() + 1);
-        let lists = postings.pairs.iter().map(|pair| &pair.list);
-        for list in std::iter::once(&postings.all).chain(lists) {
-            self.pad(4);
-            offsets.push(self.next_position());
-            list.encode(&mut self.buffer)?;
-            self.flush_if_full()?;
+        let mut written = Written { start: self.next_position(), ..Written::default() };
+        let postings = std::mem::take(&mut self.postings);
+        postings.for_each(&mut |pair, series| {
+            let length = self.put_list(series)?;
+            match pair {
+                None => written.all = length,
+                Some(pair) => written.add(pair, length),
+            }
+            Ok(())
+        })?;
+        if written.all == 0 {
+            written.all = self.put_list(&[])?;
         }
         self.flush()?;
         self.toc.postings_offsets = self.position;
-        self.put_offsets(&postings, &offsets)?;
+        self.put_offsets(&written)?;
         self.toc.encode(&mut self.buffer);
         self.flush()?;
         Ok(self.sink)
     }
 
-    fn put_offsets(&mut self, postings: &Postings, offsets: &[u64]) -> Result<(), TsdbError> {
+    /// `length be32 | count be32 | numbers | CRC`. Returns the length of all of it.
+    fn put_list(&mut self, series: &[u32]) -> Result<u32, TsdbError> {
+        let too_long = || TsdbError::TooLarge("a postings list has too many series".to_owned());
+        let count = u32::try_from(series.len()).map_err(|_| too_long())?;
+        let length = count.checked_mul(4).and_then(|n| n.checked_add(12)).ok_or_else(too_long)?;
+        put_be32(&mut self.buffer, length - 8);
+        let start = self.buffer.len();
+        put_be32(&mut self.buffer, count);
+        self.buffer.extend(series.iter().flat_map(|series| series.to_be_bytes()));
+        let crc = crc32c(&self.buffer[start..]);
+        put_be32(&mut self.buffer, crc);
+        self.flush_if_full()?;
+        Ok(length)
+    }
+
+    fn put_offsets(&mut self, written: &Written) -> Result<(), TsdbError> {
+        let symbols = std::mem::take(&mut self.symbols);
+        let set = symbols.set();
         // The table is made twice, first for its length.
-        let length: usize = offset_entries(&self.symbols, postings, offsets)
+        let length: usize = offset_entries(set, written)
             .map(|(name, value, offset)| {
                 let text = |text: &str| uvarint_len(text.len() as u64) + text.len();
                 1 + text(name) + text(value) + uvarint_len(offset)
@@ -292,11 +281,10 @@ impl<S: IndexSink> IndexWriter<S> {
             .sum();
         self.put_section_length(length + 4, "postings offsets")?;
         let mut crc = Crc32c::default();
-        let count = u32::try_from(offsets.len())
+        let count = u32::try_from(written.lists.len() + 1)
             .map_err(|_| TsdbError::TooLarge("an index has too many label pairs".to_owned()))?;
         put_be32(&mut self.buffer, count);
-        let symbols = std::mem::take(&mut self.symbols);
-        for (name, value, offset) in offset_entries(&symbols, postings, offsets) {
+        for (name, value, offset) in offset_entries(set, written) {
             put_uvarint(&mut self.buffer, 2);
             put_uvarint_bytes(&mut self.buffer, name.as_bytes());
             put_uvarint_bytes(&mut self.buffer, value.as_bytes());
@@ -307,16 +295,29 @@ impl<S: IndexSink> IndexWriter<S> {
     }
 }
 
-/// The entries of the postings offset table in order.
+impl Written {
+    fn add(&mut self, (name, value): (u32, u32), length: u32) {
+        match self.names.last_mut() {
+            Some(last) if last.0 == name => last.1 += 1,
+            _ => self.names.push((name, 1)),
+        }
+        self.lists.push((value, length));
+    }
+}
+
+/// The entries of the postings offset table in order. A list takes a multiple of four bytes, so
+/// that lists follow each other without padding.
 fn offset_entries<'a>(
     symbols: &'a SymbolSet,
-    postings: &'a Postings,
-    offsets: &'a [u64],
+    written: &'a Written,
 ) -> impl Iterator<Item = (&'a str, &'a str, u64)> {
-    let pairs = postings
-        .pairs
-        .iter()
-        .map(|Pair { symbols: (name, value), .. }| (symbols.get(*name), symbols.get(*value)));
-    let pairs = std::iter::once(("", "")).chain(pairs);
-    pairs.zip(offsets).map(|((name, value), &offset)| (name, value, offset))
+    let names = written.names.iter();
+    let names = names.flat_map(|&(name, count)| std::iter::repeat_n(name, count as usize));
+    let mut offset = written.start + u64::from(written.all);
+    let pairs = names.zip(&written.lists).map(move |(name, &(value, length))| {
+        let at = offset;
+        offset += u64::from(length);
+        (symbols.get(name), symbols.get(value), at)
+    });
+    std::iter::once(("", "", written.start)).chain(pairs)
 }
