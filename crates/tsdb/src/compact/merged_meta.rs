@@ -23,6 +23,9 @@ pub enum MetaRules {
     Mimir {
         /// Which component makes the block, for example `compactor`.
         source: String,
+        /// Whether the blocks are shards of their sources and get [`SHARD_LABEL`], also when
+        /// there is only one. Otherwise the label stays as it is.
+        is_split: bool,
     },
 }
 
@@ -44,7 +47,14 @@ impl MetaRules {
             .ok_or_else(|| TsdbError::Invalid(format!("shard {shard} has no id")))?;
         let thanos = match self {
             Self::Prometheus => None,
-            Self::Mimir { source } => Some(thanos(metas, (shard, ulids.len()), source)?),
+            Self::Mimir { source, is_split } => {
+                let mut section = thanos(metas, source)?;
+                if *is_split {
+                    let label = shard_label(shard, ulids.len());
+                    section.labels.insert(SHARD_LABEL.to_owned(), label);
+                }
+                Some(section)
+            }
         };
         let out_of_order = metas.iter().all(|meta| meta.is_out_of_order());
         Ok(BlockMeta {
@@ -85,11 +95,7 @@ fn compaction(metas: &[&BlockMeta], out_of_order: bool) -> Compaction {
     }
 }
 
-fn thanos(
-    metas: &[&BlockMeta],
-    (shard, shards): (usize, usize),
-    source: &str,
-) -> Result<ThanosMeta, TsdbError> {
+fn thanos(metas: &[&BlockMeta], source: &str) -> Result<ThanosMeta, TsdbError> {
     let section = |meta: &BlockMeta| meta.thanos.clone().unwrap_or_default();
     let first = metas.first().map(|meta| section(meta)).unwrap_or_default();
     let differs = |meta: &&&BlockMeta| {
@@ -102,13 +108,9 @@ fn thanos(
             other.ulid, metas[0].ulid
         )));
     }
-    let mut labels = first.labels;
-    if shards > 1 {
-        labels.insert(SHARD_LABEL.to_owned(), shard_label(shard, shards));
-    }
     Ok(ThanosMeta {
         version: 1,
-        labels,
+        labels: first.labels,
         downsample: first.downsample,
         source: source.to_owned(),
         ..ThanosMeta::default()

@@ -24,3 +24,6 @@ fn max_time(blocks: &[&BlockMeta]) -> i64 {
 fn min_time(blocks: &[&BlockMeta]) -> i64 {
     blocks.iter().map(|meta| meta.min_time_ms).min().unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ fn external_labels_are_kept_and_shards_are_named() {
     let mut source = meta(5, (0, 2), 1, &[]);
     source.thanos = external(&[("cluster", "eu")]);
     let block = write_block_as(&world.fs, &data, (source, 10));
-    let rules = MetaRules::Mimir { source: "compactor".to_owned() };
+    let rules = MetaRules::Mimir { source: "compactor".to_owned(), is_split: true };
     let ulids = ulids(2);
     let compaction =
         Compaction { rules: &rules, ..Compaction::new(&world.fs, Path::new(RESULTS), &ulids) };
@@ -81,7 +81,7 @@ fn external_labels_are_kept_and_shards_are_named() {
 
 #[test]
 fn blocks_with_other_external_labels_or_resolution_are_refused() {
-    let rules = MetaRules::Mimir { source: "compactor".to_owned() };
+    let rules = MetaRules::Mimir { source: "compactor".to_owned(), is_split: false };
     let with = |id, thanos| BlockMeta { thanos, ..meta(id, (0, 10), 1, &[]) };
     let a = with(1, external(&[("cluster", "eu")]));
     let b = with(2, external(&[("cluster", "us")]));

@@ -30,6 +30,11 @@ pub struct PostingsSpill {
     pub max_entries: usize,
 }
 
+/// Takes name and value (`None` for the list of all series) and the series.
+type VisitLists<'a> = dyn FnMut(Option<(u32, u32)>, &[u32]) -> Result<(), TsdbError> + 'a;
+/// Takes the lists of one name: the value and the series.
+type VisitColumn<'a> = dyn FnMut(u32, &[u32]) -> Result<(), TsdbError> + 'a;
+
 /// All postings so far.
 #[derive(Default)]
 pub(super) struct Postings {
@@ -115,10 +120,7 @@ impl Postings {
 
     /// Hands all lists to `visit`, names and values ascending, the list of all series first: its
     /// name, its value and its series.
-    pub(super) fn for_each(
-        mut self,
-        visit: &mut dyn FnMut(Option<(u32, u32)>, &[u32]) -> Result<(), TsdbError>,
-    ) -> Result<(), TsdbError> {
+    pub(super) fn for_each(mut self, visit: &mut VisitLists<'_>) -> Result<(), TsdbError> {
         self.columns.sort_unstable_by_key(|column| column.name);
         let mut scratch = Vec::new();
         let file = self.file.as_ref();
@@ -137,7 +139,7 @@ impl Column {
         mut self,
         file: Option<&SpillFile>,
         scratch: &mut Vec<u64>,
-        visit: &mut dyn FnMut(u32, &[u32]) -> Result<(), TsdbError>,
+        visit: &mut VisitColumn<'_>,
     ) -> Result<(), TsdbError> {
         sort_by_value(&mut self.entries, scratch);
         let mut lists = Lists { visit, value: 0, series: Vec::new() };
@@ -157,7 +159,7 @@ impl Column {
 
 /// Cuts sorted entries into lists.
 struct Lists<'a> {
-    visit: &'a mut dyn FnMut(u32, &[u32]) -> Result<(), TsdbError>,
+    visit: &'a mut VisitColumn<'a>,
     value: u32,
     series: Vec<u32>,
 }
@@ -317,12 +319,10 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    type Got = BTreeMap<Option<(u32, u32)>, Vec<u32>>;
+    type Pair = Option<(u32, u32)>;
+    type Got = BTreeMap<Pair, Vec<u32>>;
 
-    fn lists(
-        rows: &[Vec<(u32, u32)>],
-        max_entries: Option<usize>,
-    ) -> Vec<(Option<(u32, u32)>, Vec<u32>)> {
+    fn lists(rows: &[Vec<(u32, u32)>], max_entries: Option<usize>) -> Vec<(Pair, Vec<u32>)> {
         let fs: SharedFs = Arc::new(FaultFs::new());
         fs.create_dir_all(std::path::Path::new("/block")).unwrap();
         let path = PathBuf::from("/block/postings");
