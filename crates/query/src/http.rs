@@ -1,5 +1,6 @@
 //! The endpoints below `/prometheus/api/v1`: parameters in, JSON out. One family a file.
 
+mod analyze;
 mod format;
 mod labels;
 mod metadata;
@@ -12,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 
 use crate::QueryService;
@@ -24,6 +25,7 @@ pub fn routes(service: Arc<QueryService>) -> Router {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/analyze", post(analyze::analyze))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(labels::series).post(labels::series))

@@ -110,6 +110,11 @@ impl QueryService {
         self.sources.clock.now_ms()
     }
 
+    /// Time.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.sources.clock)
+    }
+
     /// Recent samples.
     pub(crate) fn ingester(&self) -> &Arc<dyn IngesterQuery> {
         &self.sources.ingester
@@ -143,7 +148,7 @@ impl QueryService {
         result
     }
 
-    fn timeout(&self, asked: Option<Duration>) -> Duration {
+    pub(crate) fn timeout(&self, asked: Option<Duration>) -> Duration {
         let own = self.querier.timeout.std();
         asked.map_or(own, |asked| asked.min(own))
     }
@@ -172,7 +177,7 @@ impl QueryService {
         Ok(Answer { value, warnings, infos })
     }
 
-    fn engine_options(&self, request: &QueryRequest, limits: &Limits) -> EngineOptions {
+    pub(crate) fn engine_options(&self, request: &QueryRequest, limits: &Limits) -> EngineOptions {
         EngineOptions {
             lookback_delta_ms: request
                 .lookback_delta_ms
@@ -187,7 +192,7 @@ impl QueryService {
 
     /// Moves the start of a range query to what the tenant may see, and refuses one that is too
     /// long.
-    fn clamp(&self, kind: QueryKind, limits: &Limits) -> Result<QueryKind, ApiError> {
+    pub(crate) fn clamp(&self, kind: QueryKind, limits: &Limits) -> Result<QueryKind, ApiError> {
         let QueryKind::Range { start_ms, end_ms, step_ms } = kind else { return Ok(kind) };
         limits::check_length(start_ms, end_ms, limits)?;
         let mut clamped = start_ms;

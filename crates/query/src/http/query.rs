@@ -37,7 +37,7 @@ pub(super) async fn range(
     answer(&service, tenant, &params, kind).await
 }
 
-fn range_kind(params: &Params, is_aligned: bool) -> Result<QueryKind, ApiError> {
+pub(super) fn range_kind(params: &Params, is_aligned: bool) -> Result<QueryKind, ApiError> {
     let mut start_ms = params.time("start")?;
     let mut end_ms = params.time("end")?;
     if end_ms < start_ms {
@@ -69,13 +69,17 @@ async fn answer(
     params: &Params,
     kind: QueryKind,
 ) -> ApiResult {
-    let request = QueryRequest {
+    let answer = service.query(tenant, request_of(params, kind)?).await?;
+    Ok(json_stream(AnswerChunks::new(answer)))
+}
+
+/// What is asked, from the parameters that all kinds of queries have.
+pub(super) fn request_of(params: &Params, kind: QueryKind) -> Result<QueryRequest, ApiError> {
+    Ok(QueryRequest {
         query: params.get("query").unwrap_or_default().to_owned(),
         kind,
         timeout: params.timeout()?,
         lookback_delta_ms: params.optional_duration_ms("lookback_delta")?,
         limit: params.count("limit")?,
-    };
-    let answer = service.query(tenant, request).await?;
-    Ok(json_stream(AnswerChunks::new(answer)))
+    })
 }
