@@ -48,6 +48,23 @@ pub(crate) fn bench(options: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Kills `urd` at random moments; the end-to-end test with more rounds than CI has.
+pub(crate) fn crash(options: &[&str]) -> Result<()> {
+    let mut env = vec![("URD_CRASH_ROUNDS", "1000")];
+    for pair in options.chunks(2) {
+        match pair {
+            ["--rounds", rounds] => env[0].1 = rounds,
+            ["--seed", seed] => env.push(("URD_CRASH_SEED", seed)),
+            // Absolute, since the test has another working directory.
+            ["--binary", path] => env.push(("URD_E2E_BINARY", path)),
+            _ => bail!("unknown option {pair:?} of crash"),
+        }
+    }
+    let test = ["acknowledged_samples_survive_kill_9", "--nocapture"];
+    let build = ["test", "--package", "urd", "--test", "e2e", "--"];
+    cargo_with(&[&build[..], &test[..]].concat(), &env)
+}
+
 /// Installs what is missing of [`SERVERS`].
 pub(crate) fn deps() -> Result<()> {
     let missing: Vec<&str> =

@@ -21,6 +21,8 @@ cargo xtask COMMAND
   fuzz TARGET|all [--seconds N]  coverage-guided fuzzing of the decoders (60 s each)
   naive N       N random queries to the engine and to its naive twin
   differential [--queries N [--seed S]]  random queries to Urd and to a real Prometheus
+  crash [--rounds N] [--seed N] [--binary PATH]
+                kill -9 at random moments under load, again and again (1,000 rounds unless told)
   deps          install the servers that the end-to-end tests start (Debian)";
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] => fuzz::fuzz(options),
         ["naive", cases] => commands::naive(cases),
         ["differential", options @ ..] => commands::differential(options),
+        ["crash", options @ ..] => commands::crash(options),
         ["deps"] => commands::deps(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

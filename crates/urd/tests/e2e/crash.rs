@@ -1,93 +1,114 @@
 //! `kill -9` at any moment loses nothing that was acknowledged.
+//!
+//! Writers push samples whose times run far ahead of the clock, so that heads are cut and
+//! truncated, logs checkpointed, blocks uploaded and deleted several times a second. The process
+//! is killed at a random moment, of its start too, and started again; then all samples that were
+//! ever acknowledged must be answered. `cargo xtask crash --rounds N` runs the same with more
+//! rounds.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod check;
+mod writers;
+
+use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{self, Server};
-use crate::remote_write::{self, HEADERS, Series};
+use model::Random;
+use model::env::SeededRandom;
 
-const WRITERS: usize = 4;
-const SERIES_PER_WRITER: usize = 50;
-const START_MS: i64 = 1_700_000_000_000;
+use crate::harness::{self, Server};
+use writers::Fleet;
+
+/// Rounds without an order from outside.
+const DEFAULT_ROUNDS: u64 = 20;
+/// After so many rounds on one directory a new one is begun, so that the last rounds are not
+/// spent on reading the blocks of the first ones.
+const ROUNDS_PER_DIRECTORY: u64 = 50;
+
+/// Everything that happens in the background happens all the time.
+const OPTIONS: &[&str] = &[
+    "-blocks-storage.tsdb.head-compaction-interval=60ms",
+    "-blocks-storage.tsdb.ship-interval=90ms",
+    "-blocks-storage.tsdb.retention-period=20s",
+    "-blocks-storage.tsdb.wal-segment-size-bytes=65536",
+    "-blocks-storage.tsdb.wal-fsync-interval=50ms",
+    "-blocks-storage.bucket-store.sync-interval=1s",
+    "-blocks-storage.bucket-store.ignore-blocks-within=0s",
+];
 
 #[test]
 fn acknowledged_samples_survive_kill_9() {
+    let rounds = order("URD_CRASH_ROUNDS").unwrap_or(DEFAULT_ROUNDS);
+    let seed = order("URD_CRASH_SEED").unwrap_or(1);
+    let random = SeededRandom::new(seed);
+    let mut totals = Totals::default();
+    let mut left = rounds;
+    while left > 0 {
+        let count = left.min(ROUNDS_PER_DIRECTORY);
+        run_on_one_directory(&random, count, &mut totals);
+        left -= count;
+        eprintln!("crash: {} of {rounds} rounds, seed {seed}: {totals:?}", rounds - left);
+    }
+    assert!(totals.acknowledged > rounds * 20, "hardly anything was written: {totals:?}");
+}
+
+/// What all rounds together did.
+#[derive(Debug, Default)]
+struct Totals {
+    /// Requests that were answered with success.
+    acknowledged: u64,
+    /// Rounds in which the process was killed while it started.
+    killed_at_start: u64,
+    /// Blocks that had been written to the bucket, over all directories.
+    blocks: u64,
+}
+
+fn run_on_one_directory(random: &SeededRandom, rounds: u64, totals: &mut Totals) {
     let dir = tempfile::tempdir().unwrap();
-    let mut acknowledged = [0i64; WRITERS];
-    for round in 0..4 {
-        let mut server = harness::urd(dir.path(), &[]);
-        if round > 0 {
-            check(&server, &acknowledged);
+    let mut fleet = Fleet::new(random);
+    for _ in 0..rounds {
+        if random.below(8) == 0 {
+            kill_at_start(dir.path(), random);
+            totals.killed_at_start += 1;
         }
-        write_until_killed(
-            &mut server,
-            &mut acknowledged,
-            Duration::from_millis(300 + 170 * round),
-        );
+        let mut server = start(dir.path(), random);
+        check::recent(&server, &fleet);
+        fleet.write_until_killed(&mut server, Duration::from_millis(random.below(700)));
     }
-    let server = harness::urd(dir.path(), &["-blocks-storage.tsdb.wal-compression-enabled=true"]);
-    check(&server, &acknowledged);
-    assert!(acknowledged.iter().all(|&n| n > 4), "{acknowledged:?}");
+    let server = start(dir.path(), random);
+    check::everything(&server, &fleet);
+    totals.acknowledged += fleet.acknowledged();
+    totals.blocks += blocks_in(&dir.path().join("blocks/anonymous"));
 }
 
-/// Each writer pushes the next sample of its series again and again; `acknowledged` counts those
-/// that were answered with success.
-fn write_until_killed(server: &mut Server, acknowledged: &mut [i64; WRITERS], after: Duration) {
-    let is_over = AtomicBool::new(false);
-    let counts = Mutex::new(*acknowledged);
-    let shared: &Server = server;
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (is_over, counts) = (&is_over, &counts);
-            let mut next = counts.lock().unwrap()[writer];
-            scope.spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let body =
-                        remote_write::compressed(&remote_write::message(&series(writer, next)));
-                    match shared.try_post("/api/v1/push", HEADERS, &body) {
-                        Some(answer) => assert_eq!(answer.status, 200, "{}", answer.body),
-                        None => return,
-                    }
-                    next += 1;
-                    counts.lock().unwrap()[writer] = next;
-                }
-            });
-        }
-        scope.spawn(|| {
-            std::thread::park_timeout(after);
-            let pid = shared.pid().to_string();
-            let kill = std::process::Command::new("kill").args(["-KILL", &pid]).status();
-            assert!(kill.unwrap().success());
-            is_over.store(true, Ordering::Relaxed);
-        });
-    });
-    server.wait_exit();
-    *acknowledged = counts.into_inner().unwrap();
+fn start(dir: &Path, random: &SeededRandom) -> Server {
+    let server = harness::urd_starting(dir, &options(random));
+    server.wait_ready();
+    server
 }
 
-fn series(writer: usize, sample: i64) -> Vec<Series> {
-    let one = |i: usize| {
-        let labels = [("writer", &*writer.to_string()), ("i", &*i.to_string())]
-            .map(|(n, v)| (n.to_owned(), v.to_owned()));
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
-        Series::new("crash_total", &labels, vec![(START_MS + sample * 1000, sample as f64)])
-    };
-    (0..SERIES_PER_WRITER).map(one).collect()
+fn kill_at_start(dir: &Path, random: &SeededRandom) {
+    let mut server = harness::urd_starting(dir, &options(random));
+    std::thread::park_timeout(Duration::from_millis(random.below(60)));
+    server.kill();
 }
 
-/// Every series must have all acknowledged samples. One more may be there: written, not answered.
-fn check(server: &Server, acknowledged: &[i64; WRITERS]) {
-    for (writer, &count) in acknowledged.iter().enumerate() {
-        let query = format!("count_over_time(crash_total{{writer=\"{writer}\"}}[100d])");
-        let time = (START_MS / 1000 + 86_400 * 50).to_string();
-        let answer = server.api("/prometheus/api/v1/query", &[("query", &query), ("time", &time)]);
-        let result = answer.json()["data"]["result"].clone();
-        let series = result.as_array().unwrap();
-        assert_eq!(series.len(), SERIES_PER_WRITER, "{query}: {}", answer.body);
-        for one in series {
-            let got: i64 = one["value"][1].as_str().unwrap().parse().unwrap();
-            assert!(got == count || got == count + 1, "{one}: {count} were acknowledged");
-        }
+/// What may change from one start to the next.
+fn options(random: &SeededRandom) -> Vec<&'static str> {
+    let mut options = OPTIONS.to_vec();
+    if random.below(3) == 0 {
+        options.push("-blocks-storage.tsdb.wal-compression-enabled=true");
     }
+    options
+}
+
+fn blocks_in(bucket: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(bucket) else { return 0 };
+    entries.filter(|entry| entry.as_ref().unwrap().path().join("meta.json").is_file()).count()
+        as u64
+}
+
+/// A number that `cargo xtask crash` hands over.
+fn order(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }

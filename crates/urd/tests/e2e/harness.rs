@@ -50,9 +50,11 @@ pub(crate) fn urd_starting(dir: &Path, extra: &[&str]) -> Server {
     Server::start(command, "urd")
 }
 
-/// The command that starts `urd` with its data below `dir`.
+/// The command that starts `urd` with its data below `dir`: the binary of this build, or the one
+/// that `URD_E2E_BINARY` names.
 pub(crate) fn urd_command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_urd"));
+    let binary = std::env::var("URD_E2E_BINARY").ok();
+    let mut command = Command::new(binary.as_deref().unwrap_or(env!("CARGO_BIN_EXE_urd")));
     command.current_dir(dir).args([
         "-auth.multitenancy-enabled=false",
         "-server.http-listen-address=127.0.0.1",
