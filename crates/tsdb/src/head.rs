@@ -151,6 +151,7 @@ impl Head {
         }
         *self.symbols.write() = Symbols::new(self.hasher.hash(&[]));
         *self.postings.write() = Postings::default();
+        self.deleted.clear();
         self.series_count.store(0, Ordering::Release);
         self.created_series.store(0, Ordering::Relaxed);
         self.min_time_ms.store(TimestampMs::MAX, Ordering::Release);

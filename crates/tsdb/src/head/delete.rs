@@ -42,6 +42,17 @@ impl DeletedRanges {
         self.has_any.load(Ordering::Acquire)
     }
 
+    /// All ranges.
+    pub(super) fn all(&self) -> Tombstones {
+        self.by_ref.read().clone()
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        *self.by_ref.write() = Tombstones::default();
+        self.has_any.store(false, Ordering::Release);
+    }
+
     /// Deletes a range of a series.
     pub(super) fn add(&self, series_ref: u64, interval: Interval) {
         self.by_ref.write().add(series_ref, interval);

@@ -216,7 +216,8 @@ impl Head {
             }
         }
         // Its presence tells that the snapshot is whole.
-        output.push(record::put_no_tombstones)?;
+        let deleted = self.deleted.all();
+        output.push(|out| record::put_tombstones(out, &deleted))?;
         Ok(count)
     }
 

@@ -112,7 +112,14 @@ fn workload(world: &World, known: &mut Known) -> Result<(), TsdbError> {
         // As if it were in a bucket: queries of this test do not go there.
         block.sample_count == 0 && Some(block.ulid) != newest
     })?;
-    write(&db, known, START_MS + 4 * RANGE_MS, 3 * STEP_MS)?;
+    write(&db, known, START_MS + 4 * RANGE_MS, 6 * STEP_MS)?;
+    delete(&db, known, START_MS + 4 * RANGE_MS + STEP_MS)?;
+    db.write_snapshot()?;
+    db.close()?;
+    // The next process begins with the snapshot, and with the deletion in it.
+    let db = world.try_open()?;
+    assert!(db.replay_report().damage.is_empty(), "{:?}", db.replay_report());
+    write(&db, known, START_MS + 4 * RANGE_MS + 6 * STEP_MS, 3 * STEP_MS)?;
     db.close()
 }
 

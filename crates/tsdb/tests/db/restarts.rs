@@ -116,6 +116,35 @@ fn a_torn_tail_is_cut_off_and_told() {
     assert_eq!(contents(&db)[&labels(1)].len(), 51);
 }
 
+/// A series that left the head and came back has two references in the log, and the replay keeps
+/// the first one. The labels of the second one must not go before its samples do.
+#[test]
+fn a_series_with_two_references_in_the_log_survives_checkpoints() {
+    let mut world = World::new();
+    wal_options(&mut world).segment_bytes = 32 * 1024;
+    let start = 100 * HOUR;
+    let db = world.open();
+    append(&db, &[float(1, start, 1.0)]);
+    db.compact_head(CompactionMode::Forced).unwrap();
+    append(&db, &[float(1, start + 50_000, 2.0)]);
+    append(&db, &[float(1, start + 60_000, 3.0)]);
+    let mut want = contents(&db);
+    drop(db);
+    world.fs.crash(Crash::Process);
+    let db = world.open();
+    // Each of these cuts shortens the log, until nothing of the first process is left of it.
+    for i in 1..10 {
+        let sample = float(2, start + i * 1000, 4.0);
+        append(&db, std::slice::from_ref(&sample));
+        insert(&mut want, &sample);
+        assert_eq!(db.compact_head(CompactionMode::Early(start + i * 1000)).unwrap().len(), 1);
+    }
+    assert_eq!(contents(&db), want);
+    drop(db);
+    world.fs.crash(Crash::Process);
+    assert!(contents(&world.open()) == want, "after a restart");
+}
+
 /// What one run of the process does.
 #[derive(Debug, Clone)]
 enum Step {

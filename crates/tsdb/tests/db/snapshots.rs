@@ -66,6 +66,20 @@ fn end(db: Db) {
 }
 
 #[test]
+fn what_was_deleted_before_a_snapshot_stays_deleted() {
+    let world = World::new();
+    let db = world.open();
+    fill(&db, 0..50);
+    let range = model::TimeRange::new(START + 100_000, START + 400_000);
+    assert!(db.delete(range, &[]).unwrap() > 10);
+    let want = contents(&db);
+    end(db);
+    let db = world.open();
+    assert!(db.replay_report().snapshot_series > 0);
+    assert_eq!(contents(&db), want);
+}
+
+#[test]
 fn a_snapshot_replaces_the_log_up_to_it() {
     let world = World::new();
     let db = world.open();

@@ -63,7 +63,9 @@ struct Totals {
 }
 
 fn run_on_one_directory(random: &SeededRandom, rounds: u64, totals: &mut Totals) {
-    let dir = tempfile::tempdir().unwrap();
+    let mut dir = tempfile::tempdir().unwrap();
+    // Kept for inspection when something is missing.
+    dir.disable_cleanup(true);
     let mut fleet = Fleet::new(random);
     for _ in 0..rounds {
         if random.below(8) == 0 {
@@ -78,6 +80,8 @@ fn run_on_one_directory(random: &SeededRandom, rounds: u64, totals: &mut Totals)
     check::everything(&server, &fleet);
     totals.acknowledged += fleet.acknowledged();
     totals.blocks += blocks_in(&dir.path().join("blocks/anonymous"));
+    drop(server);
+    dir.disable_cleanup(false);
 }
 
 fn start(dir: &Path, random: &SeededRandom) -> Server {

@@ -24,6 +24,7 @@ use super::source::Source;
 use super::{Replay, late};
 use crate::chunk::ChunkEncoding;
 use crate::error::{DecodeError, TsdbError};
+use crate::tombstones::Tombstones;
 use crate::wal::{Corruption, last_checkpoint, list_segments};
 
 /// Why a snapshot is not used.
@@ -109,6 +110,10 @@ impl Replay<'_> {
         });
         for (series_ref, location) in found.into_iter().flatten() {
             self.refs.insert(series_ref, location);
+        }
+        for (series_ref, intervals) in decoded.iter().flat_map(|run| run.deleted.iter()) {
+            let deleted = &self.head.deleted;
+            intervals.iter().for_each(|&interval| deleted.add(series_ref, interval));
         }
         self.snapshot_has_ended |= decoded.iter().any(|run| run.has_end);
         bad.into_inner().map(|index| batch.corruption(index))
@@ -209,6 +214,8 @@ struct SnapshotRun<'a> {
     items: Vec<SnapshotItem<'a>>,
     /// The first record that could not be decoded.
     bad_record: Option<usize>,
+    /// Deleted ranges by reference.
+    deleted: Tombstones,
     /// Whether what stands behind the last series was among them.
     has_end: bool,
 }
@@ -229,7 +236,10 @@ impl<'a> SnapshotRun<'a> {
                     let series = this.series.add((series_ref, &labels), context, &mut canonical);
                     this.items.push(SnapshotItem { record, series, chunk });
                 }
-                Ok(SnapshotRecord::Tombstones) => this.has_end = true,
+                Ok(SnapshotRecord::Tombstones(deleted)) => {
+                    this.has_end = true;
+                    this.deleted = deleted;
+                }
                 // The head keeps no exemplars.
                 Ok(SnapshotRecord::Exemplars(_)) => {}
                 Err(_) if this.bad_record.is_none() => this.bad_record = Some(record),

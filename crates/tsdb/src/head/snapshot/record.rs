@@ -16,8 +16,9 @@ use model::TimestampMs;
 use model::batch::HistogramValue;
 
 use crate::chunk::ChunkEncoding;
-use crate::encoding::{Decoder, put_be64, put_uvarint, put_uvarint_bytes};
+use crate::encoding::{Decoder, put_be64, put_uvarint, put_uvarint_bytes, put_varint};
 use crate::error::DecodeError;
+use crate::tombstones::{Interval, Tombstones};
 use crate::wal::record::{put_float_histogram, put_histogram, read_labels};
 
 const SERIES: u8 = 1;
@@ -78,10 +79,31 @@ pub(super) fn put_chunk(out: &mut Vec<u8>, chunk: Option<OpenChunk<'_>>) {
     }
 }
 
-/// Appends the record of a head without tombstones.
-pub(super) fn put_no_tombstones(out: &mut Vec<u8>) {
+/// Appends the record of all deleted ranges, by reference.
+pub(super) fn put_tombstones(out: &mut Vec<u8>, tombstones: &Tombstones) {
     out.push(TOMBSTONES);
-    put_uvarint_bytes(out, &[TOMBSTONES_VERSION]);
+    let mut stones = vec![TOMBSTONES_VERSION];
+    for (series_ref, intervals) in tombstones.iter() {
+        for interval in intervals {
+            put_uvarint(&mut stones, series_ref);
+            put_varint(&mut stones, interval.min_ms);
+            put_varint(&mut stones, interval.max_ms);
+        }
+    }
+    put_uvarint_bytes(out, &stones);
+}
+
+fn decode_tombstones(mut stones: Decoder<'_>) -> Result<Tombstones, DecodeError> {
+    if stones.byte()? != TOMBSTONES_VERSION {
+        return Err(DecodeError::Invalid("unknown version of tombstones"));
+    }
+    let mut tombstones = Tombstones::default();
+    while !stones.is_empty() {
+        let series_ref = stones.uvarint()?;
+        let interval = Interval { min_ms: stones.varint()?, max_ms: stones.varint()? };
+        tombstones.add(series_ref, interval);
+    }
+    Ok(tombstones)
 }
 
 /// A record.
@@ -93,8 +115,8 @@ pub(in super::super) enum SnapshotRecord<'a> {
         labels: Vec<(&'a str, &'a str)>,
         chunk: Option<SnapshotChunk<'a>>,
     },
-    /// The head has no deletions: they are read past. Stands behind the last series.
-    Tombstones,
+    /// The deleted ranges by reference. Stands behind the last series.
+    Tombstones(Tombstones),
     /// As in a log record of exemplars, without the type.
     Exemplars(&'a [u8]),
 }
@@ -116,11 +138,7 @@ impl<'a> SnapshotRecord<'a> {
         match input.byte()? {
             SERIES => decode_series(&mut input),
             TOMBSTONES => {
-                let mut stones = Decoder::new(input.uvarint_bytes()?);
-                if stones.byte()? != TOMBSTONES_VERSION {
-                    return Err(DecodeError::Invalid("unknown version of tombstones"));
-                }
-                Ok(Self::Tombstones)
+                decode_tombstones(Decoder::new(input.uvarint_bytes()?)).map(Self::Tombstones)
             }
             EXEMPLARS => Ok(Self::Exemplars(input.rest())),
             _ => Err(DecodeError::Invalid("unknown type of snapshot record")),
@@ -181,11 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_an_empty_list_of_tombstones() {
+    fn the_end_is_a_list_of_tombstones() {
         let mut out = Vec::new();
-        put_no_tombstones(&mut out);
+        let mut tombstones = Tombstones::default();
+        put_tombstones(&mut out, &tombstones);
         assert_eq!(out, [2, 1, 1]);
-        assert_eq!(SnapshotRecord::decode(&out), Ok(SnapshotRecord::Tombstones));
+        assert_eq!(
+            SnapshotRecord::decode(&out),
+            Ok(SnapshotRecord::Tombstones(tombstones.clone()))
+        );
+        tombstones.add(200, Interval { min_ms: -1, max_ms: 1 });
+        out.clear();
+        put_tombstones(&mut out, &tombstones);
+        assert_eq!(out, [2, 5, 1, 200, 1, 1, 2]);
+        assert_eq!(SnapshotRecord::decode(&out), Ok(SnapshotRecord::Tombstones(tombstones)));
         assert_eq!(SnapshotRecord::decode(&[3, 1]), Ok(SnapshotRecord::Exemplars(&[1])));
         assert!(SnapshotRecord::decode(&[4]).is_err());
         assert!(SnapshotRecord::decode(&[]).is_err());

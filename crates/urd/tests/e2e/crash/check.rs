@@ -39,7 +39,19 @@ fn check_samples(server: &Server, writer: usize, log: &Log, (after, last): (i64,
         let got: BTreeSet<i64> =
             series["values"].as_array().unwrap().iter().map(number_of_sample).collect();
         let missing: Vec<&i64> = acknowledged.difference(&got).collect();
-        assert!(missing.is_empty(), "{series}: missing {missing:?}:\n{}", server.log());
+        if !missing.is_empty() {
+            // Lost, or only not found: that is another mistake.
+            std::thread::park_timeout(std::time::Duration::from_secs(5));
+            let again = query(server, &selector, last);
+            let again = again.iter().find(|other| other["metric"] == series["metric"]);
+            let count = again.map_or(0, |s| s["values"].as_array().map_or(0, Vec::len));
+            panic!(
+                "{}: missing {missing:?} of {} found, {count} found 5 s later:\n{}",
+                series["metric"],
+                got.len(),
+                server.log()
+            );
+        }
         let foreign: Vec<&i64> =
             got.iter().filter(|n| !acknowledged.contains(n) && !unanswered.contains(n)).collect();
         assert!(foreign.is_empty(), "{series}: never written: {foreign:?}");
