@@ -243,15 +243,16 @@ proptest! {
         }
         let db = world.open();
         let found = contents(&db);
-        for (key, samples) in &acknowledged {
-            for (t, value) in samples {
-                prop_assert_eq!(found.get(key).and_then(|s| s.get(t)), Some(value), "{} at {}", key, t);
-            }
-        }
-        for (key, samples) in &found {
-            for (t, value) in samples {
-                prop_assert_eq!(sent[key].get(t), Some(value));
-            }
+        assert_holds(&found, &acknowledged);
+        assert_holds(&sent, &found);
+    }
+}
+
+/// All samples of `part` must be in `all`.
+fn assert_holds(all: &Contents, part: &Contents) {
+    for (key, samples) in part {
+        for (t, value) in samples {
+            assert_eq!(all.get(key).and_then(|s| s.get(t)), Some(value), "{key} at {t}");
         }
     }
 }
