@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use model::{Clock, TimestampMs};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{BucketError, BucketMetrics};
 
@@ -118,6 +120,43 @@ impl Bucket {
         self.measured("upload_finish", key, upload.finish()).await?;
         self.metrics.uploaded(self.clock.now_ms());
         Ok(size_bytes)
+    }
+
+    /// Writes the object to a local file, whose directories are made, with bounded memory.
+    /// Returns its size. After an error a part of the file may be there.
+    pub async fn get_file(&self, key: &str, file: &FilePath) -> Result<u64, BucketError> {
+        let path = self.path(key)?;
+        let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
+        if let Some(dir) = file.parent() {
+            tokio::fs::create_dir_all(dir).await.map_err(local)?;
+        }
+        let mut writer = tokio::fs::File::create(file).await.map_err(local)?;
+        let object = self.measured("get", key, self.store.get(&path)).await?;
+        let expected_bytes = object.meta.size;
+        let mut parts = object.into_stream();
+        let mut size_bytes = 0;
+        while let Some(part) = self.next_part(key, &mut parts).await? {
+            size_bytes += part.len() as u64;
+            writer.write_all(&part).await.map_err(local)?;
+        }
+        writer.flush().await.map_err(local)?;
+        if size_bytes != expected_bytes {
+            let reason = format!("{size_bytes} bytes came of {expected_bytes}");
+            return Err(BucketError::Malformed { key: key.to_owned(), reason });
+        }
+        Ok(size_bytes)
+    }
+
+    async fn next_part(
+        &self,
+        key: &str,
+        parts: &mut BoxStream<'static, object_store::Result<Bytes>>,
+    ) -> Result<Option<Bytes>, BucketError> {
+        let failed = |source| {
+            let key = key.to_owned();
+            BucketError::Storage { operation: "get", key, source }
+        };
+        parts.next().await.transpose().map_err(failed)
     }
 
     /// Removes the object; one that is not there is no error.

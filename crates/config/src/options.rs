@@ -2,6 +2,7 @@
 //! their own sub-struct by value. Holds no behaviour: checks stand in `validate.rs`.
 
 mod blocks_storage;
+mod compactor;
 mod distributor;
 mod ingester;
 mod limits;
@@ -12,6 +13,7 @@ pub use blocks_storage::{
     BackendName, BlocksStorageConfig, BucketConfig, BucketStoreConfig, CommonBucketConfig,
     CommonConfig, CommonFilesystemConfig, FilesystemConfig, TsdbConfig, WalFsync,
 };
+pub use compactor::{CompactionJobsOrder, CompactorConfig};
 pub use distributor::{
     DistributorConfig, DistributorInstanceLimits, DistributorRingConfig, RetryAfterConfig,
 };
@@ -53,6 +55,8 @@ config! {
         limits: Limits => "limits", "";
         /// Blocks in the bucket and on local disk.
         blocks_storage: BlocksStorageConfig => "blocks_storage", "blocks-storage.";
+        /// Merging and deleting blocks of the bucket.
+        compactor: CompactorConfig => "compactor", "compactor.";
         /// Overrides of limits that are read again while running.
         runtime_config: RuntimeConfigOptions => "runtime_config", "runtime-config.";
         /// Values that several sections start from.

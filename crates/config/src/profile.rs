@@ -68,5 +68,6 @@ fn make_bare(config: &mut Config) {
     "./data/blocks".clone_into(&mut config.blocks_storage.bucket.filesystem.dir);
     "./data/tsdb".clone_into(&mut config.blocks_storage.tsdb.dir);
     "./data/tsdb-sync".clone_into(&mut config.blocks_storage.bucket_store.sync_dir);
+    "./data/compactor".clone_into(&mut config.compactor.data_dir);
     config.urd.self_scrape_interval = GoDuration::from_secs(15);
 }

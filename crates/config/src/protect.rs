@@ -84,7 +84,7 @@ mod tests {
     fn tuning_and_features_are_not() {
         for path in [
             "memberlist.join_members",
-            "compactor.compaction_interval",
+            "compactor.max_opening_blocks_concurrency",
             "frontend.cache_results",
             "store_gateway.sharding_ring.replication_factor",
             "blocks_storage.bucket_store.chunks_cache.backend",

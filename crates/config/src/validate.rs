@@ -8,7 +8,8 @@ use model::TenantId;
 use crate::Config;
 use crate::modules;
 use crate::options::{
-    BackendName, BlocksStorageConfig, KvBackend, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
+    BackendName, BlocksStorageConfig, CompactorConfig, KvBackend, Limits, RetryAfterConfig,
+    TsdbConfig, WalFsync,
 };
 use crate::value::GoDuration;
 
@@ -23,6 +24,7 @@ pub(crate) fn config(config: &Config) -> Check {
     retry_after(&config.distributor.retry_after_header)?;
     rings(config)?;
     blocks_storage(&config.blocks_storage)?;
+    compactor(&config.compactor)?;
     queries(config)?;
     directories(config)?;
     if config.blocks_storage.tsdb.early_head_compaction_min_in_memory_series > 0
@@ -131,6 +133,23 @@ fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
     tsdb(&storage.tsdb)
 }
 
+fn compactor(compactor: &CompactorConfig) -> Check {
+    let ranges = &compactor.block_ranges.0;
+    if ranges.is_empty() || ranges.iter().any(|range| range.millis() <= 0) {
+        return fail("-compactor.block-ranges must be positive");
+    }
+    for pair in ranges.windows(2) {
+        if pair[1].millis() % pair[0].millis() != 0 {
+            return Err(format!(
+                "compactor block range periods should be divisible by the previous one, but {} \
+                 is not divisible by {}",
+                pair[1], pair[0]
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn tsdb(tsdb: &TsdbConfig) -> Check {
     let fifteen_minutes = GoDuration::from_secs(15 * 60);
     if tsdb.dir.is_empty() {
@@ -218,6 +237,11 @@ fn directories(config: &Config) -> Check {
             "bucket store sync directory",
             &storage.bucket_store.sync_dir,
             PathBuf::from(&storage.bucket_store.sync_dir),
+        ),
+        (
+            "compactor data directory",
+            &config.compactor.data_dir,
+            PathBuf::from(&config.compactor.data_dir),
         ),
     ];
     for (i, (first, first_dir, first_path)) in named.iter().enumerate() {

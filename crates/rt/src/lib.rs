@@ -7,6 +7,7 @@
 mod blocking;
 mod clock;
 mod compute;
+pub mod disk;
 mod executor;
 pub mod log;
 pub mod metrics;

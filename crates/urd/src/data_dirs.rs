@@ -25,6 +25,7 @@ pub(crate) fn prepare(config: &Config) -> Result<(), NotWritable> {
     let storage = &config.blocks_storage;
     check_writable(&storage.tsdb.dir, "-blocks-storage.tsdb.dir")?;
     check_writable(&storage.bucket_store.sync_dir, "-blocks-storage.bucket-store.sync-dir")?;
+    check_writable(&config.compactor.data_dir, "-compactor.data-dir")?;
     if storage.bucket.backend == BackendName::Filesystem {
         check_writable(&storage.bucket.filesystem.dir, "-blocks-storage.filesystem.dir")?;
     }
@@ -54,6 +55,7 @@ mod tests {
         config.blocks_storage.tsdb.dir = below("tsdb");
         config.blocks_storage.bucket_store.sync_dir = below("sync");
         config.blocks_storage.bucket.filesystem.dir = below("blocks");
+        config.compactor.data_dir = below("data-compactor");
         config
     }
 

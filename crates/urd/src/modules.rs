@@ -1,6 +1,7 @@
 //! The module table: which parts a node can have, what each one needs, and how it is built. To
 //! add a component, write its builder in a file of its own and put a line into [`MODULES`].
 
+mod compactor;
 mod distributor;
 mod ingester;
 mod querier;
@@ -28,6 +29,7 @@ pub const MODULES: &[Module] = &[
     Module { name: "distributor", needs: &["ingester"], build: distributor::build },
     Module { name: "store-gateway", needs: &["runtime-config"], build: store_gateway::build },
     Module { name: "querier", needs: &["ingester", "store-gateway"], build: querier::build },
+    Module { name: "compactor", needs: &["runtime-config"], build: compactor::build },
     Module { name: "self-scrape", needs: &["ingester"], build: self_scrape::build },
 ];
 

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("distributor", &["model", "wire", "config", "rt"]),
     ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
+    ("compactor", &["model", "tsdb", "config", "rt", "bucket"]),
     ("query", &["model", "wire", "promql", "tsdb", "config", "rt"]),
     ("web", &["model", "config", "rt"]),
 ];

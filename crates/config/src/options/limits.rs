@@ -207,15 +207,15 @@ config! {
         /// The same for each zone.
         store_gateway_tenant_shard_size_per_zone: u64 = "0", "store-gateway.tenant-shard-size-per-zone", Experimental, Later;
         /// Blocks whose samples are all older are deleted; 0 keeps them for ever.
-        compactor_blocks_retention_period: PromDuration = "0", "compactor.blocks-retention-period", Basic, Later;
+        compactor_blocks_retention_period: PromDuration = "0", "compactor.blocks-retention-period", Basic;
         /// Shards that blocks are split into; 0 splits none.
-        compactor_split_and_merge_shards: u64 = "0", "compactor.split-and-merge-shards", Basic, Later;
+        compactor_split_and_merge_shards: u64 = "0", "compactor.split-and-merge-shards", Basic;
         /// Groups that blocks are split in.
-        compactor_split_groups: u64 = "1", "compactor.split-groups", Basic, Later;
+        compactor_split_groups: u64 = "1", "compactor.split-groups", Basic;
         /// Compactors that a tenant is spread over; 0 is all.
         compactor_tenant_shard_size: u64 = "0", "compactor.compactor-tenant-shard-size", Basic, Later;
         /// Blocks without meta.json are deleted after this; at least 4h, 0 switches it off.
-        compactor_partial_block_deletion_delay: PromDuration = "1d", "compactor.partial-block-deletion-delay", Basic, Later;
+        compactor_partial_block_deletion_delay: PromDuration = "1d", "compactor.partial-block-deletion-delay", Basic;
         /// Take blocks over the API.
         compactor_block_upload_enabled: bool = "false", "compactor.block-upload-enabled", Basic, Later;
         /// Check blocks taken over the API.
@@ -225,7 +225,7 @@ config! {
         /// Size of a block taken over the API, in bytes; 0 is no limit.
         compactor_block_upload_max_block_size_bytes: u64 = "0", "compactor.block-upload-max-block-size-bytes", Advanced, Later;
         /// Older blocks are not compacted; 0 compacts all.
-        compactor_max_lookback: PromDuration = "0", "compactor.max-lookback", Experimental, Later;
+        compactor_max_lookback: PromDuration = "0", "compactor.max-lookback", Experimental;
         /// Files of a block that are uploaded at once.
         compactor_max_per_block_upload_concurrency: u64 = "8", "compactor.max-per-block-upload-concurrency", Advanced, Later;
         /// Networks that receivers may not reach, separated by commas.

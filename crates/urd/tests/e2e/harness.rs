@@ -70,6 +70,7 @@ pub(crate) fn urd_command(dir: &Path) -> Command {
         "-blocks-storage.tsdb.dir=tsdb",
         "-blocks-storage.filesystem.dir=blocks",
         "-blocks-storage.bucket-store.sync-dir=tsdb-sync",
+        "-compactor.data-dir=data-compactor",
         "-validation.create-grace-period=100y",
         // The samples of the tests are old: every query reaches every place.
         "-querier.query-ingesters-within=0s",
