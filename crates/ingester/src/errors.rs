@@ -43,12 +43,9 @@ pub(crate) fn rejection(rejection: &Rejection, limits: &LimitValues) -> PushErro
                 limits.out_of_order_window
             ),
         ),
-        RejectionKind::DuplicateTimestamp => sample(
-            rejection,
-            "sample-duplicate-timestamp",
-            "the sample has been rejected because another sample with the same timestamp, but a \
-             different value, has already been ingested",
-        ),
+        RejectionKind::DuplicateTimestamp => {
+            sample(rejection, "sample-duplicate-timestamp", &duplicate(rejection))
+        }
         RejectionKind::InvalidHistogram => sample(
             rejection,
             "native-histogram-spans-buckets-mismatch",
@@ -62,11 +59,44 @@ pub(crate) fn rejection(rejection: &Rejection, limits: &LimitValues) -> PushErro
     }
 }
 
+/// What is said about a sample whose time is taken: the values of floats, as Prometheus tells them.
+fn duplicate(rejection: &Rejection) -> String {
+    let Some(duplicate) = rejection.duplicate else {
+        return "duplicate sample for timestamp".to_owned();
+    };
+    let number = |bits| go_number(f64::from_bits(bits));
+    let existing = duplicate.existing_bits.map_or_else(|| "is a histogram".to_owned(), number);
+    format!(
+        "duplicate sample for timestamp {}; overrides not allowed: existing {existing}, new value {}",
+        rejection.timestamp_ms,
+        number(duplicate.new_bits)
+    )
+}
+
+/// A float with as many digits as it needs, with an exponent below -4 and from 6 on: `%g` of C
+/// and Go.
+fn go_number(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return format!("{value}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
 /// The value of the label `reason` of `cortex_discarded_samples_total`.
 pub(crate) fn discard_reason(kind: RejectionKind) -> &'static str {
     match kind {
         RejectionKind::OutOfOrder => "sample-out-of-order",
-        RejectionKind::OutOfBounds => "sample-out-of-bounds",
+        RejectionKind::OutOfBounds => "sample-timestamp-too-old",
         RejectionKind::TooOld => "sample-too-old",
         RejectionKind::DuplicateTimestamp => "new-value-for-timestamp",
         RejectionKind::SeriesLimit => "per_user_series_limit",
@@ -225,11 +255,14 @@ fn series(labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tsdb::head::DuplicateFloat;
+
     use super::*;
 
     fn refused(kind: RejectionKind) -> PushError {
         let labels = Labels::from_pairs([("__name__", "up"), ("job", "a\"b")]);
-        let rejected = Rejection { kind, timestamp_ms: 1_577_836_800_120, series_index: 0, labels };
+        let (timestamp_ms, duplicate) = (1_577_836_800_120, None);
+        let rejected = Rejection { kind, timestamp_ms, series_index: 0, labels, duplicate };
         let limits = LimitValues {
             max_series_per_user: 150_000,
             max_series_per_metric: 20_000,
@@ -263,14 +296,44 @@ mod tests {
             ),
             (
                 RejectionKind::DuplicateTimestamp,
-                "the sample has been rejected because another sample with the same timestamp, but \
-                 a different value, has already been ingested \
-                 (err-mimir-sample-duplicate-timestamp)",
+                "duplicate sample for timestamp (err-mimir-sample-duplicate-timestamp)",
             ),
         ] {
             let error = refused(kind);
             assert_eq!(error.message, format!("{want}. {affected}"));
             assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+        }
+    }
+
+    #[test]
+    fn duplicate_floats_are_told_with_their_values() {
+        let told = |existing: Option<f64>, new: f64| {
+            duplicate(&Rejection {
+                kind: RejectionKind::DuplicateTimestamp,
+                timestamp_ms: 1000,
+                series_index: 0,
+                labels: Labels::empty(),
+                duplicate: Some(DuplicateFloat {
+                    existing_bits: existing.map(f64::to_bits),
+                    new_bits: new.to_bits(),
+                }),
+            })
+        };
+        let prefix = "duplicate sample for timestamp 1000; overrides not allowed: existing";
+        assert_eq!(told(Some(1.5), -0.25), format!("{prefix} 1.5, new value -0.25"));
+        assert_eq!(told(None, 2.0), format!("{prefix} is a histogram, new value 2"));
+        for (value, want) in [
+            (100_000.0, "100000"),
+            (1_000_000.0, "1e+06"),
+            (123_456_789.0, "1.23456789e+08"),
+            (0.0001, "0.0001"),
+            (0.000_012, "1.2e-05"),
+            (1e300, "1e+300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(go_number(value), want);
         }
     }
 

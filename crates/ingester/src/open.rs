@@ -123,6 +123,8 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         retention_ms: 1,
         timely_compaction: config.timely_head_compaction_enabled,
         shards: config.stripe_size.clamp(1, MAX_HEAD_SHARDS),
+        out_of_order_capacity: config.out_of_order_capacity_max,
+        bigger_out_of_order_blocks: config.bigger_out_of_order_blocks_for_old_samples,
         wal: Some(wal_options(config)),
         load_snapshots: false,
     }

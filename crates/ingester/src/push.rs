@@ -82,7 +82,7 @@ impl Ingester {
         let append_limits = AppendLimits {
             max_series: bound.max_series,
             max_series_per_metric: limits.max_global_series_per_metric,
-            out_of_order_window_ms: window.millis(),
+            out_of_order_window_ms: window.millis().max(0),
         };
         match tenant.append(batch, &append_limits, self.clock.now_ms()) {
             Ok(outcome) => {

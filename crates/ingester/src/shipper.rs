@@ -7,7 +7,7 @@ pub(crate) mod state;
 
 use std::sync::Arc;
 
-use bucket::{BucketError, META_FILE, TenantBucket, upload_block};
+use bucket::{BucketError, META_FILE, TenantBucket, UploadedFile, upload_block};
 use futures::StreamExt as _;
 use tsdb::db::BlockInfo;
 
@@ -84,7 +84,10 @@ impl Ingester {
         let path = block.dir.join(META_FILE);
         let local = tokio::fs::read(&path).await;
         let local = local.map_err(|source| BucketError::LocalFile { path, source })?;
-        upload_block(bucket, id, &block.dir, |files| meta::for_bucket(id, &local, files)).await?;
+        let limits = self.overrides.limits(user);
+        let labels_late = limits.out_of_order_blocks_external_label_enabled;
+        let meta = |files: &[UploadedFile]| meta::for_bucket(id, &local, (files, labels_late));
+        upload_block(bucket, id, &block.dir, meta).await?;
         self.metrics.shipper.uploads.inc();
         self.metrics.shipper.last_successful_upload.set(self.clock.now_ms() as f64 / 1000.0);
         tracing::info!(%user, block = %id, "uploaded a block");

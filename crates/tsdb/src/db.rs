@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! <dir>/wal/            write-ahead log and checkpoints
+//! <dir>/wbl/            log of what came out of order
 //! <dir>/chunks_head/    complete chunks of the head
 //! <dir>/chunk_snapshot.*/   what an orderly end left for the next start
 //! <dir>/<ULID>/         blocks
@@ -14,12 +15,13 @@
 mod blocks;
 mod compact;
 mod delete;
+mod ooo;
 mod options;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use model::{Querier, QueryContext, Queryable, StorageError, TimeRange, TimestampMs, WriteBatch};
@@ -60,6 +62,8 @@ pub struct Db {
     compaction: Mutex<()>,
     /// Up to where the head was truncated, ms.
     truncated_until_ms: Mutex<TimestampMs>,
+    /// Whether late samples are to be compacted, because the head was.
+    is_late_due: AtomicBool,
     /// Wall-clock time of the last append, ms.
     last_append_ms: AtomicI64,
     /// Its time on the monotonic clock.
@@ -96,6 +100,7 @@ impl Db {
             block_range_ms: options.block_range_ms,
             shards: options.shards,
             hasher: env.hasher,
+            out_of_order_capacity: options.out_of_order_capacity,
         };
         let chunks_dir = dir.join("chunks_head");
         remove_files_after_gap(&env.fs, &chunks_dir)?;
@@ -116,6 +121,7 @@ impl Db {
             view: RwLock::new(View { blocks: Arc::new(blocks), head_from_ms }),
             compaction: Mutex::default(),
             truncated_until_ms: Mutex::new(head_from_ms),
+            is_late_due: AtomicBool::new(false),
             last_append_ms: AtomicI64::new(0),
             last_append: Mutex::new(last_append),
         })
@@ -212,6 +218,12 @@ impl Db {
             min_time_ms: bounds.map(|(min, _)| min),
             max_time_ms: bounds.map(|(_, max)| max),
             min_valid_time_ms: (min_valid != TimestampMs::MIN).then_some(min_valid),
+            wbl_bytes: self
+                .head
+                .wbl()
+                .map_or(0, |wbl| wbl.stats().disk_bytes.load(Ordering::Relaxed)),
+            out_of_order_samples: self.head.out_of_order_appended().0
+                + self.head.out_of_order_appended().1,
             wal_bytes: self.wal().map_or(0, |wal| wal.stats().disk_bytes.load(Ordering::Relaxed)),
             head_chunk_bytes: self.head.files().map_or(0, |files| files.byte_len()),
             blocks: blocks.len() as u64,
@@ -230,7 +242,7 @@ impl Db {
     /// Brings the write-ahead log to the device; for the timer of
     /// [`FsyncPolicy::Interval`](crate::wal::FsyncPolicy::Interval).
     pub fn sync_wal(&self) -> Result<(), TsdbError> {
-        self.head.wal().map_or(Ok(()), |wal| wal.sync().map_err(TsdbError::from))
+        self.logs().try_for_each(|log| log.sync().map_err(TsdbError::from))
     }
 
     /// Writes a snapshot of the head, so that the next opening need not replay the log from its
@@ -243,7 +255,11 @@ impl Db {
 
     /// Syncs and closes the write-ahead log. Nothing may be appended afterwards.
     pub fn close(&self) -> Result<(), TsdbError> {
-        self.head.wal().map_or(Ok(()), |wal| wal.close().map_err(TsdbError::from))
+        self.logs().try_for_each(|log| log.close().map_err(TsdbError::from))
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &Wal> {
+        self.head.wal().into_iter().chain(self.head.wbl())
     }
 
     /// The directory.
@@ -275,6 +291,7 @@ fn replay_and_attach(
     };
     let report = head.replay(&env.fs, sources, &*env.executor)?;
     head.attach_wal(Wal::open(env.fs.clone(), &wal_dir, wal_options)?);
+    head.attach_wbl(env.fs.clone(), dir.join("wbl"), wal_options);
     Ok(report)
 }
 
@@ -304,14 +321,29 @@ impl Queryable for Db {
     ) -> Result<Box<dyn Querier>, StorageError> {
         // The lease on the head must be taken before its part can become smaller.
         let view = self.view.read();
+        let blocks = view.blocks.overlapping(range)?;
+        // Of samples with the same time the earlier source's counts: the one that was stored first.
+        let is_late = |block: &&Block| block.meta().is_out_of_order();
+        let (mut late, in_order): (Vec<&Block>, Vec<&Block>) =
+            blocks.into_iter().partition(is_late);
+        late.sort_by_key(|block| block.ulid());
         let mut sources: Vec<Box<dyn Querier>> = Vec::new();
-        for block in view.blocks.overlapping(range)? {
+        for block in in_order {
             sources.push(block.querier(range, context)?);
         }
         if range.end_ms_incl >= view.head_from_ms {
             let start = range.start_ms_incl.max(view.head_from_ms);
             let part = TimeRange::new(start, range.end_ms_incl);
             sources.push(Box::new(HeadQuerier::new(self.head.clone(), part, context.clone())));
+        }
+        for block in late {
+            sources.push(block.querier(range, context)?);
+        }
+        if let Some((min, max)) = self.head.out_of_order_bounds()
+            && range.overlaps(min, max)
+        {
+            let (head, context) = (self.head.clone(), context.clone());
+            sources.push(Box::new(HeadQuerier::out_of_order(head, range, context)));
         }
         Ok(match sources.len() {
             1 => sources.remove(0),

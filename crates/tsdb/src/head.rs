@@ -12,6 +12,7 @@
 //! rules.rs       which samples are taken             floats.rs, histograms.rs   open chunks
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
 //! delete.rs      deleted ranges
+//! ooo.rs         samples that come out of order
 //! ```
 
 mod append;
@@ -26,6 +27,7 @@ mod labels;
 mod locate;
 mod log;
 mod matching;
+mod ooo;
 mod order;
 mod outcome;
 mod postings;
@@ -42,6 +44,7 @@ mod table;
 mod truncate;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -52,7 +55,8 @@ use parking_lot::{Mutex, RwLock};
 pub use append::AppendScratch;
 pub(crate) use checkpoint::remove_covered_segments;
 pub use cut::BlockCut;
-pub use outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
+pub use ooo::{DEFAULT_OUT_OF_ORDER_CAPACITY, LateBlockCut, LateCompaction};
+pub use outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
 pub use read::{HeadQuerier, HeadQueryable};
 pub use replay::{ReplayProgress, ReplayReport, ReplaySources, ReplayStage};
 pub use snapshot::SnapshotStats;
@@ -61,6 +65,7 @@ pub(crate) use snapshot::delete_snapshots;
 use chunks::ChunkSink;
 use delete::DeletedRanges;
 use log::HeadLog;
+use ooo::LateHead;
 use order::LabelOrder;
 use postings::Postings;
 use read::ReadLease;
@@ -68,8 +73,9 @@ use rules::NO_MAX_TIME;
 use shards::Shards;
 use symbols::Symbols;
 
+use crate::fs::SharedFs;
 use crate::head_chunks::HeadChunks;
-use crate::wal::Wal;
+use crate::wal::{Wal, WalOptions};
 
 /// Options of a head.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +86,8 @@ pub struct HeadOptions {
     pub shards: usize,
     /// The hasher that made the hashes in the batches.
     pub hasher: SeriesHasher,
+    /// How many samples that came out of order a series keeps before they become a chunk.
+    pub out_of_order_capacity: usize,
 }
 
 /// The head of one tenant.
@@ -92,6 +100,7 @@ pub struct Head {
     order: LabelOrder,
     log: HeadLog,
     deleted: DeletedRanges,
+    late: LateHead,
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
     lease: Mutex<ReadLease>,
@@ -128,6 +137,7 @@ impl Head {
             order: LabelOrder::default(),
             log: HeadLog::default(),
             deleted: DeletedRanges::default(),
+            late: LateHead::new(options.out_of_order_capacity),
             files,
             lease: Mutex::default(),
             needed_refs: Mutex::default(),
@@ -161,6 +171,12 @@ impl Head {
     /// Logs to `wal` from now on. To be called once, after the replay and before any append.
     pub fn attach_wal(&self, wal: Wal) {
         self.log.attach(wal);
+    }
+
+    /// Logs samples that come out of order to a log in `dir` from now on. To be called once, after
+    /// the replay; there is no file before the first of them.
+    pub fn attach_wbl(&self, fs: SharedFs, dir: PathBuf, options: WalOptions) {
+        self.late.log.attach(fs, dir, options);
     }
 
     /// Series created and removed since the start.

@@ -167,15 +167,25 @@ impl HeadChunks {
     }
 
     /// Deletes the files whose chunks all end before `mint`, in ascending order up to the first
-    /// that has later ones. Returns how many.
-    pub fn truncate(&self, mint: TimestampMs) -> Result<usize, TsdbError> {
-        self.writer.lock().finish_file()?;
+    /// that has later ones or that `first_needed` names. Returns how many. `first_needed` is asked
+    /// when no further chunk goes to the files that may be deleted.
+    pub fn truncate(
+        &self,
+        mint: TimestampMs,
+        first_needed: &dyn Fn() -> u32,
+    ) -> Result<usize, TsdbError> {
+        let next_number = {
+            let mut writer = self.writer.lock();
+            writer.finish_file()?;
+            writer.next_number()
+        };
+        let kept_from = first_needed().min(next_number);
+        let is_old =
+            |f: &Arc<ChunkFile>| f.number < kept_from && f.maxt.load(Ordering::Acquire) < mint;
         let mut removed = 0;
         loop {
             let first = self.files.read().first_key_value().map(|(_, file)| file.clone());
-            let Some(file) = first.filter(|f| f.maxt.load(Ordering::Acquire) < mint) else {
-                return Ok(removed);
-            };
+            let Some(file) = first.filter(is_old) else { return Ok(removed) };
             self.remove(&file)?;
             removed += 1;
         }

@@ -11,6 +11,8 @@ mod compactions;
 mod deletes;
 #[path = "db/histograms.rs"]
 mod histograms;
+#[path = "db/out_of_order.rs"]
+mod out_of_order;
 #[path = "db/power_cuts.rs"]
 mod power_cuts;
 #[path = "db/restarts.rs"]

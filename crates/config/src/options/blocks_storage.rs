@@ -132,8 +132,10 @@ config! {
         early_head_compaction_min_estimated_series_reduction_percentage: u64 = "15", "early-head-compaction-min-estimated-series-reduction-percentage", Experimental;
         /// Cut the oldest range of a head as soon as nothing can be appended to it any more, without waiting for the head to span 1.5 ranges.
         timely_head_compaction_enabled: bool = "false", "timely-head-compaction-enabled", Experimental;
-        /// Samples in a chunk of out-of-order samples.
-        out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental, Later;
+        /// Blocks of out-of-order samples from before the current day cover a day each.
+        bigger_out_of_order_blocks_for_old_samples: bool = "false", "bigger-out-of-order-blocks-for-old-samples", Experimental;
+        /// Samples in a chunk of out-of-order samples; from 1 to 255.
+        out_of_order_capacity_max: usize = "32", "out-of-order-capacity-max", Experimental;
         /// When the write-ahead log is synced to the disk: never, at an interval, or always before a write is acknowledged.
         wal_fsync: WalFsync = "interval", "wal-fsync", Advanced, Urd;
         /// Time between two syncs of the write-ahead log under -blocks-storage.tsdb.wal-fsync=interval.

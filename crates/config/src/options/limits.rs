@@ -89,9 +89,9 @@ config! {
         /// How many more of them; 0 is no limit.
         max_active_series_additional_custom_trackers: u64 = "0", "validation.max-active-series-additional-custom-trackers", Experimental, Later;
         /// How much older than the newest sample an out-of-order sample may be; 0 takes none.
-        out_of_order_time_window: PromDuration = "0", "ingester.out-of-order-time-window", Basic, Later;
+        out_of_order_time_window: PromDuration = "0", "ingester.out-of-order-time-window", Basic;
         /// Give blocks of out-of-order samples an external label.
-        out_of_order_blocks_external_label_enabled: bool = "false", "ingester.out-of-order-blocks-external-label-enabled", Advanced, Later;
+        out_of_order_blocks_external_label_enabled: bool = "false", "ingester.out-of-order-blocks-external-label-enabled", Advanced;
         /// Label by which metrics about the tenant are split.
         separate_metrics_group_label: String = "", "validation.separate-metrics-group-label", Experimental, Later;
         /// Chunks that a query may read; 0 is no limit.

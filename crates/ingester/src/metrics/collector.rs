@@ -115,6 +115,12 @@ const BY_USER: &[ByUser] = &[
         value: |t| t.stats.series as f64,
     },
     ByUser {
+        name: "cortex_ingester_tsdb_out_of_order_samples_appended",
+        help: "Samples that came out of order and were stored since the TSDB was opened",
+        is_counter: true,
+        value: |t| t.stats.out_of_order_samples as f64,
+    },
+    ByUser {
         name: "cortex_ingester_tsdb_storage_blocks_bytes",
         help: "Bytes of the blocks on the local disk",
         is_counter: false,

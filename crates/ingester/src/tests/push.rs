@@ -43,13 +43,43 @@ async fn the_valid_part_is_stored_and_the_first_refusal_told() {
     for (reason, want) in [
         ("sample-out-of-order", 1.0),
         ("new-value-for-timestamp", 1.0),
-        ("sample-out-of-bounds", 1.0),
+        ("sample-timestamp-too-old", 1.0),
     ] {
         let name =
             format!("cortex_discarded_samples_total{{reason=\"{reason}\",user=\"a\",group=\"\"}}");
         assert_eq!(f.metric(&name), want, "{reason}");
     }
     assert_eq!(f.metric("cortex_ingester_ingested_samples_failures_total{user=\"a\"}"), 3.0);
+}
+
+#[tokio::test]
+async fn late_samples_inside_the_window_are_stored_counted_and_shipped_apart() {
+    let f = Fixture::running(|s| {
+        s.limits.out_of_order_time_window = config::PromDuration::from_secs(3 * 3600);
+        s.limits.out_of_order_blocks_external_label_enabled = true;
+    })
+    .await;
+    let late = START_MS - 2 * super::fixture::HOUR_MS;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    f.push("a", late, &[("up", 2.0), ("new", 3.0)]).unwrap();
+    let error = f.push("a", START_MS - 3 * 3_600_000 - 1, &[("up", 0.0)]).unwrap_err();
+    assert!(
+        error.message.contains(
+            "beyond the out-of-order time window of 3h (err-mimir-sample-timestamp-too-old)"
+        ),
+        "{error}"
+    );
+    let want = samples(&[("new", &[(late, 3.0)]), ("up", &[(late, 2.0), (START_MS, 1.0)])]);
+    assert_eq!(f.query("a"), want);
+    let name = "cortex_ingester_tsdb_out_of_order_samples_appended_total{user=\"a\"}";
+    assert_eq!(f.metric(name), 2.0);
+    let reason = "cortex_discarded_samples_total{reason=\"sample-too-old\",user=\"a\",group=\"\"}";
+    assert_eq!(f.metric(reason), 1.0);
+    f.ingester.flush(None).await.unwrap();
+    assert_eq!(f.query("a"), want);
+    assert_eq!(f.metric("cortex_ingester_shipper_uploads_total"), 2.0);
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a"), want);
 }
 
 #[tokio::test]

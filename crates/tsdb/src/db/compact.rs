@@ -5,6 +5,8 @@
 //! part when no older query needs it, the log is shortened last. A crash in between leaves at
 //! worst a block whose samples the next start leaves out of the replay.
 
+use std::sync::atomic::Ordering;
+
 use model::TimestampMs;
 use ulid::Ulid;
 
@@ -59,9 +61,11 @@ impl Db {
         let mut written = Vec::new();
         while let Some(cut) = self.next_cut(due) {
             written.extend(self.cut_block(cut)?);
+            self.is_late_due.store(true, Ordering::Release);
         }
         // Also what an earlier call could not remove because queries were at work.
         self.truncate_head()?;
+        self.compact_late(matches!(due, Due::Until(_)), &mut written)?;
         Ok(written)
     }
 
@@ -130,26 +134,29 @@ impl Db {
 
     /// Removes what stands in blocks from memory, head chunk files and log. False when queries
     /// need it still.
-    fn truncate_head(&self) -> Result<bool, TsdbError> {
+    pub(super) fn truncate_head(&self) -> Result<bool, TsdbError> {
         let mint = self.view.read().head_from_ms;
         let mut truncated_until = self.truncated_until_ms.lock();
-        if mint <= *truncated_until {
+        let is_truncated = mint <= *truncated_until;
+        if is_truncated && !self.head.has_compacted_late() {
             return Ok(true);
         }
-        if !self.head.truncate(mint) {
+        if !self.head.drop_compacted_late() || !self.head.truncate(mint) {
             return Ok(false);
         }
         *truncated_until = mint;
         // Its chunks may be among those that go now.
         delete_snapshots(&self.env.fs, &self.dir, None)?;
         if let Some(files) = self.head.files() {
-            files.truncate(mint)?;
+            files.truncate(mint, &|| self.head.first_late_file())?;
         }
-        self.head.checkpoint_wal(&self.env.fs, mint)?;
+        if !is_truncated {
+            self.head.checkpoint_wal(&self.env.fs, mint)?;
+        }
         Ok(true)
     }
 
-    fn new_ulid(&self) -> Ulid {
+    pub(super) fn new_ulid(&self) -> Ulid {
         let now = self.env.clock.now_ms().try_into().unwrap_or(0);
         let random = &self.env.random;
         let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());

@@ -16,6 +16,8 @@ impl Db {
     /// Only what is here is deleted: a block that was uploaded elsewhere stays there as it was.
     pub fn delete(&self, range: TimeRange, matchers: &[Matcher]) -> Result<u64, TsdbError> {
         let _no_compaction = self.compaction.lock();
+        // What came out of order is deleted as blocks are: later samples may lie in the range.
+        self.flush_late(range)?;
         let mut count = 0;
         let blocks = self.view.read().blocks.clone();
         for block in blocks.overlapping(range)? {

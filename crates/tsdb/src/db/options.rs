@@ -23,6 +23,11 @@ pub struct DbOptions {
     pub timely_compaction: bool,
     /// Into how many parts with a lock of their own the series are divided.
     pub shards: usize,
+    /// How many samples that came out of order a series keeps before they become a chunk; from 1
+    /// to 255.
+    pub out_of_order_capacity: usize,
+    /// Whether out-of-order samples of past days go to blocks of a day each.
+    pub bigger_out_of_order_blocks: bool,
     /// The write-ahead log; `None` keeps everything in memory only (tests and tools).
     pub wal: Option<crate::wal::WalOptions>,
     /// Whether a snapshot of an earlier process is loaded ([`super::Db::write_snapshot`]).
@@ -36,6 +41,8 @@ impl Default for DbOptions {
             retention_ms: 0,
             timely_compaction: false,
             shards: 32,
+            out_of_order_capacity: crate::head::DEFAULT_OUT_OF_ORDER_CAPACITY,
+            bigger_out_of_order_blocks: false,
             wal: Some(crate::wal::WalOptions::default()),
             load_snapshots: true,
         }
@@ -110,6 +117,10 @@ pub struct DbStats {
     pub min_valid_time_ms: Option<TimestampMs>,
     /// Bytes of WAL segments and checkpoints on disk.
     pub wal_bytes: u64,
+    /// Bytes of the log of what came out of order.
+    pub wbl_bytes: u64,
+    /// Samples that came out of order and were stored, since opening.
+    pub out_of_order_samples: u64,
     /// Bytes of head chunk files.
     pub head_chunk_bytes: u64,
     /// Blocks on the local disk.

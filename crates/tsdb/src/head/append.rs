@@ -4,6 +4,7 @@
 //! 2. `locate.rs` finds the series that exist, `create.rs` makes those that do not.
 //! 3. Each sample is judged by `rules.rs`, appended to its open chunk and encoded for the WAL.
 //! 4. What was encoded goes to the WAL with one call (`log.rs`), without any lock of the head.
+//! 5. Samples that came out of order are inserted and go to a log of their own (`ooo.rs`).
 //!
 //! Acknowledged means: [`Head::append`] has returned `Ok`, and then the WAL has the samples.
 //! Why that holds although memory is changed first:
@@ -27,9 +28,10 @@ use super::floats::{newest_for_float, push_float};
 use super::histograms;
 use super::locate::{Wanted, locate};
 use super::log::LogRecords;
-use super::outcome::{AppendLimits, AppendOutcome, Rejection, RejectionKind};
+use super::ooo::{LateSample, LateSamples, LateValue};
+use super::outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
 use super::rules::{Bounds, NO_MAX_TIME, Newest, Verdict, judge};
-use super::series::{NONE, Open};
+use super::series::{NONE, Open, Series};
 use super::shards::{Location, Shard};
 use super::{Head, labels_of_batch};
 use crate::error::TsdbError;
@@ -50,6 +52,8 @@ pub struct AppendScratch {
     /// Series whose labels this request logs.
     pub(super) unlogged: Vec<(Location, u64)>,
     pub(super) records: LogRecords,
+    /// Samples that came out of order, to be inserted when the others are logged.
+    late: LateSamples,
 }
 
 impl AppendScratch {
@@ -60,6 +64,7 @@ impl AppendScratch {
             + (self.slots.capacity() + self.ahead.capacity()) * 4
             + self.unlogged.capacity() * 16
             + self.records.memory_bytes()
+            + self.late.memory_bytes()
     }
 }
 
@@ -98,7 +103,14 @@ impl Head {
             self.min_time_ms.fetch_min(request.times.0, Ordering::AcqRel);
             self.max_time_ms.fetch_max(request.times.1, Ordering::AcqRel);
         }
-        self.log.commit(self, scratch)?;
+        let logged = self.log.commit(self, scratch);
+        if !scratch.late.is_empty() {
+            match &logged {
+                Ok(()) => self.commit_late(&mut scratch.late)?,
+                Err(_) => self.forget_late(&mut scratch.late),
+            }
+        }
+        logged?;
         Ok(request.outcome)
     }
 
@@ -203,15 +215,24 @@ fn append_series(
     for sample in &batch.samples[batch_series.samples.range()] {
         let (t, bits) = (sample.timestamp_ms, sample.value.to_bits());
         if bits == STALE_NAN_BITS && shard.series[slot as usize].open == Open::Histogram {
-            append_stale_histogram(request, scratch, (shard, slot), (i, t));
+            append_stale_histogram(request, scratch, (index, shard, slot), (i, t));
             continue;
         }
         let newest = newest_for_float(shard, slot, t, bits);
         match judge(newest, t, &request.bounds) {
             Verdict::Append => push_float(shard, slot, (t, sample.value), &request.sink),
             Verdict::Duplicate => {}
+            Verdict::OutOfOrder => {
+                let sample = LateSample { t, value: LateValue::Float(sample.value) };
+                scratch.late.push(shard, Location::new(index, slot), sample);
+                request.outcome.accepted_floats += 1;
+                continue;
+            }
             Verdict::Reject(kind) => {
                 request.reject(kind, i, t);
+                if kind == RejectionKind::DuplicateTimestamp {
+                    request.note_duplicate(i, t, (&shard.series[slot as usize], bits));
+                }
                 continue;
             }
         }
@@ -220,7 +241,7 @@ fn append_series(
         scratch.records.samples.push(series_ref, t, sample.value);
     }
     if !batch_series.histograms.is_empty() {
-        append_histograms(request, scratch, (shard, slot), (i, batch_series));
+        append_histograms(request, scratch, (index, shard, slot), (i, batch_series));
     }
 }
 
@@ -230,11 +251,11 @@ fn append_series(
 fn append_stale_histogram(
     request: &mut Request<'_, '_>,
     scratch: &mut AppendScratch,
-    (shard, slot): (&mut Shard, u32),
+    (index, shard, slot): (usize, &mut Shard, u32),
     (i, t): (u32, i64),
 ) {
     let value = histograms::stale_like_open(shard, slot);
-    if append_histogram(request, scratch, (shard, slot), (i, t, &value)) {
+    if append_histogram(request, scratch, (index, shard, slot), (i, t, &value)) {
         request.outcome.accepted_floats += 1;
     }
 }
@@ -243,13 +264,13 @@ fn append_stale_histogram(
 fn append_histograms(
     request: &mut Request<'_, '_>,
     scratch: &mut AppendScratch,
-    (shard, slot): (&mut Shard, u32),
+    (index, shard, slot): (usize, &mut Shard, u32),
     (i, batch_series): (u32, &BatchSeries),
 ) {
     let batch = request.batch;
     for sample in batch.histograms_of(batch_series) {
         let value = (i, sample.timestamp_ms, &sample.value);
-        if append_histogram(request, scratch, (shard, slot), value) {
+        if append_histogram(request, scratch, (index, shard, slot), value) {
             request.outcome.accepted_histograms += 1;
         }
     }
@@ -259,7 +280,7 @@ fn append_histograms(
 fn append_histogram(
     request: &mut Request<'_, '_>,
     scratch: &mut AppendScratch,
-    (shard, slot): (&mut Shard, u32),
+    (index, shard, slot): (usize, &mut Shard, u32),
     (i, t, value): (u32, i64, &HistogramValue),
 ) -> bool {
     if !histograms::is_valid(value) {
@@ -272,6 +293,10 @@ fn append_histogram(
             .is_err()
             .then_some(RejectionKind::InvalidHistogram),
         Verdict::Duplicate => None,
+        Verdict::OutOfOrder => {
+            scratch.late.push_histogram(shard, Location::new(index, slot), (t, value));
+            return true;
+        }
         Verdict::Reject(kind) => Some(kind),
     };
     if let Some(kind) = rejected {
@@ -301,7 +326,26 @@ impl Request<'_, '_> {
         let first = &mut self.outcome.first[kind as usize];
         if first.as_ref().is_none_or(|known| series_index < known.series_index) {
             let labels = labels_of_batch(self.batch, &self.batch.series[series_index]);
-            *first = Some(Rejection { kind, timestamp_ms: t, series_index, labels });
+            *first =
+                Some(Rejection { kind, timestamp_ms: t, series_index, labels, duplicate: None });
+        }
+    }
+
+    /// Notes with which sample the float collides that was refused last.
+    #[cold]
+    fn note_duplicate(&mut self, i: u32, t: i64, (series, new_bits): (&Series, u64)) {
+        let existing_bits = match series.open {
+            Open::Float => Some(series.xor.last_value().to_bits()),
+            Open::Histogram => None,
+            // Its value is in a chunk of the files.
+            Open::Nothing => return,
+        };
+        let first = &mut self.outcome.first[RejectionKind::DuplicateTimestamp as usize];
+        if let Some(first) = first
+            && (first.series_index, first.timestamp_ms) == (i as usize, t)
+            && first.duplicate.is_none()
+        {
+            first.duplicate = Some(DuplicateFloat { existing_bits, new_bits });
         }
     }
 
@@ -315,7 +359,7 @@ impl Request<'_, '_> {
         for t in floats.chain(histograms) {
             match judge(Newest::Nothing, t, &self.bounds) {
                 Verdict::Reject(other) => self.reject(other, i, t),
-                Verdict::Append | Verdict::Duplicate => self.reject(kind, i, t),
+                _ => self.reject(kind, i, t),
             }
         }
     }
@@ -327,7 +371,7 @@ impl Request<'_, '_> {
         let histograms = histograms.filter(|h| histograms::is_valid(&h.value));
         floats
             .chain(histograms.map(|h| h.timestamp_ms))
-            .any(|t| judge(Newest::Nothing, t, &self.bounds) == Verdict::Append)
+            .any(|t| !matches!(judge(Newest::Nothing, t, &self.bounds), Verdict::Reject(_)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Where complete chunks of the head go: to the head chunk files, or into memory where there are
 //! none or they cannot be written.
 
-use model::TimestampMs;
+use model::{EncodedChunk, TimestampMs};
 
 use super::series::ChunkPlace;
 use crate::chunk::ChunkEncoding;
+use crate::error::DecodeError;
 use crate::head_chunks::{HeadChunk, HeadChunks};
 
 /// What appending needs besides the shard.
@@ -33,9 +34,32 @@ impl ChunkSink<'_> {
             is_out_of_order: false,
             data,
         };
+        self.write(chunk, encoding)
+    }
+
+    /// Stores a chunk of samples that came out of order.
+    pub(super) fn store_late(
+        &self,
+        series_ref: u64,
+        chunk: &EncodedChunk,
+    ) -> Result<ChunkPlace, DecodeError> {
+        let encoding = ChunkEncoding::from_number(chunk.encoding)?;
+        let chunk = HeadChunk {
+            series_ref,
+            mint: chunk.min_time_ms,
+            maxt_incl: chunk.max_time_ms,
+            encoding: encoding.number(),
+            is_out_of_order: true,
+            data: &chunk.data,
+        };
+        Ok(self.write(chunk, encoding))
+    }
+
+    fn write(&self, chunk: HeadChunk<'_>, encoding: ChunkEncoding) -> ChunkPlace {
+        let data = chunk.data;
         match self.files.map(|files| files.write(chunk)) {
             Some(Ok(disk_ref)) => ChunkPlace::Mapped(disk_ref),
-            // The samples are in the WAL; only memory is lost by keeping the chunk there.
+            // The samples are in the log; only memory is lost by keeping the chunk there.
             Some(Err(_)) | None => ChunkPlace::memory(encoding, data.to_vec()),
         }
     }

@@ -63,6 +63,17 @@ pub struct Rejection {
     pub series_index: usize,
     /// Its series' labels.
     pub labels: Labels,
+    /// Of a [`RejectionKind::DuplicateTimestamp`] whose sample is a float.
+    pub duplicate: Option<DuplicateFloat>,
+}
+
+/// A float that was refused because of another sample of its time. Floats as their bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DuplicateFloat {
+    /// The float that is stored; `None` for a histogram.
+    pub existing_bits: Option<u64>,
+    /// The float that was refused.
+    pub new_bits: u64,
 }
 
 /// What became of the samples of one batch.

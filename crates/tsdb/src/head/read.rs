@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use super::Head;
 use super::floats::{first_time, newest_time};
 use super::matching::matching_numbers;
+use super::ooo::{LateView, has_late, late_reader, late_snapshot};
 use super::order::Row;
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
@@ -36,13 +37,30 @@ pub struct HeadQuerier {
     range: TimeRange,
     context: Arc<QueryContext>,
     lease: ReadLease,
+    part: Part,
+}
+
+/// What a querier sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Samples that came in order.
+    InOrder,
+    /// Samples that came out of order.
+    OutOfOrder(LateView),
 }
 
 impl HeadQuerier {
-    /// A view of what the head has in `range`.
+    /// A view of what the head has in `range` of samples that came in order.
     pub fn new(head: Arc<Head>, range: TimeRange, context: Arc<QueryContext>) -> Self {
         let lease = head.lease();
-        Self { head, range, context, lease }
+        Self { head, range, context, lease, part: Part::InOrder }
+    }
+
+    /// A view of what the head has in `range` of samples that came out of order; to be merged
+    /// with the one of [`HeadQuerier::new`], after it.
+    pub fn out_of_order(head: Arc<Head>, range: TimeRange, context: Arc<QueryContext>) -> Self {
+        let part = Part::OutOfOrder(head.late_view());
+        Self { part, ..Self::new(head, range, context) }
     }
 
     /// The series that satisfy all matchers, in order of their places.
@@ -80,6 +98,9 @@ impl HeadQuerier {
         if !shard.series[slot as usize].is_live() {
             return false;
         }
+        if let Part::OutOfOrder(view) = self.part {
+            return has_late((shard, slot), self.range, view);
+        }
         let Some(newest) = newest_time(shard, slot) else { return false };
         newest >= self.range.start_ms_incl && oldest_time(shard, slot) <= self.range.end_ms_incl
     }
@@ -87,9 +108,11 @@ impl HeadQuerier {
     /// Whether every series may be in the range, so that the tables alone can answer.
     fn covers_head(&self) -> bool {
         let times = self.head.time_bounds();
-        times.is_some_and(|(min, max)| {
-            self.range.start_ms_incl <= min && max <= self.range.end_ms_incl
-        })
+        // A series with nothing but samples out of order would be taken for one in order.
+        self.head.out_of_order_bounds().is_none()
+            && times.is_some_and(|(min, max)| {
+                self.range.start_ms_incl <= min && max <= self.range.end_ms_incl
+            })
     }
 }
 
@@ -147,6 +170,7 @@ impl Querier for HeadQuerier {
             context: self.context.clone(),
             lease: self.lease.clone(),
             labels_only: hints.labels_only,
+            part: self.part,
             newest_only: hints.newest_only && hints.end_ms_incl == self.range.end_ms_incl,
             shard: hints.shard,
             left: if hints.limit > 0 { hints.limit } else { usize::MAX },
@@ -202,6 +226,7 @@ struct HeadSeriesSet {
     range: TimeRange,
     context: Arc<QueryContext>,
     lease: ReadLease,
+    part: Part,
     labels_only: bool,
     newest_only: bool,
     shard: Option<QueryShard>,
@@ -223,6 +248,8 @@ impl HeadSeriesSet {
         }
         let snapshot = if self.labels_only {
             Snapshot::Chunks(SmallVec::new())
+        } else if let Part::OutOfOrder(view) = self.part {
+            Snapshot::Chunks(late_snapshot((&shard, slot), self.range, view)?)
         } else {
             let newest_only = self.newest_only && deleted.is_empty();
             snapshot(&shard, slot, self.range, newest_only)?
@@ -253,6 +280,9 @@ impl HeadSeriesSet {
         self.context.add_chunks(chunks, bytes)?;
         let samples: Box<dyn SampleReader> = match snapshot {
             Snapshot::Newest(t, value) => Box::new(NewestSample(Some((t, value)))),
+            Snapshot::Chunks(chunks) if self.part != Part::InOrder => {
+                late_reader(chunks, self.head.files().cloned(), self.lease.clone())
+            }
             Snapshot::Chunks(chunks) => {
                 let files = self.head.files().cloned();
                 let samples = HeadSamples::new(chunks, files, self.lease.clone());

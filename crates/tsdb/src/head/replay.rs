@@ -1,5 +1,5 @@
 //! Filling the head after a start: head chunk files first, then a snapshot if there is one, then
-//! the write-ahead log.
+//! the write-ahead log, then the log of what came out of order (`replay/wbl.rs`).
 //!
 //! The log is read in batches of a megabyte (`replay/source.rs`). While one batch is read and
 //! checked, the one before is decoded and applied by all threads of the executor: records are
@@ -18,6 +18,7 @@ mod progress;
 mod refs;
 mod snapshot;
 mod source;
+mod wbl;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,7 @@ pub use progress::{ReplayProgress, ReplayStage};
 use decode::{RecordBatch, SampleItem};
 use refs::RefTable;
 use source::Source;
+use wbl::LateChunks;
 
 /// Where a replay reads from.
 #[derive(Clone, Copy)]
@@ -90,6 +92,8 @@ struct Replay<'a> {
     executor: &'a dyn Executor,
     /// The chunks of the files, ascending by series and age.
     mapped: Vec<MappedChunk>,
+    /// Those of samples that came out of order.
+    late_chunks: LateChunks,
     refs: RefTable,
     /// References whose series has another one: that one, then the reference.
     second_refs: Mutex<Vec<(u64, u64)>>,
@@ -123,6 +127,7 @@ impl Head {
             sources,
             executor,
             mapped: Vec::new(),
+            late_chunks: LateChunks::default(),
             refs: RefTable::default(),
             second_refs: Mutex::default(),
             snapshot_has_ended: false,
@@ -139,6 +144,7 @@ impl Head {
             }
             replay.forget_everything();
         }
+        replay.read_wbl()?;
         Ok(replay.finish())
     }
 }
@@ -149,9 +155,11 @@ impl<'r> Replay<'r> {
         self.sources.progress.enter(ReplayStage::HeadChunks);
         let Some(files) = &self.head.files else { return Ok(()) };
         let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
-        let mut mapped = Vec::new();
+        let (mut mapped, mut late) = (Vec::new(), LateChunks::default());
         let outcome = files.replay(&mut |disk_ref, chunk| {
-            if !chunk.is_out_of_order && chunk.maxt_incl >= min_valid {
+            if chunk.is_out_of_order {
+                late.push(disk_ref, &chunk);
+            } else if chunk.maxt_incl >= min_valid {
                 super::labels::grow_gently(&mut mapped, 1);
                 mapped.push((chunk.series_ref, disk_ref));
             }
@@ -159,8 +167,9 @@ impl<'r> Replay<'r> {
         })?;
         self.report.damage.extend(outcome.damage.map(|damage| damage.to_string()));
         mapped.sort_unstable();
-        self.report.chunks = mapped.len() as u64;
+        self.report.chunks = mapped.len() as u64 + late.len();
         self.mapped = mapped;
+        self.late_chunks = late;
         Ok(())
     }
 

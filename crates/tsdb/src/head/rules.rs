@@ -57,6 +57,8 @@ pub(super) enum Verdict {
     Append,
     /// It is there already.
     Duplicate,
+    /// Put it to the samples that came out of order.
+    OutOfOrder,
     /// Refuse it.
     Reject(RejectionKind),
 }
@@ -74,16 +76,23 @@ pub(super) fn judge(newest: Newest, t: TimestampMs, bounds: &Bounds) -> Verdict 
             Newest::Different(_) | Newest::Same(_) => {}
         }
     }
-    Verdict::Reject(late(t, bounds))
+    judge_late(t, bounds)
 }
 
-/// Why a sample that is not in order is refused.
-fn late(t: TimestampMs, bounds: &Bounds) -> RejectionKind {
+/// Decides on a sample that is not in order.
+#[cold]
+fn judge_late(t: TimestampMs, bounds: &Bounds) -> Verdict {
     if bounds.out_of_order_window_ms > 0 {
         let oldest = bounds.head_max_ms.saturating_sub(bounds.out_of_order_window_ms);
-        return if t < oldest { RejectionKind::TooOld } else { RejectionKind::OutOfOrder };
+        return match t < oldest {
+            true => Verdict::Reject(RejectionKind::TooOld),
+            false => Verdict::OutOfOrder,
+        };
     }
-    if t < bounds.min_valid_ms { RejectionKind::OutOfBounds } else { RejectionKind::OutOfOrder }
+    Verdict::Reject(match t < bounds.min_valid_ms {
+        true => RejectionKind::OutOfBounds,
+        false => RejectionKind::OutOfOrder,
+    })
 }
 
 /// The end of the aligned range that `t` lies in, by division towards zero as Prometheus does it.
@@ -147,6 +156,29 @@ mod tests {
         let b = bounds(0, 10 * HOUR, 30 * 60_000);
         let too_old = Verdict::Reject(RejectionKind::TooOld);
         assert_eq!(judge(Newest::Nothing, 8 * HOUR, &b), too_old);
+        assert_eq!(
+            judge(
+                Newest::Nothing,
+                10 * HOUR - 30 * 60_000 - 1,
+                &bounds(10 * HOUR, 10 * HOUR, 30 * 60_000)
+            ),
+            too_old
+        );
+    }
+
+    #[test]
+    fn inside_the_window_late_samples_are_taken_out_of_order() {
+        let b = bounds(0, 10 * HOUR, 3 * HOUR);
+        let different = |t| judge(Newest::Different(10 * HOUR), t, &b);
+        assert_eq!(different(10 * HOUR - 1), Verdict::OutOfOrder);
+        assert_eq!(different(7 * HOUR), Verdict::OutOfOrder);
+        assert_eq!(different(7 * HOUR - 1), Verdict::Reject(RejectionKind::TooOld));
+        // The newest sample itself is compared while it is in bounds, and not behind that.
+        assert_eq!(different(10 * HOUR), Verdict::Reject(RejectionKind::DuplicateTimestamp));
+        assert_eq!(judge(Newest::Different(8 * HOUR), 8 * HOUR, &b), Verdict::OutOfOrder);
+        // A new series takes in order what is in bounds, and out of order what is not.
+        assert_eq!(judge(Newest::Nothing, 9 * HOUR, &b), Verdict::Append);
+        assert_eq!(judge(Newest::Nothing, 9 * HOUR - 1, &b), Verdict::OutOfOrder);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::TimestampMs;
 
 use super::histograms::OpenHistogram;
+use super::ooo::LateSeries;
 use super::slab::SlotRef;
 use crate::chunk::ChunkEncoding;
 use crate::chunk::xor::XorState;
@@ -116,6 +117,8 @@ pub(super) struct Cold {
     pub(super) full: Vec<FullChunk>,
     /// The histogram chunk that is being appended to.
     pub(super) histogram: Option<Box<OpenHistogram>>,
+    /// Samples that came out of order.
+    pub(super) late: Option<Box<LateSeries>>,
 }
 
 impl Cold {
@@ -128,6 +131,17 @@ impl Cold {
         self.full.push(chunk);
     }
 
+    /// Adds a full chunk at its place; false, and nothing changes, where it overlaps another one.
+    pub(super) fn insert_full(&mut self, chunk: FullChunk) -> bool {
+        let position = self.full.partition_point(|full| full.max_time_ms < chunk.min_time_ms);
+        let is_free =
+            self.full.get(position).is_none_or(|next| next.min_time_ms > chunk.max_time_ms);
+        if is_free {
+            self.full.insert(position, chunk);
+        }
+        is_free
+    }
+
     /// The newest time in full chunks.
     pub(super) fn full_max_time(&self) -> Option<TimestampMs> {
         self.full.last().map(|chunk| chunk.max_time_ms)
@@ -135,7 +149,17 @@ impl Cold {
 
     /// Whether nothing is left in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.histogram.is_none()
+        self.full.is_empty() && self.histogram.is_none() && !self.has_late()
+    }
+
+    /// Whether there are samples that came out of order, or some are on their way.
+    pub(super) fn has_late(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| !late.is_empty())
+    }
+
+    /// The part for samples that came out of order, made now if there is none.
+    pub(super) fn late_or_new(&mut self) -> &mut LateSeries {
+        self.late.get_or_insert_default()
     }
 }
 

@@ -8,6 +8,7 @@ use model::{Label, TimestampMs};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::labels::{LabelArena, grow_gently};
+use super::ooo::LateSeries;
 use super::series::{Cold, FullChunk, NONE, Open, Series};
 use super::slab::ChunkSlab;
 use super::symbols::Symbols;
@@ -207,6 +208,26 @@ impl Shard {
         &mut self.cold[series.cold as usize]
     }
 
+    /// What the series in `slot` has of samples that came out of order.
+    pub(super) fn late(&self, slot: u32) -> Option<&LateSeries> {
+        self.cold(slot)?.late.as_deref()
+    }
+
+    /// Likewise, of the series with this reference.
+    pub(super) fn late_mut(&mut self, slot: u32, series_ref: u64) -> Option<&mut LateSeries> {
+        self.series_if(slot, series_ref)?;
+        self.cold_mut(slot)?.late.as_deref_mut()
+    }
+
+    /// Gives up the part of the series in `slot` for samples that came out of order.
+    pub(super) fn drop_late(&mut self, slot: u32) {
+        let Some(cold) = self.cold_mut(slot) else { return };
+        cold.late = None;
+        if cold.is_empty() {
+            self.drop_cold(slot);
+        }
+    }
+
     /// Takes the cold part off the series in `slot`.
     pub(super) fn drop_cold(&mut self, slot: u32) {
         let series = &mut self.series[slot as usize];
@@ -243,13 +264,13 @@ impl Shard {
         true
     }
 
-    /// Notes that a series has a chunk of the files, later than all others, that ends at `until`.
+    /// Notes that a series has a chunk of the files that ends at `until`.
     pub(super) fn set_in_files(&mut self, slot: u32, until: TimestampMs) {
         let slot = slot as usize;
         if self.covered.len() <= slot {
             self.covered.resize(slot + 1, Covered::NOTHING);
         }
-        self.covered[slot].until = until;
+        self.covered[slot].until = self.covered[slot].until.max(until);
     }
 
     /// Forgets what only the replay needs.

@@ -18,6 +18,7 @@ use super::Head;
 use super::floats::newest_time;
 use super::labels::LabelArena;
 use super::read::{oldest_time, open_start};
+use super::series::Cold;
 use super::shards::Shard;
 use super::symbols::{ShapeId, Symbol, Symbols};
 
@@ -72,12 +73,8 @@ impl Head {
     /// Removes all chunks that end before `mint` and the series that have nothing else. Does
     /// nothing and returns false while queries from before [`Head::retire_leases`] are at work.
     pub fn truncate(&self, mint: TimestampMs) -> bool {
-        {
-            let mut retired = self.retired_leases.lock();
-            retired.retain(|lease| lease.strong_count() > 0);
-            if !retired.is_empty() {
-                return false;
-            }
+        if !self.are_leases_retired() {
+            return false;
         }
         let mut removed = Vec::new();
         for index in 0..self.shards.len() {
@@ -89,6 +86,13 @@ impl Head {
         self.deleted.drop_before(mint);
         self.compact_tables(!removed.is_empty());
         true
+    }
+
+    /// Whether no query from before [`Head::retire_leases`] is at work.
+    pub(super) fn are_leases_retired(&self) -> bool {
+        let mut retired = self.retired_leases.lock();
+        retired.retain(|lease| lease.strong_count() > 0);
+        retired.is_empty()
     }
 
     /// Rebuilds what the series share and takes over the oldest time.
@@ -143,7 +147,8 @@ impl Used {
 }
 
 impl Shard {
-    /// Removes chunks that end before `mint`, and series without any other. Their slots are free
+    /// Removes chunks that end before `mint`, and series that have nothing else; samples that came
+    /// out of order stay. Their slots are free
     /// only after [`Shard::free_vacated`]. Adds the references of removed series to `removed`.
     pub(super) fn truncate(&mut self, mint: TimestampMs, removed: &mut Vec<u64>) {
         let before = removed.len();
@@ -153,6 +158,10 @@ impl Shard {
             }
             match newest_time(self, slot) {
                 Some(newest) if newest >= mint => self.drop_chunks_before(slot, mint),
+                Some(_) | None if self.cold(slot).is_some_and(Cold::has_late) => {
+                    self.drop_open(slot);
+                    self.drop_chunks_before(slot, TimestampMs::MAX);
+                }
                 Some(_) | None => {
                     removed.push(self.series[slot as usize].series_ref());
                     self.vacate(slot);

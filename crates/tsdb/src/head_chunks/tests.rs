@@ -155,16 +155,20 @@ fn files_go_when_all_their_chunks_are_old() {
     let files = chunks.file_count();
     // The time of the first chunk of the third file: what is before it is in the first two.
     let number = 1 + refs.iter().position(|r| r.file() == 3).unwrap() as i64;
-    assert_eq!(chunks.truncate(number * 10 - 1).unwrap(), 1);
-    assert_eq!(chunks.truncate(number * 10).unwrap(), 1);
+    assert_eq!(chunks.truncate(number * 10 - 1, &|| u32::MAX).unwrap(), 1);
+    assert_eq!(chunks.truncate(number * 10, &|| u32::MAX).unwrap(), 1);
     assert_eq!(chunks.file_count(), files - 2);
     assert!(chunks.read(refs[0], |_| ()).is_err());
     let new = chunks.write(chunk(41, &data(41))).unwrap();
     assert_eq!(new.file(), files as u32 + 1, "truncation ends the file that was written to");
     let again = open(&fs, 500);
-    assert_eq!(again.truncate(i64::MAX).unwrap(), 0, "nothing goes before it was looked at");
+    assert_eq!(
+        again.truncate(i64::MAX, &|| u32::MAX).unwrap(),
+        0,
+        "nothing goes before it was looked at"
+    );
     replay(&again);
-    assert_eq!(again.truncate(i64::MAX).unwrap(), files - 1);
+    assert_eq!(again.truncate(i64::MAX, &|| u32::MAX).unwrap(), files - 1);
 }
 
 #[test]

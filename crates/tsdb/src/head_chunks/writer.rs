@@ -33,6 +33,11 @@ impl Writer {
         Self { next_number, current: None, buffer: Vec::new() }
     }
 
+    /// The number of the file that is begun next.
+    pub(super) fn next_number(&self) -> u32 {
+        self.next_number
+    }
+
     /// The file that is written to.
     pub(super) fn current(&self) -> Option<(PathBuf, Arc<dyn FileHandle>)> {
         self.current.as_ref().map(|c| (c.file.path.clone(), c.handle.clone()))

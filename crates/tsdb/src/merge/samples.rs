@@ -1,12 +1,18 @@
 //! The samples of one series from several sources, in order of time, each time once.
 
-use model::{EncodedChunk, SampleBuffer, SampleReader, StorageError, TimestampMs};
+use std::sync::Arc;
+
+use model::{
+    CounterResetHint, EncodedChunk, SampleBuffer, SampleReader, StorageError, TimestampMs,
+};
 
 /// Merges the readers of one series.
 pub struct MergeSamples {
     sources: Vec<Source>,
     /// Times up to this one are out already.
     emitted_until: Option<TimestampMs>,
+    /// The source of the newest sample that is out.
+    newest_source: Option<usize>,
 }
 
 /// A reader and what was read from it and not handed on.
@@ -26,7 +32,11 @@ impl MergeSamples {
             float: 0,
             histogram: 0,
         };
-        Self { sources: readers.into_iter().map(source).collect(), emitted_until: None }
+        Self {
+            sources: readers.into_iter().map(source).collect(),
+            emitted_until: None,
+            newest_source: None,
+        }
     }
 
     /// Hands on all that the source with the oldest sample has, if no other source has anything
@@ -41,9 +51,8 @@ impl MergeSamples {
         if next_other.is_some_and(|t| last >= Some(t)) {
             return false;
         }
-        let source = &mut self.sources[index];
-        while source.first_time().is_some() {
-            source.emit_first(out);
+        while self.sources[index].first_time().is_some() {
+            self.emit_first(index, out);
         }
         self.emitted_until = last;
         true
@@ -60,10 +69,15 @@ impl MergeSamples {
             if known_until.is_some_and(|until| t > until) {
                 return;
             }
-            self.sources[index].emit_first(out);
+            self.emit_first(index, out);
             self.emitted_until = Some(t);
             self.skip_emitted();
         }
+    }
+
+    fn emit_first(&mut self, index: usize, out: &mut SampleBuffer) {
+        let is_next_of_source = self.newest_source.replace(index) == Some(index);
+        self.sources[index].emit_first(out, is_next_of_source);
     }
 
     fn skip_emitted(&mut self) {
@@ -138,7 +152,9 @@ impl Source {
         }
     }
 
-    fn emit_first(&mut self, out: &mut SampleBuffer) {
+    /// Hands the first sample on. Whether a histogram follows a counter reset is known only where
+    /// the sample before it is of the same source.
+    fn emit_first(&mut self, out: &mut SampleBuffer, is_next_of_source: bool) {
         let (float, histogram) = (self.first_float(), self.first_histogram());
         match (float, histogram) {
             (Some(t), h) if h.is_none_or(|h| t < h) => {
@@ -148,7 +164,10 @@ impl Source {
             }
             (_, Some(t)) => {
                 let start = start_at(&self.buffer.histogram_start_times, self.histogram);
-                let value = self.buffer.histograms[self.histogram].clone();
+                let mut value = self.buffer.histograms[self.histogram].clone();
+                if !is_next_of_source && is_relative(value.counter_reset_hint) {
+                    Arc::make_mut(&mut value).counter_reset_hint = CounterResetHint::Unknown;
+                }
                 out.push_histogram_with_start(t, value, start);
                 self.histogram += 1;
             }
@@ -164,6 +183,11 @@ impl Source {
             self.histogram += 1;
         }
     }
+}
+
+/// Whether a hint compares a histogram with the one before.
+fn is_relative(hint: CounterResetHint) -> bool {
+    matches!(hint, CounterResetHint::CounterReset | CounterResetHint::NotCounterReset)
 }
 
 fn start_at(start_times: &[TimestampMs], index: usize) -> TimestampMs {

@@ -12,7 +12,7 @@ use crate::support::*;
 
 /// What a client sends, in words.
 #[derive(Debug, Clone)]
-enum Kind {
+pub(crate) enum Kind {
     Float(f64),
     Int { schema: i32, buckets: BTreeMap<i32, u32>, gauge: bool },
     FloatHistogram { schema: i32, buckets: BTreeMap<i32, u32>, gauge: bool },
@@ -53,7 +53,7 @@ fn int(schema: i32, buckets: &BTreeMap<i32, u32>, gauge: bool) -> Histogram {
     }
 }
 
-fn value(kind: &Kind) -> TestValue {
+pub(crate) fn value(kind: &Kind) -> TestValue {
     TestValue::Histogram(match kind {
         Kind::Float(value) => return TestValue::Float(*value),
         Kind::Int { schema, buckets, gauge } => {
@@ -73,7 +73,7 @@ fn value(kind: &Kind) -> TestValue {
 }
 
 /// What a query must give, up to empty buckets and hints.
-fn expected(kind: &Kind) -> Value {
+pub(crate) fn expected(kind: &Kind) -> Value {
     match value(kind) {
         TestValue::Float(value) => Value::Float(value.to_bits()),
         TestValue::Histogram(HistogramValue::Int(h)) => normal(&h.to_float()),
@@ -96,7 +96,7 @@ fn normal(histogram: &FloatHistogram) -> Value {
     Value::Histogram(Box::new(histogram))
 }
 
-fn normal_contents(db: &tsdb::db::Db) -> BTreeMap<Labels, Samples> {
+pub(crate) fn normal_contents(db: &tsdb::db::Db) -> BTreeMap<Labels, Samples> {
     let mut contents = contents(db);
     for value in contents.values_mut().flat_map(|samples| samples.values_mut()) {
         if let Value::Histogram(histogram) = value {
@@ -106,7 +106,7 @@ fn normal_contents(db: &tsdb::db::Db) -> BTreeMap<Labels, Samples> {
     contents
 }
 
-fn kinds() -> impl Strategy<Value = Kind> {
+pub(crate) fn kinds() -> impl Strategy<Value = Kind> {
     let buckets = prop::collection::btree_map(-4i32..12, 0u32..6, 1..6);
     let histogram = (prop::sample::select(vec![0, 1, 3]), buckets, prop::bool::weighted(0.1));
     prop_oneof![

@@ -145,6 +145,28 @@ fn a_series_with_two_references_in_the_log_survives_checkpoints() {
     assert!(contents(&world.open()) == want, "after a restart");
 }
 
+/// A series that was removed and came back has two references in the log, and chunks under both
+/// in the files, of which the later one may be found first.
+#[test]
+fn chunks_under_two_references_of_a_series_are_cut_into_blocks() {
+    let mut world = World::new();
+    world.options.block_range_ms = 120_000;
+    let db = world.open();
+    append(&db, &[float(2, 35_850_000, 0.0)]);
+    db.compact_head(CompactionMode::Forced).unwrap();
+    append(&db, &[float(2, 35_870_000, 0.0), float(2, 35_980_000, 0.0)]);
+    drop(db);
+    let db = world.open();
+    append(&db, &[float(2, 36_030_000, 0.0)]);
+    drop(db);
+    let db = world.open();
+    let before = contents(&db);
+    assert_eq!(before[&labels(2)].len(), 4);
+    world.clock.advance(1000);
+    db.compact_head(CompactionMode::Forced).unwrap();
+    assert_eq!(contents(&db), before);
+}
+
 /// What one run of the process does.
 #[derive(Debug, Clone)]
 enum Step {
@@ -185,6 +207,7 @@ proptest! {
     fn acknowledged_means_stored(
         runs in prop::collection::vec((steps(), any::<u64>()), 1..4),
         segment_pages in 1u64..4,
+        window in prop::sample::select(vec![0i64, 15_000, 10_000_000]),
     ) {
         let mut world = World::new();
         // Short ranges, so that chunks are cut and blocks written often.
@@ -194,8 +217,9 @@ proptest! {
             segment_bytes: segment_pages * 32 * 1024,
             ..WalOptions::default()
         };
-        let mut acknowledged = Contents::new();
-        let mut sent = Contents::new();
+        world.options.out_of_order_capacity = 3;
+        let limits = AppendLimits { out_of_order_window_ms: window, ..AppendLimits::default() };
+        let (mut acknowledged, mut sent) = (Contents::new(), Contents::new());
         let mut now = 10 * HOUR;
         for (steps, seed) in runs {
             let db = world.open();
@@ -206,7 +230,7 @@ proptest! {
                         let samples: Vec<_> = points.iter().map(|&(s, late)| float(s, now - late * 7000, now as f64)).collect();
                         samples.iter().for_each(|sample| insert(&mut sent, sample));
                         let before = contents(&db);
-                        if try_append(&db, &samples, &AppendLimits::default()).is_ok() {
+                        if try_append(&db, &samples, &limits).is_ok() {
                             let after = contents(&db);
                             for sample in &samples {
                                 let key = labels(sample.series);

@@ -9,7 +9,10 @@ use super::Row;
 
 fn head() -> Head {
     let hasher = SeriesHasher::new(3);
-    Head::new(HeadOptions { block_range_ms: 7_200_000, shards: 4, hasher }, None)
+    let out_of_order_capacity = 32;
+    let options =
+        HeadOptions { block_range_ms: 7_200_000, shards: 4, hasher, out_of_order_capacity };
+    Head::new(options, None)
 }
 
 fn create(head: &Head, labels: &[(String, String)]) {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::super::floats::{newest_time, push_float};
 use super::super::histograms::push_histogram;
-use super::super::series::{ChunkPlace, FullChunk};
+use super::super::series::{ChunkPlace, FullChunk, Open};
 use super::super::shards::{Location, Shard};
 use super::decode::{RecordBatch, SampleItem, SampleRun, SampleValue, SeriesItem, SeriesRun};
 use super::{Replay, late};
@@ -109,18 +109,23 @@ impl Replay<'_> {
         let Some(files) = &self.head.files else { return };
         let first = self.mapped.partition_point(|chunk| chunk.0 < series_ref);
         for &(_, disk_ref) in self.mapped[first..].iter().take_while(|c| c.0 == series_ref) {
-            let Ok(times) = files.read(disk_ref, |chunk| (chunk.mint, chunk.maxt_incl)) else {
+            let Ok((min, max)) = files.read(disk_ref, |chunk| (chunk.mint, chunk.maxt_incl)) else {
                 // It was whole when it was found; the log has its samples.
                 continue;
             };
-            // Chunks that overlap, also those of a second reference, are left to the log.
-            if newest_time(shard, slot).is_none_or(|newest| times.0 > newest) {
-                self.note_times(times.0, times.1);
-                shard.set_in_files(slot, times.1);
-                let place = ChunkPlace::Mapped(disk_ref);
-                let chunk = FullChunk { min_time_ms: times.0, max_time_ms: times.1, place };
+            // Chunks that overlap, also those of a second reference, are left to the log. Those of
+            // a second reference may be earlier ones.
+            let comes_last = newest_time(shard, slot).is_none_or(|newest| min > newest);
+            let is_open = shard.series[slot as usize].open != Open::Nothing;
+            let place = ChunkPlace::Mapped(disk_ref);
+            let chunk = FullChunk { min_time_ms: min, max_time_ms: max, place };
+            if comes_last {
                 shard.cold_or_new(slot).push_full(chunk);
+            } else if is_open || !shard.cold_or_new(slot).insert_full(chunk) {
+                continue;
             }
+            self.note_times(min, max);
+            shard.set_in_files(slot, max);
         }
     }
 
@@ -135,9 +140,7 @@ impl Replay<'_> {
                 }
             }
         }
-        if applied.times.0 <= applied.times.1 {
-            self.note_times(applied.times.0, applied.times.1);
-        }
+        self.note_times(applied.times.0, applied.times.1);
         late::insert(&mut shard, &applied.late, &self.head.chunk_sink());
         self.counts.samples.fetch_add(applied.count, Ordering::Relaxed);
         self.counts.skipped.fetch_add(applied.skipped, Ordering::Relaxed);
@@ -153,6 +156,8 @@ impl Replay<'_> {
         }
         if newest_time(shard, slot).is_some_and(|newest| t <= newest) {
             applied.late.push(item.clone());
+            // It may be older than everything that was applied so far.
+            applied.times.0 = applied.times.0.min(t);
             return;
         }
         let sink = self.head.chunk_sink();
