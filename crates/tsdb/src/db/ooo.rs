@@ -56,7 +56,7 @@ impl Db {
             self.head.retire_leases();
         }
         self.is_late_due.store(false, Ordering::Release);
-        self.head.shorten_late_log(&compaction)?;
+        self.head.shorten_late_log(&compaction, (&self.env.fs, &self.dir))?;
         self.truncate_head()?;
         Ok(())
     }

@@ -10,11 +10,13 @@
 //! sample.rs    one late sample; many of them as chunks, and back
 //! append.rs    inserting the late samples of a request     log.rs      the way to the WBL
 //! read.rs      late samples of a series for queries        compact.rs  writing blocks of them
+//! marker.rs    which chunks stand in blocks already
 //! ```
 
 mod append;
 mod compact;
 mod log;
+mod marker;
 mod read;
 mod sample;
 
@@ -27,6 +29,7 @@ use super::series::FullChunk;
 pub(super) use append::LateSamples;
 pub use compact::{LateBlockCut, LateCompaction};
 pub(super) use log::LateLog;
+pub(super) use marker::CompactedMarker;
 pub(super) use read::{LateView, has_late, late_reader, late_snapshot};
 pub(super) use sample::{LateSample, LateValue};
 

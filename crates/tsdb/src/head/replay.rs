@@ -155,7 +155,8 @@ impl<'r> Replay<'r> {
         self.sources.progress.enter(ReplayStage::HeadChunks);
         let Some(files) = &self.head.files else { return Ok(()) };
         let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
-        let (mut mapped, mut late) = (Vec::new(), LateChunks::default());
+        let dir = crate::fs::parent_dir(self.sources.wal_dir);
+        let (mut mapped, mut late) = (Vec::new(), LateChunks::new(self.fs, dir)?);
         let outcome = files.replay(&mut |disk_ref, chunk| {
             if chunk.is_out_of_order {
                 late.push(disk_ref, &chunk);

@@ -22,11 +22,13 @@ use super::super::samples::with_chunk;
 use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::Location;
 use super::LateSeries;
+use super::marker::CompactedMarker;
 use super::sample::{LateSample, decode_late, encode_late};
 use crate::block::{BlockChunk, BlockWriter};
 use crate::chunk::ChunkEncoding;
 use crate::error::TsdbError;
 use crate::fs::SharedFs;
+use crate::head_chunks::ChunkDiskRef;
 use crate::index::SymbolSet;
 use crate::meta::{BlockMeta, HINT_OUT_OF_ORDER};
 
@@ -194,12 +196,32 @@ impl Head {
         self.late.has_compacted.store(true, Ordering::Release);
     }
 
-    /// Deletes what the log has of samples that stand in blocks now.
-    pub fn shorten_late_log(&self, compaction: &LateCompaction) -> Result<(), TsdbError> {
+    /// Makes sure that a restart does not bring back what stands in blocks now: deletes the
+    /// segments of the log that have it, and tells in `dir`, the directory of the database, which
+    /// chunks are done with.
+    pub fn shorten_late_log(
+        &self,
+        compaction: &LateCompaction,
+        (fs, dir): (&SharedFs, &Path),
+    ) -> Result<(), TsdbError> {
+        if let (Some(files), Some(newest)) = (self.files(), self.newest_compacting()) {
+            files.read(newest, |chunk| CompactedMarker::new(newest, &chunk))?.write(fs, dir)?;
+        }
         if let (Some(wbl), Some(first)) = (self.wbl(), compaction.first_needed_segment) {
             wbl.truncate(first)?;
+            fs.sync_dir(wbl.dir()).map_err(|e| TsdbError::io("sync directory", wbl.dir(), e))?;
         }
         Ok(())
+    }
+
+    fn newest_compacting(&self) -> Option<ChunkDiskRef> {
+        let newest_of = |index| {
+            let shard = self.shards.lock(index);
+            let late = shard.live_slots().filter_map(|slot| shard.late(slot));
+            let places = late.flat_map(|late| &late.compacting).map(|chunk| &chunk.place);
+            places.filter_map(mapped).max()
+        };
+        (0..self.shards.len()).filter_map(newest_of).max()
     }
 
     /// Whether late samples are in memory that stand in blocks.
@@ -245,13 +267,19 @@ impl Head {
             let shard = self.shards.lock(index);
             for slot in shard.live_slots() {
                 for chunk in shard.late(slot).into_iter().flat_map(LateSeries::chunks) {
-                    if let ChunkPlace::Mapped(disk_ref) = chunk.place {
-                        first = first.min(disk_ref.file());
-                    }
+                    first = first.min(mapped(&chunk.place).map_or(u32::MAX, ChunkDiskRef::file));
                 }
             }
         }
         first
+    }
+}
+
+/// Where a chunk is in the head chunk files.
+fn mapped(place: &ChunkPlace) -> Option<ChunkDiskRef> {
+    match place {
+        ChunkPlace::Mapped(disk_ref) => Some(*disk_ref),
+        ChunkPlace::Memory(_) => None,
     }
 }
 

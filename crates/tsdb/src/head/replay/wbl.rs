@@ -13,7 +13,7 @@ use std::path::Path;
 use model::batch::HistogramValue;
 use parking_lot::MutexGuard;
 
-use super::super::ooo::{LateSample, LateSeries, LateValue};
+use super::super::ooo::{CompactedMarker, LateSample, LateSeries, LateValue};
 use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::Shard;
 use super::Replay;
@@ -29,22 +29,34 @@ const MAX_LIST: usize = 255;
 /// Chunks of samples that came out of order with the references of their series, in the order in
 /// which they were written.
 #[derive(Debug, Default)]
-pub(super) struct LateChunks(Vec<(u64, FullChunk)>);
+pub(super) struct LateChunks {
+    chunks: Vec<(u64, FullChunk)>,
+    compacted: Option<CompactedMarker>,
+}
 
 impl LateChunks {
-    /// Notes a chunk of the files.
+    /// None yet, for the database in `dir`.
+    pub(super) fn new(fs: &SharedFs, dir: &Path) -> Result<Self, TsdbError> {
+        Ok(Self { chunks: Vec::new(), compacted: CompactedMarker::read(fs, dir)? })
+    }
+
+    /// Notes a chunk of the files. All of them come in the order in which they were written.
     pub(super) fn push(&mut self, disk_ref: ChunkDiskRef, chunk: &HeadChunk<'_>) {
+        if self.compacted.is_some_and(|marker| marker.is_of(disk_ref, chunk)) {
+            self.chunks.clear();
+            return;
+        }
         let full = FullChunk {
             min_time_ms: chunk.mint,
             max_time_ms: chunk.maxt_incl,
             place: ChunkPlace::Mapped(disk_ref),
         };
-        self.0.push((chunk.series_ref, full));
+        self.chunks.push((chunk.series_ref, full));
     }
 
     /// The number of chunks.
     pub(super) fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.chunks.len() as u64
     }
 }
 
@@ -57,7 +69,7 @@ impl Replay<'_> {
         let chunks = std::mem::take(&mut self.late_chunks);
         let head = self.head;
         let mut shards: Shards<'_> = (0..head.shards.len()).map(|i| head.shards.lock(i)).collect();
-        for (series_ref, chunk) in chunks.0 {
+        for (series_ref, chunk) in chunks.chunks {
             if let Some(late) = self.late_of(&mut shards, series_ref) {
                 late.push_full(chunk);
             }
