@@ -197,6 +197,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+/// Adds the samples that are stored to `acknowledged`.
+fn note_stored(samples: &[TestSample], after: &Contents, acknowledged: &mut Contents) {
+    for sample in samples {
+        let TestValue::Float(v) = &sample.value else { unreachable!() };
+        let stored = after.get(&labels(sample.series)).and_then(|s| s.get(&sample.t));
+        if stored == Some(&Value::Float(v.to_bits())) {
+            insert(acknowledged, sample);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -232,14 +243,7 @@ proptest! {
                         let before = contents(&db);
                         if try_append(&db, &samples, &limits).is_ok() {
                             let after = contents(&db);
-                            for sample in &samples {
-                                let key = labels(sample.series);
-                                let TestValue::Float(v) = &sample.value else { unreachable!() };
-                                let stored = after.get(&key).and_then(|s| s.get(&sample.t));
-                                if stored == Some(&Value::Float(v.to_bits())) {
-                                    insert(&mut acknowledged, sample);
-                                }
-                            }
+                            note_stored(&samples, &after, &mut acknowledged);
                             for (key, samples) in &before {
                                 for (t, value) in samples {
                                     prop_assert_eq!(after[key].get(t), Some(value));
