@@ -2,7 +2,7 @@
 //! threads; never from async code, because it blocks until the work is done.
 
 use model::Executor;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 /// Runs pieces of CPU work on a fixed number of threads.
 pub struct RayonExecutor {
@@ -30,7 +30,8 @@ impl Executor for RayonExecutor {
         if count <= 1 || self.parallelism() == 1 {
             return (0..count).for_each(job);
         }
-        self.pool.install(|| (0..count).into_par_iter().for_each(job));
+        // One by one, so that nothing waits behind a long piece.
+        self.pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(job));
     }
 }
 

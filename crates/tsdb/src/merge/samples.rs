@@ -51,6 +51,9 @@ impl MergeSamples {
         if next_other.is_some_and(|t| last >= Some(t)) {
             return false;
         }
+        if self.sources[index].emit_plain_floats(out) {
+            self.newest_source = Some(index);
+        }
         while self.sources[index].first_time().is_some() {
             self.emit_first(index, out);
         }
@@ -173,6 +176,19 @@ impl Source {
             }
             (_, None) => {}
         }
+    }
+
+    /// Hands on everything at once, if that is floats without start times and nothing else.
+    fn emit_plain_floats(&mut self, out: &mut SampleBuffer) -> bool {
+        let has_starts =
+            !(self.buffer.float_start_times.is_empty() && out.float_start_times.is_empty());
+        if self.first_histogram().is_some() || has_starts {
+            return false;
+        }
+        out.float_times.extend_from_slice(&self.buffer.float_times[self.float..]);
+        out.float_values.extend_from_slice(&self.buffer.float_values[self.float..]);
+        self.float = self.buffer.float_times.len();
+        true
     }
 
     fn skip_until(&mut self, until: TimestampMs) {
