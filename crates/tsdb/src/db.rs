@@ -14,6 +14,7 @@
 
 mod blocks;
 mod compact;
+mod compact_blocks;
 mod delete;
 mod ooo;
 mod options;
