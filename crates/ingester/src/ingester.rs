@@ -22,6 +22,7 @@ use crate::lifecycle::ShutdownRequests;
 use crate::metadata::MetadataStore;
 use crate::metrics::{IngesterMetrics, Sources, WalTotals, register_collector, register_instance};
 use crate::open::{self, Opener};
+use crate::opening::Opening;
 use crate::plan;
 use crate::rate::EwmaRate;
 use crate::tenants::Tenants;
@@ -122,6 +123,7 @@ pub struct Ingester {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pool: ComputePool,
     pub(crate) opener: Opener,
+    pub(crate) opening: Arc<Opening>,
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) metadata: RwLock<HashMap<TenantId, Arc<MetadataStore>>>,
     pub(crate) inflight: Arc<Inflight>,
@@ -169,6 +171,7 @@ impl Ingester {
             clock: deps.clock,
             pool: deps.pool,
             opener,
+            opening: Arc::default(),
             tenants: Arc::default(),
             metadata: RwLock::default(),
             inflight: Arc::default(),
@@ -216,6 +219,7 @@ impl Ingester {
     }
 
     fn register(&self, metrics: &Metrics) {
+        self.opening.register(metrics);
         register_instance(metrics, &self.inflight, &self.config.instance_limits);
         register_collector(
             metrics,

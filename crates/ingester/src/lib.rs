@@ -29,6 +29,7 @@ mod lifecycle;
 mod metadata;
 mod metrics;
 mod open;
+mod opening;
 mod plan;
 mod prepare;
 mod push;

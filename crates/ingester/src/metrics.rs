@@ -9,8 +9,8 @@ use std::time::Duration;
 use config::IngesterInstanceLimits;
 use model::TenantId;
 use rt::Metrics;
-use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, Histogram};
-use tsdb::head::{AppendOutcome, RejectionKind};
+use rt::metrics::{Counter, CounterF64, CounterVec, Gauge, GaugeF64, Histogram};
+use tsdb::head::{AppendOutcome, RejectionKind, ReplayReport};
 
 use crate::errors::{InstanceLimit, discard_reason};
 use crate::inflight::Inflight;
@@ -37,7 +37,12 @@ pub(crate) struct IngesterMetrics {
     discarded_samples: CounterVec,
     discarded_metadata: CounterVec,
     instance_rejected: CounterVec,
-    pub(crate) wal_corruptions: Counter,
+    wal_corruptions: Counter,
+    head_chunk_corruptions: Counter,
+    snapshot_errors: Counter,
+    unknown_refs: CounterVec,
+    /// Seconds that the opening of all TSDBs took at the start.
+    pub(crate) open_seconds: CounterF64,
     idle_checks: CounterVec,
     pub(crate) queries: QueryMetrics,
     pub(crate) compaction: CompactionMetrics,
@@ -121,7 +126,24 @@ impl IngesterMetrics {
             ),
             wal_corruptions: metrics.counter(
                 "cortex_ingester_tsdb_wal_corruptions_total",
-                "Damage that was met when a TSDB was opened.",
+                "Damage of a log that was met when a TSDB was opened.",
+            ),
+            head_chunk_corruptions: metrics.counter(
+                "cortex_ingester_tsdb_mmap_chunk_corruptions_total",
+                "Damage of head chunk files that was met when a TSDB was opened.",
+            ),
+            snapshot_errors: metrics.counter(
+                "cortex_ingester_tsdb_snapshot_replay_error_total",
+                "Snapshots of heads that could not be used when a TSDB was opened.",
+            ),
+            unknown_refs: metrics.counter_vec(
+                "cortex_ingester_tsdb_wal_replay_unknown_refs_total",
+                "Records of a log that belong to no series.",
+                &["user", "type"],
+            ),
+            open_seconds: metrics.counter_f64(
+                "cortex_ingester_tsdb_open_duration_seconds_total",
+                "How long it took to open all TSDBs at the start.",
             ),
             idle_checks: metrics.counter_vec(
                 "cortex_ingester_idle_tsdb_checks_total",
@@ -131,6 +153,18 @@ impl IngesterMetrics {
             queries: QueryMetrics::new(metrics),
             compaction: CompactionMetrics::new(metrics),
             shipper: ShipperMetrics::new(metrics),
+        }
+    }
+
+    /// Counts what was met when a TSDB was opened.
+    pub(crate) fn opened(&self, id: &TenantId, report: &ReplayReport) {
+        let elsewhere = report.corrupt_head_chunks + report.corrupt_snapshots;
+        self.wal_corruptions.inc_by((report.damage.len() as u64).saturating_sub(elsewhere));
+        self.head_chunk_corruptions.inc_by(report.corrupt_head_chunks);
+        self.snapshot_errors.inc_by(report.corrupt_snapshots);
+        if report.unknown_series_samples > 0 {
+            let labels = &[id.as_str(), "samples"];
+            self.unknown_refs.with(labels).inc_by(report.unknown_series_samples);
         }
     }
 

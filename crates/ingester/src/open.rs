@@ -10,18 +10,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{TsdbConfig, WalFsync};
 use model::{Clock, TenantId};
 use tsdb::db::{Db, DbEnv, DbOptions};
 use tsdb::error::TsdbError;
 use tsdb::fs::{FileLock, SharedFs, read_dir_if_exists};
+use tsdb::head::ReplayProgress;
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
 
 use crate::metrics::IngesterMetrics;
 use crate::tenant::{Tenant, TenantParts};
 
 const LOCK_FILE: &str = "~lock";
+/// An opening that took so long is told.
+const LONG_OPENING: Duration = Duration::from_secs(1);
 const DELETED_PREFIX: &str = "~deleted-";
 /// More parts of a head than this only cost memory.
 const MAX_HEAD_SHARDS: usize = 64;
@@ -37,9 +41,14 @@ pub(crate) struct Opener {
 
 impl Opener {
     /// Opens or creates the TSDB of `id`, with all that its directory holds.
-    pub(crate) fn open(&self, id: &TenantId) -> Result<Tenant, TsdbError> {
-        let db = Db::open(&self.tenant_dir(id), self.options.clone(), self.env.clone())?;
-        self.report_damage(id, &db);
+    pub(crate) fn open(
+        &self,
+        id: &TenantId,
+        progress: &ReplayProgress,
+    ) -> Result<Tenant, TsdbError> {
+        let (dir, options) = (self.tenant_dir(id), self.options.clone());
+        let db = Db::open_with_progress(&dir, options, self.env.clone(), progress)?;
+        self.report(id, &db);
         Ok(Tenant::new(TenantParts {
             id: id.clone(),
             db,
@@ -49,14 +58,26 @@ impl Opener {
         }))
     }
 
-    /// What was damaged on disk is told to the operator; what could be read is served.
-    fn report_damage(&self, id: &TenantId, db: &Db) {
-        for damage in &db.replay_report().damage {
-            self.metrics.wal_corruptions.inc();
-            tracing::warn!(user = %id, damage, "cut damage off a log");
+    /// What was read, and what was damaged on disk, is told to the operator; what could be read
+    /// is served.
+    fn report(&self, id: &TenantId, db: &Db) {
+        let report = db.replay_report();
+        self.metrics.opened(id, report);
+        for damage in &report.damage {
+            tracing::error!(user = %id, damage, "met damage when a TSDB was opened");
         }
         for (block, reason) in db.broken_blocks() {
             tracing::error!(user = %id, %block, reason, "a local block cannot be read");
+        }
+        if report.unknown_series_samples > 0 {
+            let samples = report.unknown_series_samples;
+            tracing::warn!(user = %id, samples, "samples in a log belong to no series");
+        }
+        if db.opening_took() >= LONG_OPENING {
+            let took_seconds = db.opening_took().as_secs_f64();
+            let (series, samples) = (report.series, report.samples);
+            let of_snapshot = report.snapshot_series;
+            tracing::info!(user = %id, took_seconds, series, of_snapshot, samples, "opened a TSDB");
         }
     }
 
@@ -126,7 +147,7 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         out_of_order_capacity: config.out_of_order_capacity_max,
         bigger_out_of_order_blocks: config.bigger_out_of_order_blocks_for_old_samples,
         wal: Some(wal_options(config)),
-        load_snapshots: false,
+        load_snapshots: config.memory_snapshot_on_shutdown,
     }
 }
 

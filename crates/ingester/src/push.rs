@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::Limits;
 use model::{TenantId, WriteBatch};
-use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind};
+use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind, ReplayProgress};
 use wire::client::{IngesterPush, PushError};
 
 use crate::Ingester;
@@ -62,7 +62,7 @@ impl Ingester {
                 self.metrics.rejected(InstanceLimit::Tenants);
                 return Err(InstanceLimit::Tenants.error());
             }
-            let opened = self.opener.open(id);
+            let opened = self.opener.open(id, &ReplayProgress::default());
             opened.map_err(|error| errors::storage(id, "open the TSDB", &error))
         };
         self.tenants.get_or_create(id, open).map_err(|error| match error {

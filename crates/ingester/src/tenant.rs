@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tsdb::db::{BlockInfo, CompactionMode, Db};
 use tsdb::error::TsdbError;
 use tsdb::fs::SharedFs;
-use tsdb::head::{AppendLimits, AppendOutcome};
+use tsdb::head::{AppendLimits, AppendOutcome, SnapshotStats};
 use ulid::Ulid;
 use wire::client::PushError;
 
@@ -208,6 +208,12 @@ impl Tenant {
     pub(crate) fn sync_wal(&self) -> Result<(), TsdbError> {
         let Some(is_closed) = self.maintenance.try_lock() else { return self.db.sync_wal() };
         if *is_closed { Ok(()) } else { self.db.sync_wal() }
+    }
+
+    /// Writes a snapshot of the head, unless the TSDB is closed. The gate must be closed already.
+    pub(crate) fn write_snapshot(&self) -> Result<Option<SnapshotStats>, TsdbError> {
+        let is_closed = self.maintenance.lock();
+        if *is_closed { Ok(None) } else { self.db.write_snapshot() }
     }
 
     /// Closes the TSDB when what is being done to it has ended. The gate must be closed already.

@@ -83,6 +83,11 @@ pub trait Service: Send + Sync + 'static {
         std::future::ready(Ok(())).boxed()
     }
 
+    /// How far it is, in words, while it starts or stops; for `/services`.
+    fn progress(&self) -> Option<String> {
+        None
+    }
+
     /// Why the service cannot be used although it runs; `None` when it can.
     fn not_ready(&self) -> Option<String> {
         None

@@ -308,18 +308,25 @@ fn main() {
     select(&db, ("count again", end), true);
     select(&db, ("all samples", end), false);
     drop(db);
-    PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
-    let (start, wall) = (process_cpu_ns(), now());
-    let db = open(dir.path(), hasher);
-    let peak = PEAK.load(Ordering::Relaxed) - before;
-    println!(
-        "replay           {:8.3} s, {:.3} s cpu",
-        now() - wall,
-        (process_cpu_ns() - start) as f64 / 1e9
-    );
-    println!("replay peak      {:8.1} bytes a series", per_series(peak));
-    println!("                 {:?}", db.replay_report());
-    select(&db, ("count all, newest", end), true);
+    let samples = series * scrapes;
+    for source in ["log", "snapshot"] {
+        PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+        let (start, wall) = (process_cpu_ns(), now());
+        let db = open(dir.path(), hasher);
+        let (wall, peak) = (now() - wall, PEAK.load(Ordering::Relaxed) - before);
+        let cpu = (process_cpu_ns() - start) as f64 / 1e9;
+        let rate = samples as f64 / 1e6 / wall;
+        println!("replay, {source:8} {wall:8.3} s, {cpu:.3} s cpu, {rate:.1} million samples/s");
+        println!("  peak           {:8.1} bytes a series", per_series(peak));
+        let live = LIVE.load(Ordering::Relaxed) - before;
+        println!("  heap           {:8.1} bytes a series", per_series(live));
+        assert_eq!(db.replay_report().series, series);
+        select(&db, ("count all, newest", end), true);
+        let wall = now();
+        let snapshot = db.write_snapshot().expect("written").expect("there is something in it");
+        println!("write a snapshot {:8.3} s, {} bytes", now() - wall, snapshot.bytes);
+        db.close().expect("closed");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]

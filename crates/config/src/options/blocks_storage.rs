@@ -120,6 +120,8 @@ config! {
         wal_segment_size_bytes: usize = "134217728", "wal-segment-size-bytes", Advanced;
         /// Threads that replay a write-ahead log; 0 is one for each CPU.
         wal_replay_concurrency: usize = "0", "wal-replay-concurrency", Advanced;
+        /// Write what is in memory to the disk at shutdown, so that the next start need not replay the write-ahead logs; also load it at the start.
+        memory_snapshot_on_shutdown: bool = "false", "memory-snapshot-on-shutdown", Experimental;
         /// Cut and upload everything at shutdown.
         flush_blocks_on_shutdown: bool = "false", "flush-blocks-on-shutdown", Advanced;
         /// A TSDB without a sample for this long, all shipped, is closed and removed; 0 or less switches it off.

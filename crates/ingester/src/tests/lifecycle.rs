@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rt::{CancellationToken, Service as _, TaskGroup};
-use tsdb::fs::FaultFs;
+use tsdb::fs::{FaultFs, FileSystem as _, OsFs};
 use wire::client::{IngesterQuery, PushErrorCause};
 
 use super::fixture::{Fixture, HOUR_MS, START_MS, samples, tenant};
@@ -23,6 +23,34 @@ async fn acknowledged_samples_survive_a_kill() {
     f.push("a", START_MS + 2, &[("up", 5.0)]).unwrap();
     let f = f.killed_and_restarted().await;
     assert_eq!(f.query("a")["up"], [(START_MS, 1.0), (START_MS + 1, 3.0), (START_MS + 2, 5.0)]);
+}
+
+#[tokio::test]
+async fn with_a_snapshot_the_next_start_reads_no_log() {
+    let f = Fixture::running(|setup| setup.tsdb.memory_snapshot_on_shutdown = true).await;
+    f.push("a", START_MS, &[("up", 1.0), ("new", 2.0)]).unwrap();
+    f.push("b", START_MS, &[("up", 3.0)]).unwrap();
+    let want = (f.query("a"), f.query("b"));
+    f.ingester.stop().await.unwrap();
+    let f = f.killed_and_restarted().await;
+    assert_eq!((f.query("a"), f.query("b")), want);
+    let report = f.ingester.tenants.get(&tenant("a")).unwrap().db().replay_report().clone();
+    assert_eq!((report.snapshot_series, report.samples, report.damage.len()), (2, 0, 0));
+    assert_eq!(f.ingester.opening.describe().as_deref(), Some("opened 2 of 2 TSDBs"));
+    f.push("a", START_MS + 1, &[("up", 4.0)]).unwrap();
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("a")["up"], [(START_MS, 1.0), (START_MS + 1, 4.0)]);
+    // Damage is counted, and costs nothing.
+    let dir = f.dir.path().join("tsdb/b");
+    let entries = OsFs.read_dir(&dir).unwrap();
+    let snapshot = entries.iter().find(|e| e.name.starts_with("chunk_snapshot.")).unwrap();
+    let segment = OsFs.open_append(&dir.join(&snapshot.name).join("00000000")).unwrap();
+    segment.write_all_at(&[0xff; 8], 20).unwrap();
+    let f = f.killed_and_restarted().await;
+    assert_eq!(f.query("b"), want.1);
+    let text = f.metrics.encode().unwrap();
+    assert!(text.contains("\ncortex_ingester_tsdb_snapshot_replay_error_total 1\n"), "{text}");
+    assert!(text.contains("\ncortex_ingester_tsdb_wal_corruptions_total 0\n"), "{text}");
 }
 
 #[tokio::test]

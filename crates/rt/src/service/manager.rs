@@ -84,6 +84,11 @@ impl ServiceStatus {
         self.services.read().iter().map(|(service, state)| (service.name(), *state)).collect()
     }
 
+    /// How far each service is with what it is doing, in the order of [`ServiceStatus::states`].
+    pub fn progress(&self) -> Vec<Option<String>> {
+        self.services.read().iter().map(|(service, _)| service.progress()).collect()
+    }
+
     /// Why the process is not ready, one reason a service; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
         let services = self.services.read();

@@ -70,6 +70,10 @@ pub struct ReplayReport {
     pub snapshot_series: u64,
     /// Damage that was met and cut off, for the operator.
     pub damage: Vec<String>,
+    /// How much of it was in head chunk files.
+    pub corrupt_head_chunks: u64,
+    /// How much of it is a snapshot that was not used.
+    pub corrupt_snapshots: u64,
 }
 
 /// Counters that threads add to.
@@ -166,7 +170,10 @@ impl<'r> Replay<'r> {
             }
             Ok(())
         })?;
-        self.report.damage.extend(outcome.damage.map(|damage| damage.to_string()));
+        if let Some(damage) = outcome.damage {
+            self.report.damage.push(damage.to_string());
+            self.report.corrupt_head_chunks += 1;
+        }
         mapped.sort_unstable();
         self.report.chunks = mapped.len() as u64 + late.len();
         self.mapped = mapped;

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use rt::service::State as ServiceState;
 
 use super::Shared;
-use crate::reply::{page, text_error, typed, wants_json};
+use crate::reply::{escape, page, text_error, typed, wants_json};
 
 pub(super) async fn ready(State(admin): Shared) -> Response {
     if admin.stopping.is_set() {
@@ -22,19 +23,25 @@ pub(super) async fn ready(State(admin): Shared) -> Response {
 }
 
 pub(super) async fn services(State(admin): Shared, headers: HeaderMap) -> Response {
-    let states = admin.services.states();
+    let states = admin.services.states().into_iter().zip(admin.services.progress());
     if wants_json(&headers) {
-        let services: Vec<_> = states
-            .iter()
-            .map(|(name, state)| serde_json::json!({"name": name, "status": state.as_str()}))
-            .collect();
+        let services: Vec<_> = states.map(|(state, progress)| as_json(state, progress)).collect();
         let body = serde_json::json!({ "services": services }).to_string();
         return typed("application/json", body);
     }
     let mut rows = String::from("<table>\n<tr><th>Service</th><th>Status</th></tr>\n");
-    for (name, state) in states {
-        let _ = writeln!(rows, "<tr><td>{name}</td><td>{state}</td></tr>"); // Never fails.
+    for ((name, state), progress) in states {
+        let progress = progress.map(|text| format!(": {}", escape(&text))).unwrap_or_default();
+        let _ = writeln!(rows, "<tr><td>{name}</td><td>{state}{progress}</td></tr>"); // Never fails.
     }
     rows.push_str("</table>");
     page("Services", &rows)
+}
+
+fn as_json((name, state): (&str, ServiceState), progress: Option<String>) -> serde_json::Value {
+    let mut service = serde_json::json!({"name": name, "status": state.as_str()});
+    if let Some(progress) = progress {
+        service["progress"] = progress.into();
+    }
+    service
 }

@@ -55,6 +55,7 @@ impl Replay<'_> {
         if let Unusable::Because(reason) = unusable {
             let (path, aside) = (snapshot.path.display(), set_aside(self.fs, &snapshot)?);
             let aside = aside.display();
+            self.report.corrupt_snapshots += 1;
             self.report
                 .damage
                 .push(format!("snapshot {path} was not used: {reason}; kept as {aside}"));
