@@ -48,9 +48,8 @@ async fn with_a_snapshot_the_next_start_reads_no_log() {
     segment.write_all_at(&[0xff; 8], 20).unwrap();
     let f = f.killed_and_restarted().await;
     assert_eq!(f.query("b"), want.1);
-    let text = f.metrics.encode().unwrap();
-    assert!(text.contains("\ncortex_ingester_tsdb_snapshot_replay_error_total 1\n"), "{text}");
-    assert!(text.contains("\ncortex_ingester_tsdb_wal_corruptions_total 0\n"), "{text}");
+    assert_eq!(f.metric("cortex_ingester_tsdb_snapshot_replay_error_total"), 1.0);
+    assert_eq!(f.metric("cortex_ingester_tsdb_wal_corruptions_total"), 0.0);
 }
 
 #[tokio::test]
