@@ -14,7 +14,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("cortex_ingester_tsdb_exemplar_", "exemplars are not stored yet"),
     ("cortex_ingester_tsdb_checkpoint_", "the TSDB does not count checkpoints yet"),
     ("cortex_ingester_tsdb_head_truncations_failed_total", "the TSDB does not count them yet"),
-    ("cortex_ingester_tsdb_mmap_chunk_corruptions_total", "the TSDB does not count them yet"),
     ("cortex_ingester_tsdb_symbol_table_size_bytes", "the TSDB does not tell it yet"),
     ("cortex_ingester_tsdb_wal_truncate_duration_seconds", "the TSDB does not time them yet"),
 ];
