@@ -265,3 +265,16 @@ pub(crate) fn config_lines(_: &Seeds) -> Vec<Vec<u8>> {
     ];
     lines.iter().map(|l| l.as_bytes().to_vec()).collect()
 }
+
+/// Bucket indexes.
+pub(crate) fn bucket_indexes(_: &Seeds) -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"version":2,"updated_at":7,"blocks":[],"block_deletion_marks":[]}"#,
+        r#"{"version":2,"updated_at":7,"blocks":[{"block_id":"01M7ZPQCKZY96HW8E6K6G4X4M9",
+            "min_time":1,"max_time":9,"segments_format":"1-based-6-digits","segments_num":1,
+            "uploaded_at":3}],"block_deletion_marks":[{"block_id":"01M7ZPQCKZY96HW8E6K6G4X4M9",
+            "deletion_time":5}]}"#,
+    ];
+    let indexes = texts.map(serde_json::from_str::<bucket::BucketIndex>);
+    indexes.into_iter().flatten().map(|index| index.encode()).collect()
+}

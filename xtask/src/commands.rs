@@ -30,6 +30,8 @@ pub(crate) fn ci() -> Result<()> {
     crate::tidy::run()?;
     crate::docs::run(true)?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let fuzzer = ["--package", "fuzz", "--features", "libfuzzer", "--bin", "coverage"];
+    cargo(&[&["clippy"], &fuzzer[..], &["--", "-D", "warnings"]].concat())?;
     cargo(&["test", "--workspace", "--no-fail-fast"])?;
     cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
 }

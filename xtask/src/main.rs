@@ -4,6 +4,7 @@
 mod commands;
 mod conformance;
 mod docs;
+mod fairness;
 mod fuzz;
 mod tidy;
 
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   differential [--queries N [--seed S]]  random queries to Urd and to a real Prometheus
   crash [--rounds N] [--seed N] [--binary PATH]
                 kill -9 at random moments under load, again and again (1,000 rounds unless told)
+  fairness      how a tenant's queries fare beside a hostile tenant's, on a running server
   deps          install the servers that the end-to-end tests start (Debian)";
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["naive", cases] => commands::naive(cases),
         ["differential", options @ ..] => commands::differential(options),
         ["crash", options @ ..] => commands::crash(options),
+        ["fairness", options @ ..] => fairness::fairness(options),
         ["deps"] => commands::deps(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

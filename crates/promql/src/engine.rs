@@ -64,10 +64,6 @@ pub struct EngineOptions {
     pub enable_start_timestamps: bool,
     /// Treat `__type__` and `__unit__` as a part of the metric's name.
     pub enable_type_and_unit_labels: bool,
-    /// The most regular expressions of a query; 0 = no bound.
-    pub max_regexes: usize,
-    /// The most bytes of all of them together; 0 = no bound.
-    pub max_regex_bytes: usize,
     /// The passes over the plan.
     pub passes: Passes,
     /// Where work on independent series runs.
@@ -83,8 +79,6 @@ impl Default for EngineOptions {
             enable_delayed_name_removal: false,
             enable_start_timestamps: false,
             enable_type_and_unit_labels: false,
-            max_regexes: 1_000,
-            max_regex_bytes: 1 << 20,
             passes: Passes::ALL,
             executor: Arc::new(model::env::Inline),
         }
@@ -173,7 +167,6 @@ impl Engine {
     ) -> Result<(QueryResult, Vec<Measured>), QueryError> {
         lower::check_result_type(expr, kind)?;
         let mut plan = lower::lower(expr, kind, &self.options)?;
-        plan::bounds::check(&plan, &self.options)?;
         plan::optimize(&mut plan, self.options.passes);
         let querier = match plan.time_range {
             Some(range) => Some(queryable.querier(range, context)?),

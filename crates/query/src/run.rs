@@ -135,7 +135,7 @@ impl QueryService {
         let (user, query_bytes) = (tenant.clone(), request.query.len());
         let start = self.sources.clock.monotonic();
         let result = self
-            .run(timeout, &Arc::clone(&limits), move |context| {
+            .run(&user, (timeout, &Arc::clone(&limits)), move |context| {
                 let expr = parse_expr(&request.query, &options)
                     .map_err(|error| ApiError::invalid_parameter("query", error))?;
                 features::check(&expr, &limits)?;
@@ -215,18 +215,19 @@ impl QueryService {
         }
     }
 
-    /// Runs a job on a compute thread; it is told to stop when the returned future is dropped.
+    /// Runs a job of a tenant on a compute thread, in the tenant's turn; it is told to stop when
+    /// the returned future is dropped.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        timeout: Duration,
-        limits: &Limits,
+        tenant: &TenantId,
+        (timeout, limits): (Duration, &Limits),
         job: impl FnOnce(Arc<QueryContext>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let limits = limits::query_limits(limits, timeout);
         let context = Arc::new(QueryContext::new(limits, Arc::clone(&self.sources.clock)));
         let _cancel = CancelOnDrop(Arc::clone(&context));
         let _inflight = self.metrics.enter();
-        self.pool.run(move || job(context)).await?
+        self.pool.run_for(tenant.as_str(), move || job(context)).await?
     }
 
     /// Runs a label or series request over a range of time.
@@ -238,8 +239,8 @@ impl QueryService {
     ) -> Result<T, ApiError> {
         let limits = self.limits(&tenant);
         let (start_ms, end_ms) = limits::labels_range((start_ms, end_ms), self.now_ms(), &limits);
-        let queryable = self.tenant_queryable(tenant, &limits);
-        self.run(self.timeout(None), &limits, move |context| {
+        let queryable = self.tenant_queryable(tenant.clone(), &limits);
+        self.run(&tenant, (self.timeout(None), &limits), move |context| {
             use model::Queryable as _;
             let querier = queryable.querier(TimeRange::new(start_ms, end_ms), &context)?;
             job(&*querier, &context)

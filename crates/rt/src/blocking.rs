@@ -1,5 +1,5 @@
 //! The bridge from compute threads back to async code, for storage clients that are async.
-//! Called from compute and rayon threads alone.
+//! Called from compute and helper threads alone.
 
 use std::future::Future;
 

@@ -1,14 +1,17 @@
 //! Bounded pools of threads for CPU work that async code asks for: one pool for writes and one
 //! for queries, so that no load of queries can take the threads or the queue of the pushes.
-//! Jobs may block (write-ahead log, [`crate::BlockingHandle`]); async code never does.
+//! Jobs may block (write-ahead log, [`crate::BlockingHandle`]); async code never does. Jobs that
+//! belong to somebody (a tenant) take turns with those of others.
+
+mod fair;
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use fair::FairQueue;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -54,7 +57,9 @@ pub struct ComputePool {
 impl ComputePool {
     /// Starts the threads.
     pub fn new(options: ComputeOptions) -> Result<Self, std::io::Error> {
-        let shared = Arc::new(Shared { options, state: Mutex::default(), wake: Condvar::new() });
+        let queue = FairQueue::new(options.threads.max(1), options.queue_capacity);
+        let state = Mutex::new(State { queue, is_closed: false });
+        let shared = Arc::new(Shared { options, state, wake: Condvar::new() });
         let owner = Arc::new(Owner { shared: Arc::clone(&shared), threads: Mutex::default() });
         for index in 0..options.threads.max(1) {
             let shared = Arc::clone(&shared);
@@ -76,14 +81,31 @@ impl ComputePool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.run_for("", job)
+    }
+
+    /// The same for a job that belongs to `owner`: owners take turns, none has all threads, and
+    /// while others are active none has more than half of them.
+    pub fn run_for<T, F>(
+        &self,
+        owner: &str,
+        job: F,
+    ) -> impl Future<Output = Result<T, ComputeError>> + Send + use<T, F>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let (sender, receiver) = oneshot::channel();
         let span = tracing::Span::current();
-        let queued = self.owner.shared.queue(Box::new(move || {
-            if !sender.is_closed() {
-                let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(job)));
-                let _ = sender.send(result); // The one who asked may have gone meanwhile.
-            }
-        }));
+        let queued = self.owner.shared.queue(
+            owner,
+            Box::new(move || {
+                if !sender.is_closed() {
+                    let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(job)));
+                    let _ = sender.send(result); // The one who asked may have gone meanwhile.
+                }
+            }),
+        );
         let pool = self.owner.shared.options.name;
         async move {
             queued?;
@@ -127,7 +149,7 @@ impl ComputePool {
         metrics.gauge_fn(
             &format!("urd_compute_{name}_running_jobs"),
             "Jobs that run on a compute thread",
-            move || running.state.lock().running as f64,
+            move || running.state.lock().queue.running() as f64,
         );
     }
 }
@@ -152,26 +174,21 @@ struct Shared {
     wake: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
-    running: usize,
+    queue: FairQueue<Job>,
     is_closed: bool,
 }
 
 impl Shared {
-    fn queue(&self, job: Job) -> Result<(), ComputeError> {
+    fn queue(&self, owner: &str, job: Job) -> Result<(), ComputeError> {
         let mut state = self.state.lock();
         if state.is_closed {
             return Err(ComputeError::Stopped(self.options.name));
         }
-        // A job that an idle thread is about to take does not count as waiting.
-        let idle = self.options.threads.max(1).saturating_sub(state.running);
-        if state.queue.len() >= self.options.queue_capacity + idle {
+        if state.queue.push(owner, job).is_err() {
             let (pool, limit) = (self.options.name, self.options.queue_capacity);
             return Err(ComputeError::QueueFull { pool, limit });
         }
-        state.queue.push_back(job);
         drop(state);
         self.wake.notify_one();
         Ok(())
@@ -183,15 +200,12 @@ impl Shared {
     }
 
     /// The next job; `None` when the pool is closed and empty.
-    fn take(&self) -> Option<Job> {
+    fn take(&self) -> Option<(fair::Owner, Job)> {
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
-                state.running += 1;
-                return Some(job);
-            }
-            if state.is_closed {
-                return None;
+            let next = if state.is_closed { state.queue.pop_any() } else { state.queue.pop() };
+            if next.is_some() || state.is_closed {
+                return next;
             }
             self.wake.wait(&mut state);
         }
@@ -199,10 +213,12 @@ impl Shared {
 }
 
 fn work(shared: &Shared) {
-    while let Some(job) = shared.take() {
+    while let Some((owner, job)) = shared.take() {
         // The job catches its own panics; this catches those of dropping its captures.
         let _ = catch_unwind(AssertUnwindSafe(job));
-        shared.state.lock().running -= 1;
+        shared.state.lock().queue.finished(&owner);
+        // The owner may have another thread now: for a job that an idle thread passed over.
+        shared.wake.notify_one();
     }
 }
 

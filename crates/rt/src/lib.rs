@@ -21,7 +21,7 @@ pub mod time;
 pub use blocking::BlockingHandle;
 pub use clock::SystemClock;
 pub use compute::{ComputeError, ComputeOptions, ComputePool};
-pub use executor::RayonExecutor;
+pub use executor::FairExecutor;
 pub use futures::future::BoxFuture;
 pub use metrics::Metrics;
 pub use process::register_process_metrics;

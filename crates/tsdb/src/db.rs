@@ -14,7 +14,6 @@
 
 mod blocks;
 mod compact;
-mod compact_blocks;
 mod delete;
 mod ooo;
 mod options;

@@ -5,8 +5,6 @@
 
 #[path = "db/appends.rs"]
 mod appends;
-#[path = "db/compacted_blocks.rs"]
-mod compacted_blocks;
 #[path = "db/compactions.rs"]
 mod compactions;
 #[path = "db/deletes.rs"]

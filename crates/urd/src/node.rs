@@ -13,7 +13,7 @@ use std::time::Duration;
 use config::{Config, Overrides, ServerConfig};
 use model::{Clock, Random, TenantId};
 use rt::service::StartError;
-use rt::{BlockingHandle, CancellationToken, Metrics, RayonExecutor, Service, ServiceManager};
+use rt::{BlockingHandle, CancellationToken, FairExecutor, Metrics, Service, ServiceManager};
 use tokio::net::TcpListener;
 use web::{Admin, Api, ApiOptions, HttpDrain, HttpServer, RequestMetrics, Stopping, TenantPolicy};
 
@@ -149,7 +149,7 @@ fn env(config: Config, http_address: SocketAddr, options: &NodeOptions) -> anyho
         config: Arc::new(config),
         clock: Arc::clone(&options.clock),
         random: Arc::clone(&options.random),
-        executor: Arc::new(RayonExecutor::new(options.cores)?),
+        executor: Arc::new(FairExecutor::new(options.cores)?),
         metrics,
         pools,
         blocking: BlockingHandle::current(),

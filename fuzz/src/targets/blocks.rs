@@ -141,3 +141,9 @@ pub(super) fn meta(data: &[u8]) {
     let again = BlockMeta::decode(&meta.encode()).expect("what was written can be read");
     assert_eq!(again.encode(), meta.encode());
 }
+
+pub(super) fn bucket_index(data: &[u8]) {
+    let Ok(index) = bucket::BucketIndex::decode(data) else { return };
+    let again = bucket::BucketIndex::decode(&index.encode()).expect("what was written can be read");
+    assert_eq!(again.blocks.len(), index.blocks.len());
+}

@@ -11,8 +11,9 @@ pub(super) fn parse(data: &[u8]) {
     let position = expr.position();
     assert!(position.start <= position.end && position.end as usize <= data.len());
     let printed = expr.to_string();
-    // A duration below a millisecond is printed as 0s, as Prometheus prints it, and 0s is none.
-    if printed.contains("[0s") || printed.contains(":0s") {
+    // As in Prometheus a duration below a millisecond is printed as 0s, which is none, and the
+    // selector `{}`, which only `info()` takes, as nothing.
+    if printed.contains("[0s") || printed.contains(":0s") || printed.contains(", )") {
         return;
     }
     let again = parse_expr(&printed, &ParserOptions::all())

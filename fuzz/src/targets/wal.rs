@@ -133,6 +133,16 @@ pub(super) fn replay(data: &[u8]) {
     assert_eq!(first, second, "a restart changes what is there");
 }
 
+/// A start with `data` as a snapshot of the head: whatever is in it, the second start has the same.
+pub(super) fn snapshot(data: &[u8]) {
+    let fs: SharedFs = Arc::new(FaultFs::new());
+    let snapshot = Path::new(DIR).join("chunk_snapshot.000000.0000000000");
+    put(&*fs, &snapshot.join("00000000"), data);
+    let Some((first, _)) = restart(&fs) else { return };
+    let Some((second, _)) = restart(&fs) else { panic!("the second start fails") };
+    assert_eq!(first, second, "a restart changes what is there");
+}
+
 type Found = Vec<(String, Vec<(i64, u64)>, Vec<i64>)>;
 
 /// Starts, reads everything, and stops.

@@ -72,13 +72,14 @@ pub(crate) fn finish(
 fn for_each_settled(
     mut stream: VectorStream,
     cx: &EvalContext<'_>,
-    mut visit: impl FnMut(SeriesBatch) -> Result<(), QueryError> + Send,
+    mut visit: impl FnMut(SeriesBatch) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
     if !cx.delays_name_removal() || stream.unique_without_name {
-        return stream.drive(cx, &mut |mut batch| {
+        while let Some(mut batch) = stream.next_batch(cx)? {
             remove_names(&mut batch);
-            visit(batch)
-        });
+            visit(batch)?;
+        }
+        return Ok(());
     }
     let mut all = stream.collect(cx)?;
     let renamed = all.heads.iter().any(|head| head.drop_name);

@@ -71,6 +71,8 @@ const MATH: &[&str] = &[
     "asinh",
     "round",
     "timestamp",
+];
+const DATE: &[&str] = &[
     "hour",
     "day_of_week",
     "month",
@@ -78,6 +80,7 @@ const MATH: &[&str] = &[
     "day_of_year",
     "minute",
     "year",
+    "day_of_month",
 ];
 const COUNTER_FUNCTIONS: &[&str] = &["rate", "increase", "irate", "resets", "changes"];
 const OVER_TIME: &[&str] = &[
@@ -103,8 +106,8 @@ const NEW_OVER_TIME: &[&str] = &[
     "ts_of_max_over_time",
     "ts_of_min_over_time",
 ];
-const AGGREGATORS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
-const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
+const AGGREGATORS: &[&str] = &["sum", "avg", "min", "max", "count", "group"];
+const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^"];
 const COMPARISONS: &[&str] = &[">", "<", ">=", "<="];
 
 /// A maker of expressions.
@@ -213,7 +216,7 @@ impl<'a> Generator<'a> {
             let inner = self.vector(depth - 2);
             self.subqueries -= 1;
             // The odd milliseconds keep a nested window's start off the steps inside.
-            let range = self.dice.pick(&["300123ms", "150071ms", "613017ms"]);
+            let range = self.dice.pick(&["300077ms", "150071ms", "613017ms"]);
             let step = self.dice.pick(&["", "30s", "1m", "17s"]);
             return format!("({inner})[{range}:{step}]{}", self.modifiers());
         }
@@ -225,8 +228,12 @@ impl<'a> Generator<'a> {
     }
 
     fn math(&mut self, depth: usize) -> String {
-        let function = self.dice.pick(MATH);
+        let mut function = self.dice.pick(MATH);
         let inner = self.vector(depth - 1);
+        if function == "timestamp" && inner.contains('@') && !self.language.is_new {
+            // With `@` and an offset Prometheus 2.42 finds nothing.
+            function = "abs";
+        }
         match self.dice.below(10) {
             0 => format!("-({inner})"),
             1 => format!("+({inner})"),
@@ -234,6 +241,8 @@ impl<'a> Generator<'a> {
             3 => format!("clamp_max({inner}, {})", self.scalar(depth - 1)),
             4 => format!("clamp_min({inner}, {})", self.scalar(depth - 1)),
             5 => format!("round({inner}, {})", self.dice.pick(&["0.5", "5", "0.25"])),
+            // Of stored values: what the date of NaN is depends on the processor.
+            6 | 7 => format!("{}({})", self.dice.pick(DATE), self.selector_with_modifiers()),
             _ => format!("{function}({inner})"),
         }
     }
@@ -242,6 +251,7 @@ impl<'a> Generator<'a> {
         if self.dice.one_in(2) {
             let function = self.dice.pick(COUNTER_FUNCTIONS);
             let metric = self.dice.pick(COUNTERS);
+            let depth = if self.language.is_new { depth } else { 0 };
             return format!("{function}({})", self.matrix(depth, Some(metric)));
         }
         let matrix = self.matrix(depth, None);
@@ -250,7 +260,10 @@ impl<'a> Generator<'a> {
                 "quantile_over_time({}, {matrix})",
                 self.dice.pick(&["0.5", "0.9", "1.2", "0"])
             ),
-            1 => format!("predict_linear({matrix}, {})", self.dice.pick(&["60", "-30", "3600"])),
+            // Prometheus 2.42 moves the window though `@` holds it.
+            1 if self.language.is_new || !matrix.contains('@') => {
+                format!("predict_linear({matrix}, {})", self.dice.pick(&["60", "-30", "3600"]))
+            }
             2 => format!("absent_over_time({matrix})"),
             3 if self.language.is_new => {
                 format!("double_exponential_smoothing({matrix}, 0.5, 0.25)")
@@ -285,7 +298,8 @@ impl<'a> Generator<'a> {
             0 => {
                 let (op, k) = (self.dice.pick(&["topk", "bottomk"]), self.dice.below(4));
                 // Values that are seldom alike: which of them is chosen is nobody's promise.
-                let input = self.selector(GAUGES[0]) + &self.modifiers();
+                let only = self.dice.pick(&["", "{job=\"api\"}", "{instance!=\"b\"}"]);
+                let input = format!("{}{only}{}", GAUGES[0], self.modifiers());
                 format!("{op} {grouping}({k}, {input})")
             }
             1 => {
@@ -296,10 +310,22 @@ impl<'a> Generator<'a> {
                 "count_values {grouping}(\"value\", round({}))",
                 self.selector_with_modifiers()
             ),
-            3 if self.language.is_new => {
-                format!("limitk {grouping}(2, {})", self.selector_with_modifiers())
+            // Of finite values: of others Prometheus 2.42 has another opinion.
+            3 => {
+                let (op, input) = (self.dice.pick(&["stddev", "stdvar"]), self.dice.pick(GAUGES));
+                format!("{op} {grouping}({input}{})", self.modifiers())
             }
             4 if self.language.is_new => {
+                format!(
+                    "{} {grouping}({})",
+                    self.dice.pick(&["stddev", "stdvar"]),
+                    self.vector(depth - 1)
+                )
+            }
+            5 if self.language.is_new => {
+                format!("limitk {grouping}(2, {})", self.selector_with_modifiers())
+            }
+            6 if self.language.is_new => {
                 let ratio = self.dice.pick(&["0.5", "-0.3", "1", "0"]);
                 format!("limit_ratio {grouping}({ratio}, {})", self.selector_with_modifiers())
             }
@@ -329,6 +355,9 @@ impl<'a> Generator<'a> {
         }
         // Both sides grouped alike seldom fail to match.
         let (operator, list) = (self.operator(), self.labels_list());
+        // Pairs that a comparison leaves out did not count as matches in Prometheus 2.42.
+        let leaves_out = !self.language.is_new && COMPARISONS.contains(&operator.as_str());
+        let between = if leaves_out { format!("{operator} bool") } else { operator.clone() };
         let (a, b) = (self.dice.pick(AGGREGATORS), self.dice.pick(AGGREGATORS));
         let rhs = self.vector(depth - 1);
         let fill = if self.language.is_new && !operator.contains("bool") && self.dice.one_in(5) {
@@ -337,8 +366,8 @@ impl<'a> Generator<'a> {
             ""
         };
         match self.dice.below(3) {
-            0 => format!("({lhs}) {operator} {fill}({rhs})"),
-            1 => format!("({lhs}) {operator} {}{fill}({rhs})", self.matching()),
+            0 => format!("({lhs}) {between} {fill}({rhs})"),
+            1 => format!("({lhs}) {between} {}{fill}({rhs})", self.matching()),
             _ => format!("{a} by ({list}) ({lhs}) {operator} {fill}{b} by ({list}) ({rhs})"),
         }
     }
@@ -348,7 +377,7 @@ impl<'a> Generator<'a> {
             0 => self.dice.pick(COMPARISONS).to_owned(),
             1 => format!("{} bool", self.dice.pick(COMPARISONS)),
             2 if self.language.is_new => self.dice.pick(&["==", "!=", "== bool"]).to_owned(),
-            3 if self.language.is_new => self.dice.pick(&["</", ">/"]).to_owned(),
+            3 if self.language.is_new => self.dice.pick(&["</", ">/", "atan2"]).to_owned(),
             _ => self.dice.pick(ARITHMETIC).to_owned(),
         }
     }
@@ -364,7 +393,8 @@ impl<'a> Generator<'a> {
     fn join_with_target(&mut self, depth: usize) -> String {
         let many = self.vector(depth - 1);
         let include = self.dice.pick(&["", "zone", "zone, job"]);
-        let operator = self.dice.pick(&["*", "+", ">", "/ "]);
+        let operator = self.dice.pick(&["*", "+", "> bool", "/"]);
+        let operator = if self.language.is_new && self.dice.one_in(4) { "<=" } else { operator };
         if self.dice.one_in(2) {
             format!("({many}) {operator} on (instance) group_left ({include}) {TARGET}")
         } else {

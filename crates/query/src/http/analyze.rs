@@ -35,8 +35,9 @@ pub(super) async fn analyze(
     limits::check_expression_size(&request.query, &limits)?;
     let this = Arc::clone(&service);
     let timeout = service.timeout(request.timeout);
+    let user = tenant.clone();
     let body = service
-        .run(timeout, &Arc::clone(&limits), move |context| {
+        .run(&user, (timeout, &Arc::clone(&limits)), move |context| {
             let query = request.query.clone();
             let analysis = run(&this, tenant, &request, &context)?;
             Ok(success(|out| push_analysis(out, &query, &analysis, &context.usage())))

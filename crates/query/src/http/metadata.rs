@@ -25,8 +25,9 @@ pub(super) async fn metadata(
     };
     let ingester = Arc::clone(service.ingester());
     let limits = service.limits(&tenant);
+    let user = tenant.clone();
     let job = move |_| Ok(ingester.metadata(&tenant, &filter)?);
-    let found = service.run(service.querier.timeout.std(), &limits, job).await?;
+    let found = service.run(&user, (service.querier.timeout.std(), &limits), job).await?;
     Ok(json_response(success(|out| push_families(out, &found))))
 }
 

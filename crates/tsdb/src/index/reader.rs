@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     INDEX_HEADER_LEN, PostingsOffsets, SERIES_ALIGNMENT, SeriesRow, SymbolTable, Toc,
-    check_index_header, checked_section, decode_postings, decode_series, index_version, v1,
+    check_index_header, checked_section, decode_postings, decode_series,
 };
 use crate::error::{DecodeError, TsdbError};
 use crate::postings::{IndexPostings, PostingsList};
@@ -23,16 +23,6 @@ pub struct IndexReader<B> {
     symbols: SymbolTable,
     offsets_at: Range<usize>,
     offsets: PostingsOffsets,
-    old: Option<OldIndex>,
-}
-
-/// What the reader of an index of version 1 keeps.
-#[derive(Debug)]
-struct OldIndex {
-    /// The postings offset table in order.
-    offset_section: Vec<u8>,
-    /// What series call the symbols.
-    symbol_offsets: Vec<u32>,
 }
 
 impl<B: AsRef<[u8]>> IndexReader<B> {
@@ -42,8 +32,8 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         let name = name.into();
         let file = bytes.as_ref();
         let parts = parts(file).map_err(|e| TsdbError::corrupt(&name, e))?;
-        let Parts { toc, symbols_at, symbols, offsets_at, offsets, old } = parts;
-        Ok(Self { bytes, name, toc, symbols_at, symbols, offsets_at, offsets, old })
+        let (toc, (symbols_at, symbols), (offsets_at, offsets)) = parts;
+        Ok(Self { bytes, name, toc, symbols_at, symbols, offsets_at, offsets })
     }
 
     fn corrupt(&self, error: DecodeError) -> TsdbError {
@@ -55,10 +45,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 
     fn offset_section(&self) -> &[u8] {
-        match &self.old {
-            Some(old) => &old.offset_section,
-            None => &self.bytes.as_ref()[self.offsets_at.clone()],
-        }
+        &self.bytes.as_ref()[self.offsets_at.clone()]
     }
 
     /// The bytes of the file.
@@ -82,30 +69,19 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         self.symbols.len()
     }
 
-    /// What series of an index of version 1 call the symbols, in their order; empty for other
-    /// versions, where it is their places.
+    /// What series call the symbols where those are no numbers: see [`SymbolTable::references`].
     pub(crate) fn symbol_references(&self) -> Vec<u32> {
-        self.old.as_ref().map_or_else(Vec::new, |old| old.symbol_offsets.clone())
+        Vec::new()
     }
 
-    /// The symbol that series call by this number.
+    /// The symbol with this number.
     pub fn symbol(&self, number: u32) -> Result<&str, TsdbError> {
-        let section = self.symbol_section();
-        let symbol = match &self.old {
-            Some(_) => v1::symbol(section, self.symbols_at.start, number),
-            None => self.symbols.get(section, number),
-        };
-        symbol.map_err(|e| self.corrupt(e))
+        self.symbols.get(self.symbol_section(), number).map_err(|e| self.corrupt(e))
     }
 
-    /// The number that series call a symbol by.
+    /// The number of a symbol.
     pub fn symbol_number(&self, symbol: &str) -> Result<Option<u32>, TsdbError> {
-        let found = self.symbols.find(self.symbol_section(), symbol);
-        let place = found.map_err(|e| self.corrupt(e))?;
-        Ok(match &self.old {
-            Some(old) => place.and_then(|place| old.symbol_offsets.get(place as usize).copied()),
-            None => place,
-        })
+        self.symbols.find(self.symbol_section(), symbol).map_err(|e| self.corrupt(e))
     }
 
     /// The label names, ascending.
@@ -116,8 +92,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     /// Reads a series entry: numbers of symbols and chunks.
     pub fn series(&self, series: u32, row: &mut SeriesRow) -> Result<(), TsdbError> {
         let mut decode = || {
-            let alignment = if self.old.is_some() { 1 } else { SERIES_ALIGNMENT };
-            let start = u64::from(series) * alignment;
+            let start = u64::from(series) * SERIES_ALIGNMENT;
             let start = usize::try_from(start).map_err(|_| DecodeError::Truncated)?;
             if start < INDEX_HEADER_LEN {
                 return Err(DecodeError::Invalid("series number is out of range"));
@@ -170,34 +145,16 @@ pub struct LabelMemo {
     labels: Labels,
 }
 
-struct Parts {
-    toc: Toc,
-    symbols_at: Range<usize>,
-    symbols: SymbolTable,
-    offsets_at: Range<usize>,
-    offsets: PostingsOffsets,
-    old: Option<OldIndex>,
-}
+type Parts = (Toc, (Range<usize>, SymbolTable), (Range<usize>, PostingsOffsets));
 
 fn parts(file: &[u8]) -> Result<Parts, DecodeError> {
-    let is_old = index_version(file)? == v1::VERSION;
-    if !is_old {
-        check_index_header(file)?;
-    }
+    check_index_header(file)?;
     let toc_at = file.len().checked_sub(Toc::LEN).ok_or(DecodeError::Truncated)?;
     let toc = Toc::decode(&file[toc_at..])?;
     let (symbols, symbols_at) = checked_section(file, toc.symbols)?;
     let (offsets, offsets_at) = checked_section(file, toc.postings_offsets)?;
-    let old = match is_old {
-        true => Some(OldIndex {
-            offset_section: v1::sorted_offsets(offsets)?,
-            symbol_offsets: v1::symbol_offsets(symbols, symbols_at.start)?,
-        }),
-        false => None,
-    };
-    let offsets = old.as_ref().map_or(offsets, |old| &old.offset_section);
-    let offsets = PostingsOffsets::new(offsets)?;
-    Ok(Parts { toc, symbols: SymbolTable::new(symbols)?, symbols_at, offsets_at, offsets, old })
+    let symbols = (symbols_at, SymbolTable::new(symbols)?);
+    Ok((toc, symbols, (offsets_at, PostingsOffsets::new(offsets)?)))
 }
 
 impl<B: AsRef<[u8]>> IndexPostings for IndexReader<B> {

@@ -6,9 +6,6 @@ use model::{
     CounterResetHint, EncodedChunk, SampleBuffer, SampleReader, StorageError, TimestampMs,
 };
 
-use crate::chunk::encoder::{COMPACTED_CHUNK_SAMPLES, ChunkEncoder, FinishedChunk};
-use crate::error::DecodeError;
-
 /// Merges the readers of one series.
 pub struct MergeSamples {
     sources: Vec<Source>,
@@ -53,9 +50,6 @@ impl MergeSamples {
         let last = self.sources[index].buffer.last_time();
         if next_other.is_some_and(|t| last >= Some(t)) {
             return false;
-        }
-        if self.sources[index].emit_plain_floats(out) {
-            self.newest_source = Some(index);
         }
         while self.sources[index].first_time().is_some() {
             self.emit_first(index, out);
@@ -181,19 +175,6 @@ impl Source {
         }
     }
 
-    /// Hands on everything at once, if that is floats without start times and nothing else.
-    fn emit_plain_floats(&mut self, out: &mut SampleBuffer) -> bool {
-        let has_starts =
-            !(self.buffer.float_start_times.is_empty() && out.float_start_times.is_empty());
-        if self.first_histogram().is_some() || has_starts {
-            return false;
-        }
-        out.float_times.extend_from_slice(&self.buffer.float_times[self.float..]);
-        out.float_values.extend_from_slice(&self.buffer.float_values[self.float..]);
-        self.float = self.buffer.float_times.len();
-        true
-    }
-
     fn skip_until(&mut self, until: TimestampMs) {
         while self.first_float().is_some_and(|t| t <= until) {
             self.float += 1;
@@ -220,45 +201,21 @@ fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, Storag
     encode_samples(&samples)
 }
 
-/// Floats as they are; histograms with float counts, whatever they were before.
 fn encode_samples(samples: &SampleBuffer) -> Result<Vec<EncodedChunk>, StorageError> {
-    let mut chunks = Vec::new();
-    let mut sink = |chunk: FinishedChunk<'_>| {
-        chunks.push(EncodedChunk {
-            min_time_ms: chunk.min_time_ms,
-            max_time_ms: chunk.max_time_ms,
-            encoding: chunk.encoding.number(),
-            data: chunk.data.into(),
-        });
-    };
-    let mut starts = samples.float_start_times.iter().chain(&samples.histogram_start_times);
-    let mut encoder = ChunkEncoder::new(COMPACTED_CHUNK_SAMPLES, starts.any(|&start| start != 0));
-    encode_in_order(samples, &mut encoder, &mut sink)
-        .map_err(|e| StorageError::Internal(e.to_string()))?;
-    encoder.finish(&mut sink);
-    Ok(chunks)
-}
-
-fn encode_in_order(
-    samples: &SampleBuffer,
-    encoder: &mut ChunkEncoder,
-    sink: &mut dyn FnMut(FinishedChunk<'_>),
-) -> Result<(), DecodeError> {
-    let mut float = 0;
-    let mut push_floats_before =
-        |end: usize, encoder: &mut ChunkEncoder, sink: &mut dyn FnMut(FinishedChunk<'_>)| {
-            let range = float..end;
-            float = end;
-            let starts = samples.float_start_times.get(range.clone()).unwrap_or_default();
-            let values = &samples.float_values[range.clone()];
-            encoder.push_floats(&samples.float_times[range], values, starts, sink)
-        };
-    for (i, (&t, histogram)) in samples.histogram_times.iter().zip(&samples.histograms).enumerate()
-    {
-        let floats = samples.float_times.partition_point(|&float| float < t);
-        push_floats_before(floats, encoder, sink)?;
-        let start = start_at(&samples.histogram_start_times, i);
-        encoder.push_float_histogram(t, histogram, start, sink)?;
+    if !samples.histogram_times.is_empty() {
+        return Err(StorageError::Internal("decoded histograms have no chunks".to_owned()));
     }
-    push_floats_before(samples.float_times.len(), encoder, sink)
+    let mut chunks = Vec::new();
+    let runs = samples.float_times.chunks(120).zip(samples.float_values.chunks(120));
+    for (times, values) in runs {
+        let data = crate::chunk::xor::encode(times.iter().copied().zip(values.iter().copied()))
+            .map_err(|e| StorageError::Internal(e.to_string()))?;
+        chunks.push(EncodedChunk {
+            min_time_ms: times[0],
+            max_time_ms: times[times.len() - 1],
+            encoding: crate::chunk::ChunkEncoding::Xor.number(),
+            data: data.into(),
+        });
+    }
+    Ok(chunks)
 }
