@@ -12,7 +12,7 @@
 //! rules.rs       which samples are taken             floats.rs, histograms.rs   open chunks
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
 //! delete.rs      deleted ranges
-//! ooo.rs         samples that come out of order
+//! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
 //! ```
 
 mod append;
@@ -42,6 +42,7 @@ mod snapshot;
 mod symbols;
 mod table;
 mod truncate;
+mod zeros;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -33,6 +33,7 @@ use super::outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, Rej
 use super::rules::{Bounds, NO_MAX_TIME, Newest, Verdict, judge};
 use super::series::{NONE, Open, Series};
 use super::shards::{Location, Shard};
+use super::zeros::append_zero;
 use super::{Head, labels_of_batch};
 use crate::error::TsdbError;
 
@@ -211,6 +212,9 @@ fn append_series(
         scratch.unlogged.push((Location::new(index, slot), series_ref));
         scratch.records.push_series(series_ref, request.batch.labels_of(batch_series));
     }
+    if batch_series.created_timestamp_ms > 0 {
+        append_zero(request, scratch, (shard, slot), batch_series);
+    }
     let batch = request.batch;
     for sample in &batch.samples[batch_series.samples.range()] {
         let (t, bits) = (sample.timestamp_ms, sample.value.to_bits());
@@ -314,7 +318,7 @@ fn append_histogram(
 
 impl Request<'_, '_> {
     #[inline]
-    fn accept(&mut self, t: i64) {
+    pub(super) fn accept(&mut self, t: i64) {
         self.times = (self.times.0.min(t), self.times.1.max(t));
     }
 

@@ -95,6 +95,44 @@ fn the_limit_of_a_metric_stops_its_new_series_only() {
 }
 
 #[test]
+fn a_counter_begins_with_a_zero_where_its_start_is_in_order() {
+    let world = World::new();
+    let db = world.open();
+    let t = 10 * HOUR;
+    let push = |start: i64, t: i64, value: f64| {
+        let strings = label_strings(1);
+        let labels: Vec<_> = strings.iter().map(|(name, value)| Label { name, value }).collect();
+        let mut batch = WriteBatch::new(hasher());
+        batch.push_float(&labels, BatchSample { timestamp_ms: t, value });
+        batch.series[0].created_timestamp_ms = start;
+        let outcome = db.append(&batch, &AppendLimits::default()).unwrap();
+        assert_eq!(outcome.rejected_total(), 0);
+        outcome.accepted_floats
+    };
+    assert_eq!(push(t - 5, t, 3.0), 2);
+    // The start comes again with every sample; a new one is a reset.
+    assert_eq!(push(t - 5, t + 10, 4.0), 1);
+    assert_eq!(push(t + 15, t + 20, 1.0), 2);
+    // Not before its first sample, or too old: nothing is refused for it.
+    assert_eq!(push(t + 30, t + 30, 2.0), 1);
+    assert_eq!(push(1, t + 40, 2.0), 1);
+    let want = [
+        (t - 5, 0.0),
+        (t, 3.0),
+        (t + 10, 4.0),
+        (t + 15, 0.0),
+        (t + 20, 1.0),
+        (t + 30, 2.0),
+        (t + 40, 2.0),
+    ];
+    let want: Samples =
+        want.into_iter().map(|(t, v): (i64, f64)| (t, Value::Float(v.to_bits()))).collect();
+    assert_eq!(contents(&db)[&labels(1)], want);
+    drop(db);
+    assert_eq!(contents(&world.open())[&labels(1)], want);
+}
+
+#[test]
 fn a_batch_of_another_hasher_finds_the_same_series() {
     let db = World::new().open();
     append(&db, &[float(1, 10 * HOUR, 1.0)]);

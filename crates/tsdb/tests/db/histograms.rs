@@ -174,6 +174,25 @@ fn duplicate_histograms_are_compared() {
 }
 
 #[test]
+fn a_histogram_begins_with_an_empty_one_at_its_start() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    let strings = label_strings(1);
+    let labels: Vec<_> = strings.iter().map(|(name, value)| model::Label { name, value }).collect();
+    let mut batch = model::WriteBatch::new(hasher());
+    let histogram = int(1, &[(1, 3), (2, 4)].into(), false);
+    let value = HistogramValue::Int(Box::new(histogram.clone()));
+    batch.push_histogram(&labels, model::batch::BatchHistogram { timestamp_ms: t, value });
+    batch.series[0].created_timestamp_ms = t - 7;
+    let outcome = db.append(&batch, &tsdb::head::AppendLimits::default()).unwrap();
+    assert_eq!((outcome.accepted_histograms, outcome.rejected_total()), (2, 0));
+    let zero = Histogram { schema: 1, zero_threshold: 0.001, ..Histogram::default() };
+    let want: Samples =
+        [(t - 7, normal(&zero.to_float())), (t, normal(&histogram.to_float()))].into();
+    assert_eq!(normal_contents(&db)[&crate::support::labels(1)], want);
+}
+
+#[test]
 fn a_histogram_that_contradicts_itself_is_refused_and_creates_nothing() {
     let db = World::new().open();
     let mut histogram = int(1, &[(1, 3), (2, 4)].into(), false);

@@ -14,5 +14,6 @@ mod harness;
 mod hostile;
 mod lifecycle;
 mod live;
+mod out_of_order;
 mod promql;
 mod remote_write;
