@@ -157,7 +157,7 @@ fn durations_out_of_range_are_refused() {
     refused("big[1/0]", INSTANT, "division by zero");
     refused("big[-(1h)]", INSTANT, "greater than 0");
     refused("big offset 1e300", INSTANT, "parse error");
-    assert!(ask("count_over_time(big[290y])", RANGE).is_ok());
-    assert!(ask("big offset 290y", RANGE).is_ok());
-    assert!(ask("big offset -290y", RANGE).is_ok());
+    for query in ["count_over_time(big[290y])", "big offset 290y", "big offset -290y"] {
+        assert!(ask(query, INSTANT).is_ok(), "{query}");
+    }
 }
