@@ -53,6 +53,6 @@ pub use table::{Category, Found, Mark, Place, Row, Section};
 pub use user_limits::user_limits;
 pub use value::{
     ByteSize, CommaList, DurationList, GoDuration, Kind, NumberMap, PromDuration, Secret,
-    StringList, StringMap, Value,
+    StringList, StringMap, TrackerMap, Value,
 };
 pub use yaml::{Node, Out, YamlError, parse as parse_yaml};

@@ -58,6 +58,14 @@ pub(crate) fn limits(limits: &Limits, query_store_after: GoDuration) -> Check {
              must be 0 or greater than or equal to 1",
         );
     }
+    let trackers = limits.active_series_additional_custom_trackers.0.len() as u64;
+    let most = limits.max_active_series_additional_custom_trackers;
+    if most != 0 && trackers > most {
+        return Err(format!(
+            "active_series_additional_custom_trackers validation failed: the number of custom \
+             trackers [{trackers}] exceeds the configured limit [{most}]"
+        ));
+    }
     for (flag, rate) in [
         ("distributor.ingestion-rate-limit", limits.ingestion_rate),
         ("distributor.request-rate-limit", limits.request_rate),

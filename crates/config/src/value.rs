@@ -5,11 +5,13 @@ mod bytes;
 mod duration;
 mod list;
 mod scalar;
+mod trackers;
 
 pub use bytes::ByteSize;
 pub use duration::{GoDuration, PromDuration};
 pub use list::{CommaList, DurationList, NumberMap, StringList, StringMap};
 pub use scalar::Secret;
+pub use trackers::TrackerMap;
 
 use crate::yaml::{Node, Out};
 

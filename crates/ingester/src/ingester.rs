@@ -160,6 +160,7 @@ impl Ingester {
                 hasher,
             },
             metrics: Arc::clone(&metrics),
+            active_timeout: deps.config.active_series_metrics_idle_timeout.std(),
         };
         let ingester = Self {
             shutdown: ShutdownRequests::default(),

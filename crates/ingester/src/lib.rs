@@ -12,11 +12,14 @@
 //! plan.rs               what is due (pure)               metadata.rs             metric metadata
 //! compaction.rs, early.rs, shipper.rs, idle.rs   what carries it out
 //! deletion_mark.rs      tenants that are being deleted
+//! active.rs             active series, counted       cardinality.rs          how many series
 //! ```
 //!
 //! Pushes and queries come on their callers' compute threads; everything else runs on the
 //! background pool or waits. Nothing here knows the distributor or the query engine.
 
+mod active;
+mod cardinality;
 mod compaction;
 mod deletion_mark;
 mod early;

@@ -119,7 +119,9 @@ impl Ingester {
         let rates = every(stop, self.config.rate_update_period, || async { self.tick_rates() });
         let period = config::GoDuration::from_secs(HOUSEKEEPING_PERIOD.as_secs() as i64);
         let housekeeping = every(stop, period, || self.keep_house());
-        futures::join!(cut, ship, sync, rates, housekeeping);
+        let period = self.active_update_period().unwrap_or(config::GoDuration::ZERO);
+        let active = every(stop, period, || self.update_active_series());
+        futures::join!(cut, ship, sync, rates, housekeeping, active);
         stop.cancelled().await;
     }
 

@@ -1,6 +1,7 @@
 //! The metrics of the ingester, its TSDBs and its shipper, under Mimir's names: what happened is
 //! counted here, what is there is asked for at every scrape (`collector.rs`).
 
+mod active;
 mod collector;
 
 use std::sync::Arc;

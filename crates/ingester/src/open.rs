@@ -37,6 +37,8 @@ pub(crate) struct Opener {
     pub(crate) options: DbOptions,
     pub(crate) env: DbEnv,
     pub(crate) metrics: Arc<IngesterMetrics>,
+    /// After what time without a sample a series is not active any more.
+    pub(crate) active_timeout: Duration,
 }
 
 impl Opener {
@@ -48,6 +50,7 @@ impl Opener {
     ) -> Result<Tenant, TsdbError> {
         let (dir, options) = (self.tenant_dir(id), self.options.clone());
         let db = Db::open_with_progress(&dir, options, self.env.clone(), progress)?;
+        db.set_active_timeout(self.active_timeout);
         self.report(id, &db);
         Ok(Tenant::new(TenantParts {
             id: id.clone(),

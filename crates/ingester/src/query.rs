@@ -8,7 +8,10 @@ use model::{
     SelectHints, SeriesEntry, SeriesSet, StorageError, TenantId, TimeRange,
 };
 use tsdb::db::Db;
-use wire::client::{IngesterQuery, MetadataFilter, OwnedMetadata, UserStats};
+use wire::client::{
+    CardinalityQuery, CountVisitor, IngesterQuery, MetadataFilter, OwnedMetadata, SeriesVisitor,
+    UserStats, ValueVisitor,
+};
 
 use crate::Ingester;
 use crate::ingester::Phase;
@@ -44,10 +47,39 @@ impl IngesterQuery for Ingester {
             max_time_ms: tenant.db().stats().max_time_ms,
         })
     }
+
+    fn label_names_and_values(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: ValueVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.visit_label_names_and_values(query, visit)
+    }
+
+    fn label_values_cardinality(
+        &self,
+        query: CardinalityQuery<'_>,
+        name: &str,
+        visit: CountVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.visit_label_values_cardinality(query, name, visit)
+    }
+
+    fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
+        self.count_series(query)
+    }
+
+    fn active_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.visit_active_series(query, visit)
+    }
 }
 
 impl Ingester {
-    fn check_readable(&self) -> Result<(), StorageError> {
+    pub(crate) fn check_readable(&self) -> Result<(), StorageError> {
         match self.phase() {
             // Queries that are under way when the process stops are answered to the end.
             Phase::Running | Phase::Stopping => Ok(()),

@@ -14,6 +14,7 @@ use tsdb::head::{AppendLimits, AppendOutcome, SnapshotStats};
 use ulid::Ulid;
 use wire::client::PushError;
 
+use crate::active::ActiveFigures;
 use crate::deletion_mark::DeletionMark;
 use crate::errors;
 use crate::metrics::TenantCounters;
@@ -56,6 +57,7 @@ pub(crate) struct Tenant {
     last_push_ms: AtomicI64,
     ingestion: EwmaRate,
     counters: TenantCounters,
+    active: Mutex<ActiveFigures>,
 }
 
 /// What a tenant is made of.
@@ -84,6 +86,7 @@ impl Tenant {
             last_push_ms: AtomicI64::new(parts.opened_ms),
             ingestion: EwmaRate::default(),
             counters: parts.counters,
+            active: Mutex::default(),
         };
         *tenant.shipped.lock() = state::load(&*tenant.fs, &tenant.shipper_file());
         tenant
@@ -102,6 +105,16 @@ impl Tenant {
     /// The tenant's metrics.
     pub(crate) fn counters(&self) -> &TenantCounters {
         &self.counters
+    }
+
+    /// The active series at the last count.
+    pub(crate) fn active(&self) -> ActiveFigures {
+        self.active.lock().clone()
+    }
+
+    /// Takes over a new count of active series.
+    pub(crate) fn set_active(&self, figures: ActiveFigures) {
+        *self.active.lock() = figures;
     }
 
     /// Samples a second.

@@ -1,7 +1,11 @@
 //! Label matchers.
 
+mod list;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use list::{MatcherListError, parse_matcher_list};
 
 use crate::quote::quote;
 use crate::regex::{Regex, RegexError};

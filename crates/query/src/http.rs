@@ -1,6 +1,7 @@
 //! The endpoints below `/prometheus/api/v1`: parameters in, JSON out. One family a file.
 
 mod analyze;
+mod cardinality;
 mod format;
 mod labels;
 mod metadata;
@@ -30,9 +31,22 @@ pub fn routes(service: Arc<QueryService>) -> Router {
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/metadata", get(metadata::metadata))
+        .merge(cardinality_routes())
         .route("/api/v1/format_query", get(format::format).post(format::format))
         .route("/api/v1/parse_query", get(format::parse).post(format::parse))
         .with_state(service)
+}
+
+fn cardinality_routes() -> Router<Arc<QueryService>> {
+    use cardinality::{active_native_histogram_metrics, active_series, label_names, label_values};
+    Router::new()
+        .route("/api/v1/cardinality/label_names", get(label_names).post(label_names))
+        .route("/api/v1/cardinality/label_values", get(label_values).post(label_values))
+        .route("/api/v1/cardinality/active_series", get(active_series).post(active_series))
+        .route(
+            "/api/v1/cardinality/active_native_histogram_metrics",
+            get(active_native_histogram_metrics).post(active_native_histogram_metrics),
+        )
 }
 
 /// A JSON answer from its text.

@@ -10,7 +10,7 @@ use model::{Labels, Matcher, StorageError};
 use tsdb::error::{DecodeError, TsdbError};
 use tsdb::index::{SeriesRow, decode_postings, decode_series, series_entry_len};
 use tsdb::postings::{
-    IndexPostings, PostingsList, label_names_for_matchers, label_values_for_matchers,
+    IndexPostings, PostingsList, SeriesLabels, label_names_for_matchers, label_values_for_matchers,
     postings_for_matchers,
 };
 
@@ -269,7 +269,9 @@ impl IndexPostings for BlockIndex {
     fn label_names(&self) -> Result<Vec<String>, TsdbError> {
         Ok(self.header.offsets().0.names().map(str::to_owned).collect())
     }
+}
 
+impl SeriesLabels for BlockIndex {
     fn series_labels(
         &self,
         series: u32,

@@ -13,6 +13,7 @@
 //! ```
 
 mod blocks;
+mod cardinality;
 mod compact;
 mod delete;
 mod ooo;
@@ -146,7 +147,9 @@ impl Db {
         limits: &AppendLimits,
     ) -> Result<AppendOutcome, TsdbError> {
         self.last_append_ms.store(self.env.clock.now_ms(), Ordering::Relaxed);
-        *self.last_append.lock() = self.env.clock.monotonic();
+        let now = self.env.clock.monotonic();
+        *self.last_append.lock() = now;
+        self.head.set_activity_time(now);
         SCRATCH.with_borrow_mut(|scratch| {
             let outcome = self.head.append(batch, limits, scratch);
             if scratch.memory_bytes() > MAX_SCRATCH_BYTES {

@@ -13,20 +13,25 @@
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
 //! delete.rs      deleted ranges
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
+//! ooo.rs         samples that come out of order
+//! find.rs        matchers -> series                  activity.rs who took samples lately
+//! cardinality.rs how many
 //! ```
 
+mod activity;
 mod append;
+mod cardinality;
 mod checkpoint;
 mod chunks;
 mod create;
 mod cut;
 mod delete;
+mod find;
 mod floats;
 mod histograms;
 mod labels;
 mod locate;
 mod log;
-mod matching;
 mod ooo;
 mod order;
 mod outcome;
@@ -54,6 +59,7 @@ use model::{Labels, TimestampMs, WriteBatch};
 use parking_lot::{Mutex, RwLock};
 
 pub use append::AppendScratch;
+pub use cardinality::{ActiveCounts, CountVisitor, CountedSeries, SeriesVisitor, ValueVisitor};
 pub(crate) use checkpoint::remove_covered_segments;
 pub use cut::BlockCut;
 pub use ooo::{DEFAULT_OUT_OF_ORDER_CAPACITY, LateBlockCut, LateCompaction};
@@ -63,6 +69,7 @@ pub use replay::{ReplayProgress, ReplayReport, ReplaySources, ReplayStage};
 pub use snapshot::SnapshotStats;
 pub(crate) use snapshot::delete_snapshots;
 
+use activity::Activity;
 use chunks::ChunkSink;
 use delete::DeletedRanges;
 use log::HeadLog;
@@ -99,6 +106,7 @@ pub struct Head {
     symbols: RwLock<Symbols>,
     postings: RwLock<Postings>,
     order: LabelOrder,
+    activity: Activity,
     log: HeadLog,
     deleted: DeletedRanges,
     late: LateHead,
@@ -136,6 +144,7 @@ impl Head {
             symbols: RwLock::new(Symbols::new(seed)),
             postings: RwLock::default(),
             order: LabelOrder::default(),
+            activity: Activity::default(),
             log: HeadLog::default(),
             deleted: DeletedRanges::default(),
             late: LateHead::new(options.out_of_order_capacity),

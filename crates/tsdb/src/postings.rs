@@ -1,15 +1,31 @@
 //! Postings: ascending lists of series numbers, the operations on them, and the way from matchers
 //! to series.
 //!
-//! Used over the index of a block and over the head: both implement [`IndexPostings`]. Lists are
-//! read where they lie, big-endian in an index file or as numbers in memory; only results are
-//! copied. Damaged lists (not ascending) give wrong series, never a panic.
+//! Used over the index of a block and over the head: both implement [`IndexPostings`], and one
+//! plan serves both. Lists are read where they lie, big-endian in an index file or packed in the
+//! head; only results are copied. Damaged lists (not ascending) give wrong series, never a panic.
+//!
+//! ```text
+//! plan.rs     matchers -> series, and what is left to test   values.rs   names and values
+//! ops.rs      unions, intersections, ...                     packed.rs   the lists of the head
+//! shard.rs    the matcher that asks for a part of the series
+//! ```
 
-mod matchers;
 mod ops;
+mod packed;
+mod plan;
+mod shard;
+mod values;
 
-pub use matchers::{label_names_for_matchers, label_values_for_matchers, postings_for_matchers};
-pub use ops::{intersect, intersects, subtract, union};
+pub(crate) use ops::numbers_of_bits;
+pub use ops::{count_common, intersect, intersects, subtract, union};
+pub use packed::{PackedCursor, PackedList};
+pub use plan::{Found, find_series, postings_for_matchers};
+pub use shard::{QUERY_SHARD_LABEL, query_shard};
+pub use values::{
+    Narrowed, is_cheaper_by_series, label_names_for_matchers, label_values_for_matchers, narrow,
+};
+pub(crate) use values::{SERIES_TO_SAMPLE, add_names};
 
 use std::borrow::Cow;
 
@@ -22,6 +38,10 @@ pub enum PostingsList<'a> {
     Numbers(Cow<'a, [u32]>),
     /// As index files store them: four bytes each, big-endian.
     BigEndian(&'a [[u8; 4]]),
+    /// As the head stores them.
+    Packed(&'a PackedList),
+    /// All numbers below this one.
+    Below(u32),
 }
 
 impl<'a> PostingsList<'a> {
@@ -48,6 +68,8 @@ impl<'a> PostingsList<'a> {
         match self {
             Self::Numbers(numbers) => numbers.len(),
             Self::BigEndian(numbers) => numbers.len(),
+            Self::Packed(list) => list.len(),
+            Self::Below(end) => *end as usize,
         }
     }
 
@@ -70,6 +92,8 @@ impl<'a> PostingsList<'a> {
         match self {
             Self::Numbers(numbers) => numbers.last().copied(),
             Self::BigEndian(numbers) => numbers.last().map(|b| u32::from_be_bytes(*b)),
+            Self::Packed(list) => list.last(),
+            Self::Below(end) => end.checked_sub(1),
         }
     }
 
@@ -78,11 +102,25 @@ impl<'a> PostingsList<'a> {
         match self {
             Self::Numbers(numbers) => numbers.into_owned(),
             Self::BigEndian(numbers) => numbers.iter().map(|b| u32::from_be_bytes(*b)).collect(),
+            Self::Packed(list) => list.to_vec(),
+            Self::Below(end) => (0..end).collect(),
+        }
+    }
+
+    /// Calls `visit` with each number, ascending.
+    fn for_each(&self, mut visit: impl FnMut(u32)) {
+        match self {
+            Self::Numbers(numbers) => numbers.iter().for_each(|&number| visit(number)),
+            Self::BigEndian(numbers) => {
+                numbers.iter().for_each(|bytes| visit(u32::from_be_bytes(*bytes)));
+            }
+            Self::Packed(list) => list.for_each_run(|run| run.iter().for_each(|&n| visit(n))),
+            Self::Below(end) => (0..*end).for_each(visit),
         }
     }
 }
 
-/// An inverted index: what [`postings_for_matchers`] asks. Numbers of series are the index's own.
+/// An inverted index: what [`find_series`] asks. Numbers of series are the index's own.
 ///
 /// All methods answer about one consistent state.
 pub trait IndexPostings {
@@ -105,9 +143,19 @@ pub trait IndexPostings {
     /// About how many values the label `name` has; for the choice of a plan.
     fn value_count(&self, name: &str) -> usize;
 
+    /// How many series have the label `name`, where that is known without looking at them.
+    fn series_count_with(&self, name: &str) -> Option<usize> {
+        let _ = name;
+        None
+    }
+
     /// All label names, each once, sorted.
     fn label_names(&self) -> Result<Vec<String>, TsdbError>;
+}
 
+/// The labels of series by their numbers. The head has none of these: its labels stand behind
+/// locks that must be taken before those of its postings.
+pub trait SeriesLabels: IndexPostings {
     /// Calls `visit` with name and value of each label of the series.
     fn series_labels(
         &self,

@@ -17,6 +17,8 @@ mod out_of_order;
 mod power_cuts;
 #[path = "db/restarts.rs"]
 mod restarts;
+#[path = "db/selecting.rs"]
+mod selecting;
 #[path = "db/snapshots.rs"]
 mod snapshots;
 #[path = "db/support.rs"]

@@ -3,6 +3,7 @@
 //! `distributor` calls [`IngesterPush`]; `query` calls [`IngesterQuery`] and [`BlockStore`];
 //! `ingester` and `store_gateway` implement them; `urd` wires them together.
 
+mod cardinality;
 mod error;
 
 use std::sync::Arc;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 use model::batch::MetricType;
 use model::{Queryable, StorageError, TenantId, TimestampMs, WriteBatch};
 
+pub use cardinality::{
+    ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, SeriesVisitor, ValueVisitor,
+};
 pub use error::{PushError, PushErrorCause};
 
 /// Takes samples.
@@ -34,6 +38,47 @@ pub trait IngesterQuery: Send + Sync {
 
     /// Counts of the tenant's recent data.
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError>;
+
+    /// Visits each label name and value of the series, each pair once, grouped by name.
+    fn label_names_and_values(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: ValueVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let _ = (query, visit);
+        Err(no_cardinality())
+    }
+
+    /// Visits each value of the label `name` with the number of its series.
+    fn label_values_cardinality(
+        &self,
+        query: CardinalityQuery<'_>,
+        name: &str,
+        visit: CountVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let _ = (query, name, visit);
+        Err(no_cardinality())
+    }
+
+    /// The number of the tenant's series, whatever the query's matchers are.
+    fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
+        let _ = query;
+        Err(no_cardinality())
+    }
+
+    /// Visits the active series in label order, whatever the query's count method is.
+    fn active_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let _ = (query, visit);
+        Err(no_cardinality())
+    }
+}
+
+fn no_cardinality() -> StorageError {
+    StorageError::Unavailable("this ingester does not answer cardinality queries".to_owned())
 }
 
 /// Answers queries over the blocks in the bucket.

@@ -11,11 +11,11 @@ config! {
         /// How often the ingestion rates of the process are computed anew.
         rate_update_period: GoDuration = "15s", "rate-update-period", Advanced;
         /// Count and expose active series.
-        active_series_metrics_enabled: bool = "true", "active-series-metrics-enabled", Advanced, Later;
+        active_series_metrics_enabled: bool = "true", "active-series-metrics-enabled", Advanced;
         /// How often the counts of active series are brought up to date.
-        active_series_metrics_update_period: GoDuration = "1m", "active-series-metrics-update-period", Advanced, Later;
+        active_series_metrics_update_period: GoDuration = "1m", "active-series-metrics-update-period", Advanced;
         /// A series without a sample for this long is no longer active.
-        active_series_metrics_idle_timeout: GoDuration = "20m", "active-series-metrics-idle-timeout", Advanced, Later;
+        active_series_metrics_idle_timeout: GoDuration = "20m", "active-series-metrics-idle-timeout", Advanced;
         /// How often changed limits are applied to open TSDBs.
         tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental, Later;
         /// Metric names, separated by commas, to which the per-metric series limit does not apply.

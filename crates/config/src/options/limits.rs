@@ -5,7 +5,7 @@
 //! reports those that were set.
 
 use crate::table::config;
-use crate::value::{ByteSize, NumberMap, PromDuration, StringList, StringMap};
+use crate::value::{ByteSize, NumberMap, PromDuration, StringList, TrackerMap};
 
 config! {
     /// What a tenant may do.
@@ -83,11 +83,11 @@ config! {
         /// Store native histograms; off, they are dropped.
         native_histograms_ingestion_enabled: bool = "true", "ingester.native-histograms-ingestion-enabled", Experimental;
         /// Active series counted apart: name of the counter to series selector.
-        active_series_custom_trackers: StringMap = "", "ingester.active-series-custom-trackers", Advanced, Later;
+        active_series_custom_trackers: TrackerMap = "", "ingester.active-series-custom-trackers", Advanced;
         /// More such counters, beside those of the defaults.
-        active_series_additional_custom_trackers: StringMap = "", "", Advanced, Later;
+        active_series_additional_custom_trackers: TrackerMap = "", "", Advanced;
         /// How many more of them; 0 is no limit.
-        max_active_series_additional_custom_trackers: u64 = "0", "validation.max-active-series-additional-custom-trackers", Experimental, Later;
+        max_active_series_additional_custom_trackers: u64 = "0", "validation.max-active-series-additional-custom-trackers", Experimental;
         /// How much older than the newest sample an out-of-order sample may be; 0 takes none.
         out_of_order_time_window: PromDuration = "0", "ingester.out-of-order-time-window", Basic;
         /// Give blocks of out-of-order samples an external label.
@@ -161,15 +161,15 @@ config! {
         /// Simplify the selectors of label queries.
         labels_query_optimizer_enabled: bool = "true", "query-frontend.labels-query-optimizer-enabled", Advanced, Later;
         /// Serve the cardinality endpoints.
-        cardinality_analysis_enabled: bool = "false", "querier.cardinality-analysis-enabled", Basic, Later;
+        cardinality_analysis_enabled: bool = "false", "querier.cardinality-analysis-enabled", Basic;
         /// Size of a cardinality result, in bytes.
-        label_names_and_values_results_max_size_bytes: u64 = "419430400", "querier.label-names-and-values-results-max-size-bytes", Basic, Later;
+        label_names_and_values_results_max_size_bytes: u64 = "419430400", "querier.label-names-and-values-results-max-size-bytes", Basic;
         /// Label names in one cardinality request.
-        label_values_max_cardinality_label_names_per_request: u64 = "100", "querier.label-values-max-cardinality-label-names-per-request", Basic, Later;
+        label_values_max_cardinality_label_names_per_request: u64 = "100", "querier.label-values-max-cardinality-label-names-per-request", Basic;
         /// Greatest limit parameter of the cardinality endpoints.
-        cardinality_analysis_max_results: u64 = "500", "querier.cardinality-api-max-series-limit", Experimental, Later;
+        cardinality_analysis_max_results: u64 = "500", "querier.cardinality-api-max-series-limit", Experimental;
         /// Size of a result of the active-series endpoint, in bytes.
-        active_series_results_max_size_bytes: u64 = "419430400", "querier.active-series-results-max-size-bytes", Advanced, Later;
+        active_series_results_max_size_bytes: u64 = "419430400", "querier.active-series-results-max-size-bytes", Advanced;
         /// Series of the cost attribution.
         max_cost_attribution_cardinality: u64 = "2000", "validation.max-cost-attribution-cardinality", Experimental, Later;
         /// How long cost attribution pauses after it had too many series.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use rt::Metrics;
 use tsdb::db::DbStats;
 
+use super::active::encode_active;
 use crate::rate::EwmaRate;
 use crate::tenant::Tenant;
 use crate::tenants::Tenants;
@@ -148,7 +149,9 @@ impl Collector for TsdbCollector {
         for family in BY_USER {
             encode_by_user(&mut encoder, family, &figures)?;
         }
-        encode_limits(&mut encoder, &figures)
+        encode_limits(&mut encoder, &figures)?;
+        let active: Vec<_> = all.iter().map(|tenant| (tenant.id(), tenant.active())).collect();
+        encode_active(&mut encoder, &active)
     }
 }
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use model::{
-    Labels, Matcher, Querier, QueryContext, SelectHints, SeriesEntry, SeriesSet, StorageError,
-    TimeRange,
+    Labels, Matcher, Querier, QueryContext, SelectHints, SeriesEntry, SeriesSet, Shard,
+    StorageError, TimeRange,
 };
 
 use super::Block;
 use super::samples::BlockSamples;
 use crate::index::{ChunkMeta, LabelMemo, SeriesRow};
-use crate::postings::{label_names_for_matchers, label_values_for_matchers, postings_for_matchers};
+use crate::postings::{
+    Found, find_series, label_names_for_matchers, label_values_for_matchers, query_shard,
+};
 
 /// A view of a block over a range of time.
 pub(super) struct BlockQuerier {
@@ -32,12 +34,16 @@ impl Querier for BlockQuerier {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
         self.context.check()?;
-        let series = postings_for_matchers(self.block.index(), matchers)?;
+        let (matchers, shard) = query_shard(matchers, hints)?;
+        let Found { series, untested } = find_series(self.block.index(), &matchers)?;
+        let untested = untested.into_iter().cloned().collect();
         Ok(Box::new(BlockSeriesSet {
             block: self.block.clone(),
             range: self.range,
             context: self.context.clone(),
             series: series.into_iter(),
+            untested,
+            shard,
             hints: hints.clone(),
             returned: 0,
             row: SeriesRow::default(),
@@ -67,6 +73,9 @@ struct BlockSeriesSet {
     range: TimeRange,
     context: Arc<QueryContext>,
     series: std::vec::IntoIter<u32>,
+    /// What the series have to be tested for when their labels are read.
+    untested: Vec<Matcher>,
+    shard: Option<Shard>,
     hints: SelectHints,
     returned: usize,
     row: SeriesRow,
@@ -86,7 +95,8 @@ impl SeriesSet for BlockSeriesSet {
                 continue;
             }
             let labels = self.block.index().labels(&self.row, &mut self.memo)?;
-            if !self.is_in_shard(&labels) {
+            let accepts = |matcher: &Matcher| matcher.matches(labels.value(matcher.name()));
+            if !self.untested.iter().all(accepts) || !self.is_in_shard(&labels) {
                 continue;
             }
             self.returned += 1;
@@ -109,8 +119,7 @@ impl BlockSeriesSet {
     }
 
     fn is_in_shard(&self, labels: &Labels) -> bool {
-        let shard = self.hints.shard.filter(|shard| shard.count > 0);
-        shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
+        self.shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
     }
 
     /// The newest sample inside the range is in the last chunk that reaches into it.

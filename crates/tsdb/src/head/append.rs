@@ -12,7 +12,7 @@
 //!   request fails; the records are kept and written before anything else is taken (`log.rs`).
 //! - A duplicate of a sample is logged again, because the first one may still be on its way.
 //! - A series' labels are logged by every request that uses it until one of them has seen its
-//!   write succeed ([`Series::logged`](super::series::Series)), so that no samples stand in the
+//!   write succeed ([`Series::is_logged`](super::series::Series)), so that no samples stand in the
 //!   WAL without labels when two requests race for a new series.
 //! - Two requests may reach the WAL in the other order than memory; the replay sorts
 //!   (`replay.rs`).
@@ -23,6 +23,7 @@ use model::WriteBatch;
 use model::batch::{BatchSeries, HistogramValue};
 use model::sample::STALE_NAN_BITS;
 
+use super::activity::Tick;
 use super::chunks::ChunkSink;
 use super::floats::{newest_for_float, push_float};
 use super::histograms;
@@ -76,6 +77,8 @@ pub(super) struct Request<'a, 'b> {
     pub(super) bounds: Bounds,
     pub(super) sink: ChunkSink<'a>,
     pub(super) outcome: AppendOutcome,
+    /// When the request came.
+    now: Tick,
     /// Times of the oldest and the newest appended sample.
     times: (i64, i64),
 }
@@ -97,6 +100,7 @@ impl Head {
             bounds: self.bounds(batch, limits),
             sink: self.chunk_sink(),
             outcome: AppendOutcome::default(),
+            now: self.activity.now(),
             times: (i64::MAX, i64::MIN),
         };
         self.append_shards(&mut request, scratch);
@@ -191,7 +195,11 @@ impl Head {
             let slot = scratch.slots[position];
             if slot != NONE {
                 let series = &request.batch.series[wanted.index as usize];
+                let before = request.outcome.accepted();
                 append_series(request, scratch, (index, shard, slot), (wanted.index, series));
+                if request.outcome.accepted() > before {
+                    shard.series[slot as usize].activity = request.now;
+                }
             }
         }
         scratch.order = order;
@@ -208,7 +216,7 @@ fn append_series(
 ) {
     let series = &shard.series[slot as usize];
     let series_ref = series.series_ref();
-    if !series.logged {
+    if !series.is_logged() {
         scratch.unlogged.push((Location::new(index, slot), series_ref));
         scratch.records.push_series(series_ref, request.batch.labels_of(batch_series));
     }

@@ -94,7 +94,8 @@ impl Head {
         else {
             return false;
         };
-        self.postings.read().list(label, metric).len() as u64 >= limit
+        let postings = self.postings.read();
+        postings.list(label, metric).map_or(0, |list| list.len()) as u64 >= limit
     }
 
     /// Puts a new series, counted already, into a shard; it has no number in the postings yet.

@@ -110,6 +110,16 @@ impl OpenHistogram {
     }
 }
 
+/// How many buckets the histograms of the open chunk of a series have.
+pub(super) fn open_bucket_count(shard: &Shard, slot: u32) -> u32 {
+    let open = shard.cold(slot).and_then(|cold| cold.histogram.as_deref());
+    let count = open.map_or(0, |open| match &open.appender {
+        Appender::Int(appender) => appender.bucket_count(),
+        Appender::Float(appender) => appender.bucket_count(),
+    });
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// Whether a stored sample is the given one, which may have been widened by empty buckets.
 fn same_int(mut stored: Histogram, given: &Histogram) -> bool {
     if stored.is_stale() || given.is_stale() {

@@ -156,7 +156,7 @@ impl Head {
             let mut shard = self.shards.lock(first.shard());
             for &(location, series_ref) in part {
                 if shard.series_if(location.slot(), series_ref).is_some() {
-                    shard.series[location.slot() as usize].logged = true;
+                    shard.series[location.slot() as usize].set_logged();
                 }
             }
             rest = after;

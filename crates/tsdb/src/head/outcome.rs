@@ -95,6 +95,12 @@ impl AppendOutcome {
         self.rejected[kind as usize]
     }
 
+    /// How many samples are stored.
+    #[inline]
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted_floats + self.accepted_histograms
+    }
+
     /// How many samples were refused.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.iter().sum()

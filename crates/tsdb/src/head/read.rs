@@ -8,24 +8,25 @@
 //! While a [`ReadLease`] is alive the head removes nothing (`truncate.rs`), so that a series
 //! that was found is still there when its turn comes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{
     Labels, Matcher, Querier, QueryContext, Queryable, SampleReader, SelectHints, SeriesEntry,
     SeriesSet, Shard as QueryShard, StorageError, TimeRange,
 };
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::Head;
 use super::floats::{first_time, newest_time};
-use super::matching::matching_numbers;
 use super::ooo::{LateView, has_late, late_reader, late_snapshot};
 use super::order::Row;
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
 use super::shards::Shard;
-use super::symbols::{Symbol, Symbols};
+use crate::postings::{
+    IndexPostings, SERIES_TO_SAMPLE, add_names, is_cheaper_by_series, narrow, query_shard,
+};
 use crate::tombstones::Interval;
 
 /// Keeps the head from removing what a query has found.
@@ -63,15 +64,14 @@ impl HeadQuerier {
         Self { part, ..Self::new(head, range, context) }
     }
 
-    /// The series that satisfy all matchers, in order of their places.
-    fn find(&self, matchers: &[Matcher]) -> Vec<Row> {
-        let symbols = self.head.symbols.read();
-        let postings = self.head.postings.read();
-        let numbers = matching_numbers(&symbols, &postings, matchers);
-        let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
-        let mut rows: Vec<Row> = numbers.into_iter().map(row).collect();
-        rows.sort_unstable_by_key(|row| row.location);
-        rows
+    /// The series that satisfy all matchers and may have samples in the range, in no order.
+    fn find(&self, matchers: &[Matcher]) -> Result<Vec<Row>, StorageError> {
+        let mut rows = Vec::new();
+        self.visit(matchers, |shard, row| {
+            let series_ref = shard.series[row.location.slot() as usize].series_ref();
+            rows.push(Row { series_ref, ..*row });
+        })?;
+        Ok(rows)
     }
 
     /// Visits the series that satisfy all matchers and may have samples in the range, shard by
@@ -81,7 +81,8 @@ impl HeadQuerier {
         matchers: &[Matcher],
         mut visit: impl FnMut(&Shard, &Row),
     ) -> Result<(), StorageError> {
-        let rows = self.find(matchers);
+        let numbers = self.head.matching(matchers)?;
+        let rows = self.head.rows(&numbers);
         for part in rows.chunk_by(|a, b| a.location.shard() == b.location.shard()) {
             self.context.check()?;
             let shard = self.head.shards.lock(part[0].location.shard());
@@ -105,24 +106,20 @@ impl HeadQuerier {
         newest >= self.range.start_ms_incl && oldest_time(shard, slot) <= self.range.end_ms_incl
     }
 
-    /// Whether every series may be in the range, so that the tables alone can answer.
-    fn covers_head(&self) -> bool {
-        let times = self.head.time_bounds();
-        // A series with nothing but samples out of order would be taken for one in order.
-        self.head.out_of_order_bounds().is_none()
-            && times.is_some_and(|(min, max)| {
-                self.range.start_ms_incl <= min && max <= self.range.end_ms_incl
-            })
+    /// Whether the head has anything in the range. Names and values are not asked for more: as in
+    /// a block, they are those of all series.
+    fn overlaps_head(&self) -> bool {
+        let times = match self.part {
+            Part::InOrder => self.head.time_bounds(),
+            Part::OutOfOrder(_) => self.head.out_of_order_bounds(),
+        };
+        times.is_some_and(|(min, max)| self.range.overlaps(min, max))
     }
 }
 
 /// The strings of symbols, sorted, at most `limit` (0 = all).
-fn strings(
-    symbols: &Symbols,
-    wanted: impl IntoIterator<Item = Symbol>,
-    limit: usize,
-) -> Vec<String> {
-    let mut texts: Vec<&str> = wanted.into_iter().map(|symbol| symbols.get(symbol)).collect();
+fn strings<'s>(texts: impl Iterator<Item = &'s str>, limit: usize) -> Vec<String> {
+    let mut texts: Vec<&str> = texts.collect();
     texts.sort_unstable();
     if limit > 0 {
         texts.truncate(limit);
@@ -154,14 +151,11 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        let (matchers, shard) = query_shard(matchers, hints)?;
         let _select = self.head.selects.read();
-        let mut rows = Vec::new();
-        self.visit(matchers, |shard, row| {
-            let series_ref = shard.series[row.location.slot() as usize].series_ref();
-            rows.push(Row { series_ref, ..*row });
-        })?;
+        let mut rows = self.find(&matchers)?;
         self.head.sort_rows(&mut rows);
-        if hints.limit > 0 && hints.shard.is_none() {
+        if hints.limit > 0 && shard.is_none() {
             rows.truncate(hints.limit);
         }
         Ok(Box::new(HeadSeriesSet {
@@ -172,7 +166,7 @@ impl Querier for HeadQuerier {
             labels_only: hints.labels_only,
             part: self.part,
             newest_only: hints.newest_only && hints.end_ms_incl == self.range.end_ms_incl,
-            shard: hints.shard,
+            shard,
             left: if hints.limit > 0 { hints.limit } else { usize::MAX },
             rows,
             next: 0,
@@ -185,38 +179,49 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        let Some(name) = self.head.symbols.read().find(name) else { return Ok(Vec::new()) };
-        if matchers.is_empty() && self.covers_head() {
-            let symbols = self.head.symbols.read();
-            let postings = self.head.postings.read();
-            return Ok(strings(&symbols, postings.values(name).map(|(value, _)| value), limit));
+        if !self.overlaps_head() {
+            return Ok(Vec::new());
         }
         let _select = self.head.selects.read();
-        let mut values = BTreeSet::new();
-        self.visit(matchers, |shard, row| {
-            let start = shard.series[row.location.slot() as usize].labels;
-            let symbols = self.head.symbols.read();
-            let mut pairs = shard.labels.pairs(start, &symbols);
-            values.extend(pairs.find(|(n, _)| *n == name).map(|(_, value)| value));
-        })?;
-        Ok(strings(&self.head.symbols.read(), values, limit))
+        let narrowed = narrow(name, matchers);
+        if narrowed.others.is_empty() {
+            return Ok(narrowed.values(&self.head.index(), None, limit)?);
+        }
+        let numbers = self.head.matching(&narrowed.others)?;
+        self.context.check()?;
+        {
+            let index = self.head.index();
+            if !is_cheaper_by_series(&index, name, numbers.len()) {
+                return Ok(narrowed.values(&index, Some(&numbers), limit)?);
+            }
+        }
+        let values = self.head.values_of(name, &numbers);
+        let symbols = self.head.symbols.read();
+        let values = values.iter().map(|&value| symbols.get(value));
+        Ok(strings(values.filter(|value| narrowed.accepts(value)), limit))
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
-        if matchers.is_empty() && self.covers_head() {
-            let symbols = self.head.symbols.read();
-            return Ok(strings(&symbols, self.head.postings.read().names(), limit));
+        if !self.overlaps_head() {
+            return Ok(Vec::new());
         }
         let _select = self.head.selects.read();
-        let mut shapes = BTreeSet::new();
-        self.visit(matchers, |shard, row| {
-            let labels = shard.series[row.location.slot() as usize].labels;
-            shapes.insert(shard.labels.shape(labels));
-        })?;
-        let symbols = self.head.symbols.read();
-        let names = shapes.iter().flat_map(|&shape| symbols.shape(shape));
-        let names: BTreeSet<Symbol> = names.copied().collect();
-        Ok(strings(&symbols, names, limit))
+        let mut names = self.head.index().label_names()?;
+        if !matchers.is_empty() {
+            let numbers = self.head.matching(matchers)?;
+            self.context.check()?;
+            let (sample, rest) = numbers.split_at(numbers.len().min(SERIES_TO_SAMPLE));
+            let seen = self.head.names_of(sample);
+            let index = self.head.index();
+            let seen = seen.iter().map(|&name| index.symbols.get(name).to_owned());
+            let mut seen = seen.collect();
+            add_names(&index, rest, &names, &mut seen)?;
+            names.retain(|name| seen.contains(name));
+        }
+        if limit > 0 {
+            names.truncate(limit);
+        }
+        Ok(names)
     }
 }
 
@@ -242,7 +247,7 @@ impl HeadSeriesSet {
         let slot = row.location.slot();
         let deleted = self.head.deleted.of(row.series_ref);
         let shard = self.head.shards.lock(row.location.shard());
-        let series = shard.series_if(slot, row.series_ref)?;
+        shard.series_if(slot, row.series_ref)?;
         if !deleted.is_empty() && self.is_all_deleted(&shard, slot, &deleted) {
             return None;
         }
@@ -254,13 +259,7 @@ impl HeadSeriesSet {
             let newest_only = self.newest_only && deleted.is_empty();
             snapshot(&shard, slot, self.range, newest_only)?
         };
-        let symbols = self.head.symbols.read();
-        let words: SmallVec<[u32; 32]> = shard.labels.entry(series.labels, &symbols).into();
-        // Appends do not wait for what follows.
-        drop(shard);
-        let names = symbols.shape(words[0]).iter().zip(&words[1..]);
-        let pairs = names.map(|(&name, &value)| (symbols.get(name), symbols.get(value)));
-        Some((Labels::from_sorted(pairs), snapshot, deleted))
+        Some((self.head.labels_in(shard, row), snapshot, deleted))
     }
 
     /// Whether nothing that a series has in the range is left.
@@ -310,6 +309,27 @@ impl SeriesSet for HeadSeriesSet {
             return self.entry(read).map(Some);
         }
         Ok(None)
+    }
+}
+
+impl Head {
+    /// The labels of a series; `None` when it is not there any more.
+    pub(super) fn labels_of(&self, row: &Row) -> Option<Labels> {
+        let shard = self.shards.lock(row.location.shard());
+        shard.series_if(row.location.slot(), row.series_ref)?;
+        Some(self.labels_in(shard, row))
+    }
+
+    /// The labels of a series that is there. Gives the shard back as soon as it can: appends do
+    /// not wait for the strings.
+    fn labels_in(&self, shard: MutexGuard<'_, Shard>, row: &Row) -> Labels {
+        let symbols = self.symbols.read();
+        let series = &shard.series[row.location.slot() as usize];
+        let words: SmallVec<[u32; 32]> = shard.labels.entry(series.labels, &symbols).into();
+        drop(shard);
+        let names = symbols.shape(words[0]).iter().zip(&words[1..]);
+        let pairs = names.map(|(&name, &value)| (symbols.get(name), symbols.get(value)));
+        Labels::from_sorted(pairs)
     }
 }
 

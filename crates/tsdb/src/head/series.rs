@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use model::TimestampMs;
 
+use super::activity::Tick;
 use super::histograms::OpenHistogram;
 use super::ooo::LateSeries;
 use super::slab::SlotRef;
@@ -49,14 +50,18 @@ pub(super) struct Series {
     /// Its number in the postings.
     pub(super) number: u32,
     ref_high: u8,
-    chunk_class: u8,
+    /// The class of its chunk's memory, and [`LOGGED`].
+    class_and_logged: u8,
     /// What it is appending to.
     pub(super) open: Open,
-    /// Whether the WAL has its labels; always true without a WAL.
-    pub(super) logged: bool,
+    /// When it last took a sample (`activity.rs`).
+    pub(super) activity: Tick,
 }
 
 const _: () = assert!(size_of::<Series>() == 64, "the hot part is one cache line");
+
+/// Set where the WAL has the labels of the series; always set without a WAL.
+const LOGGED: u8 = 1 << 7;
 
 /// References of series have 40 bits, because head chunk references leave no more.
 pub(super) const MAX_SERIES_REF: u64 = (1 << 40) - 1;
@@ -75,9 +80,9 @@ impl Series {
             chunk_address: 0,
             number: UNNUMBERED,
             ref_high: (series_ref >> 32) as u8,
-            chunk_class: 0,
+            class_and_logged: if logged { LOGGED } else { 0 },
             open: Open::Nothing,
-            logged,
+            activity: Tick::NEVER,
         }
     }
 
@@ -100,13 +105,25 @@ impl Series {
     /// The memory of its open XOR chunk.
     #[inline]
     pub(super) fn chunk_slot(&self) -> SlotRef {
-        SlotRef { class: self.chunk_class, address: self.chunk_address }
+        SlotRef { class: self.class_and_logged & !LOGGED, address: self.chunk_address }
     }
 
     /// Changes the memory of its open XOR chunk.
     pub(super) fn set_chunk_slot(&mut self, slot: SlotRef) {
-        self.chunk_class = slot.class;
+        debug_assert!(slot.class < LOGGED);
+        self.class_and_logged = self.class_and_logged & LOGGED | slot.class;
         self.chunk_address = slot.address;
+    }
+
+    /// Whether the WAL has its labels; always true without a WAL.
+    #[inline]
+    pub(super) fn is_logged(&self) -> bool {
+        self.class_and_logged & LOGGED != 0
+    }
+
+    /// Notes that the WAL has its labels.
+    pub(super) fn set_logged(&mut self) {
+        self.class_and_logged |= LOGGED;
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     check_index_header, checked_section, decode_postings, decode_series,
 };
 use crate::error::{DecodeError, TsdbError};
-use crate::postings::{IndexPostings, PostingsList};
+use crate::postings::{IndexPostings, PostingsList, SeriesLabels};
 
 /// An index file. `B` is what holds its bytes.
 #[derive(Debug)]
@@ -132,6 +132,14 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         decode().map_err(|e| TsdbError::corrupt(format_args!("{}: postings", self.name), e))
     }
 
+    /// The number of series of a list, without checking it.
+    fn list_len(&self, offset: u64) -> Option<usize> {
+        // length be32 | count be32 | numbers
+        let start = usize::try_from(offset).ok()?.checked_add(4)?;
+        let count = self.bytes.as_ref().get(start..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*count) as usize)
+    }
+
     /// The memory that is held beside the file, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.symbols.memory_bytes() + self.offsets.memory_bytes()
@@ -195,10 +203,20 @@ impl<B: AsRef<[u8]>> IndexPostings for IndexReader<B> {
         self.offsets.value_count(name)
     }
 
+    /// The sum of the lengths that stand before the lists; nothing else of them is read.
+    fn series_count_with(&self, name: &str) -> Option<usize> {
+        let mut count = 0;
+        let mut add = |_: &str, offset| count += self.list_len(offset).unwrap_or(0);
+        self.offsets.for_each(self.offset_section(), (name, ""), &mut add).ok()?;
+        Some(count)
+    }
+
     fn label_names(&self) -> Result<Vec<String>, TsdbError> {
         Ok(self.names().map(str::to_owned).collect())
     }
+}
 
+impl<B: AsRef<[u8]>> SeriesLabels for IndexReader<B> {
     fn series_labels(
         &self,
         series: u32,

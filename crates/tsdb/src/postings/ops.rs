@@ -1,9 +1,10 @@
 //! Set operations on postings lists.
 //!
-//! Lists are arrays, so a short list finds its numbers in a long one by galloping: from the place
-//! of the last hit in doubling steps, then by bisection. Lists of similar length are merged.
+//! A short list finds its numbers in a long one by galloping: from the place of the last hit in
+//! doubling steps, then by bisection; packed lists gallop over blocks. Lists of similar length are
+//! merged.
 
-use super::PostingsList;
+use super::{PackedCursor, PostingsList};
 
 /// From this ratio of lengths on galloping wins over merging.
 const GALLOP_RATIO: usize = 8;
@@ -70,36 +71,78 @@ fn walk(list: impl Sorted, from: usize, number: u32) -> usize {
     index
 }
 
+/// A search for ascending numbers.
+trait Seek {
+    /// The lowest number of the list that is not below `number`.
+    fn seek(&mut self, number: u32) -> Option<u32>;
+}
+
+/// Searches by galloping.
+struct Galloping<S>(S, usize);
+
+impl<S: Sorted> Seek for Galloping<S> {
+    #[inline]
+    fn seek(&mut self, number: u32) -> Option<u32> {
+        self.1 = gallop(self.0, self.1, number);
+        (self.1 < self.0.len()).then(|| self.0.at(self.1))
+    }
+}
+
+/// Searches by walking.
+struct Walking<S>(S, usize);
+
+impl<S: Sorted> Seek for Walking<S> {
+    #[inline]
+    fn seek(&mut self, number: u32) -> Option<u32> {
+        self.1 = walk(self.0, self.1, number);
+        (self.1 < self.0.len()).then(|| self.0.at(self.1))
+    }
+}
+
+impl Seek for PackedCursor<'_> {
+    #[inline]
+    fn seek(&mut self, number: u32) -> Option<u32> {
+        PackedCursor::seek(self, number)
+    }
+}
+
+/// Keeps the numbers of `base` whose being in the list is `wanted`.
+fn retain_by(base: &mut Vec<u32>, mut list: impl Seek, wanted: bool) {
+    base.retain(|&number| (list.seek(number) == Some(number)) == wanted);
+}
+
+fn retain_sorted(base: &mut Vec<u32>, list: impl Sorted, wanted: bool) {
+    if list.len() / GALLOP_RATIO > base.len() {
+        retain_by(base, Galloping(list, 0), wanted);
+    } else {
+        retain_by(base, Walking(list, 0), wanted);
+    }
+}
+
 /// Keeps the numbers of `base` whose being in `list` is `wanted`.
-fn retain(base: &mut Vec<u32>, list: impl Sorted, wanted: bool) {
-    let far = list.len() / GALLOP_RATIO > base.len();
-    let mut index = 0;
-    base.retain(|&number| {
-        index = if far { gallop(list, index, number) } else { walk(list, index, number) };
-        (index < list.len() && list.at(index) == number) == wanted
-    });
+fn retain(base: &mut Vec<u32>, list: &PostingsList<'_>, wanted: bool) {
+    match list {
+        PostingsList::Numbers(numbers) => retain_sorted(base, &numbers[..], wanted),
+        PostingsList::BigEndian(numbers) => retain_sorted(base, *numbers, wanted),
+        PostingsList::Packed(list) => retain_by(base, list.cursor(), wanted),
+        PostingsList::Below(end) => base.retain(|number| (number < end) == wanted),
+    }
 }
 
 /// Keeps the numbers of `base` that are in `list`.
 pub fn intersect(base: &mut Vec<u32>, list: &PostingsList<'_>) {
     if list.len() < base.len() / GALLOP_RATIO {
         let mut short = list.clone().into_vec();
-        retain(&mut short, &base[..], true);
+        retain_sorted(&mut short, &base[..], true);
         *base = short;
         return;
     }
-    match list {
-        PostingsList::Numbers(numbers) => retain(base, &numbers[..], true),
-        PostingsList::BigEndian(numbers) => retain(base, *numbers, true),
-    }
+    retain(base, list, true);
 }
 
 /// Drops the numbers of `base` that are in `list`.
 pub fn subtract(base: &mut Vec<u32>, list: &PostingsList<'_>) {
-    match list {
-        PostingsList::Numbers(numbers) => retain(base, &numbers[..], false),
-        PostingsList::BigEndian(numbers) => retain(base, *numbers, false),
-    }
+    retain(base, list, false);
 }
 
 /// Keeps the numbers of `base` that are in any of `lists`.
@@ -124,25 +167,60 @@ pub(super) fn intersect_any(base: &mut Vec<u32>, lists: Vec<PostingsList<'_>>) {
     *base = kept;
 }
 
-/// Whether a number of `base` is in `list`.
-pub fn intersects(base: &[u32], list: &PostingsList<'_>) -> bool {
-    match list {
-        PostingsList::Numbers(numbers) => have_common(base, &numbers[..]),
-        PostingsList::BigEndian(numbers) => have_common(base, *numbers),
+/// Drops the numbers of `base` that are in any of `lists`.
+pub(super) fn subtract_any(base: &mut Vec<u32>, lists: Vec<PostingsList<'_>>) {
+    /// So many passes over `base` cost about as much as joining the lists.
+    const MANY: usize = 4;
+    if lists.len() > MANY {
+        subtract(base, &union(lists));
+    } else {
+        lists.iter().for_each(|list| subtract(base, list));
     }
 }
 
-fn have_common(a: impl Sorted, b: impl Sorted) -> bool {
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        let (x, y) = (a.at(i), b.at(j));
-        if x == y {
-            return true;
+/// Whether a number of `base` is in `list`.
+pub fn intersects(base: &[u32], list: &PostingsList<'_>) -> bool {
+    visit_common(base, list, |_| false)
+}
+
+/// How many numbers of `base` are in `list`.
+pub fn count_common(base: &[u32], list: &PostingsList<'_>) -> usize {
+    let mut count = 0;
+    visit_common(base, list, |_| {
+        count += 1;
+        true
+    });
+    count
+}
+
+/// Calls `visit` with the common numbers until it returns false. Whether it did.
+fn visit_common(base: &[u32], list: &PostingsList<'_>, visit: impl FnMut(u32) -> bool) -> bool {
+    match list {
+        PostingsList::Numbers(numbers) => leapfrog(base, Galloping(&numbers[..], 0), visit),
+        PostingsList::BigEndian(numbers) => leapfrog(base, Galloping(*numbers, 0), visit),
+        PostingsList::Packed(list) => leapfrog(base, list.cursor(), visit),
+        PostingsList::Below(end) => {
+            let common = &base[..base.partition_point(|number| number < end)];
+            !common.iter().copied().all(visit)
         }
-        if x < y {
-            i = gallop(a, i, y);
-        } else {
-            j = gallop(b, j, x);
+    }
+}
+
+/// Each side jumps to the other's next number.
+fn leapfrog(base: &[u32], mut list: impl Seek, mut visit: impl FnMut(u32) -> bool) -> bool {
+    let mut index = 0;
+    while index < base.len() {
+        let number = base[index];
+        match list.seek(number) {
+            None => return false,
+            Some(next) if next == number => {
+                if !visit(number) {
+                    return true;
+                }
+                index += 1;
+            }
+            // A damaged list may go back: the walk must not.
+            Some(next) => index = gallop(base, index + 1, next),
         }
     }
     false
@@ -168,20 +246,19 @@ pub fn union(mut lists: Vec<PostingsList<'_>>) -> PostingsList<'_> {
 /// about the memory of the result.
 fn union_by_bits(lists: &[PostingsList<'_>], highest: usize) -> Vec<u32> {
     let mut bits = vec![0u64; highest / 64 + 1];
-    // A damaged list may hold a number above its last one: it is left out.
-    let mut set = |number: u32| {
-        if let Some(word) = bits.get_mut(number as usize / 64) {
-            *word |= 1 << (number % 64);
-        }
-    };
     for list in lists {
-        match list {
-            PostingsList::Numbers(numbers) => numbers.iter().for_each(|&n| set(n)),
-            PostingsList::BigEndian(numbers) => {
-                numbers.iter().for_each(|b| set(u32::from_be_bytes(*b)));
+        // A damaged list may hold a number above its last one: it is left out.
+        list.for_each(|number| {
+            if let Some(word) = bits.get_mut(number as usize / 64) {
+                *word |= 1 << (number % 64);
             }
-        }
+        });
     }
+    numbers_of_bits(&bits)
+}
+
+/// The numbers of the bits that are set.
+pub(crate) fn numbers_of_bits(bits: &[u64]) -> Vec<u32> {
     let mut numbers = Vec::with_capacity(bits.iter().map(|w| w.count_ones() as usize).sum());
     for (i, &word) in bits.iter().enumerate() {
         let mut rest = word;
@@ -195,14 +272,7 @@ fn union_by_bits(lists: &[PostingsList<'_>], highest: usize) -> Vec<u32> {
 
 fn union_by_sorting(lists: &[PostingsList<'_>], total: usize) -> Vec<u32> {
     let mut numbers = Vec::with_capacity(total);
-    for list in lists {
-        match list {
-            PostingsList::Numbers(list) => numbers.extend_from_slice(list),
-            PostingsList::BigEndian(list) => {
-                numbers.extend(list.iter().map(|b| u32::from_be_bytes(*b)));
-            }
-        }
-    }
+    lists.iter().for_each(|list| list.for_each(|number| numbers.push(number)));
     numbers.sort_unstable();
     numbers.dedup();
     numbers
@@ -224,23 +294,29 @@ mod tests {
             btree_set(0u32..10_000, 0..500),
             btree_set(any::<u32>(), 0..40),
             (0u32..500, 1usize..2_000).prop_map(|(from, n)| (from..).take(n).collect()),
+            (0u32..2_000).prop_map(|end| (0..end).collect()),
         ]
     }
 
-    /// Runs `check` with the list in both forms.
-    fn in_both_forms(set: &Set, mut check: impl FnMut(PostingsList<'_>)) {
+    /// Runs `check` with the list in all forms.
+    fn in_all_forms(set: &Set, mut check: impl FnMut(PostingsList<'_>)) {
         let numbers: Vec<u32> = set.iter().copied().collect();
         let bytes: Vec<u8> = set.iter().flat_map(|n| n.to_be_bytes()).collect();
         check(PostingsList::numbers(&numbers));
         check(PostingsList::big_endian(&bytes).unwrap());
+        check(PostingsList::Packed(&numbers.iter().copied().collect()));
+        if set.iter().copied().eq(0..set.len() as u32) {
+            check(PostingsList::Below(set.len() as u32));
+        }
     }
 
     proptest! {
         #[test]
         fn operations_equal_those_of_sets(a in set(), b in set()) {
-            in_both_forms(&b, |list| {
+            in_all_forms(&b, |list| {
                 let mut base: Vec<u32> = a.iter().copied().collect();
                 assert_eq!(intersects(&base, &list), a.intersection(&b).next().is_some());
+                assert_eq!(count_common(&base, &list), a.intersection(&b).count());
                 intersect(&mut base, &list);
                 assert!(base.iter().eq(a.intersection(&b)));
                 let mut base: Vec<u32> = a.iter().copied().collect();

@@ -397,6 +397,11 @@ impl<K: HistogramKind> HistogramAppender<K> {
         }
     }
 
+    /// The number of buckets of the last sample, as the chunk lays them out.
+    pub fn bucket_count(&self) -> usize {
+        if self.is_stale() { 0 } else { self.buckets.len() }
+    }
+
     /// The complete chunk as it stands.
     pub fn bytes(&self) -> &[u8] {
         self.writer.bytes()

@@ -6,6 +6,7 @@ use model::Labels;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::values::{SERIES_TO_SAMPLE, label_names_for_matchers, label_values_for_matchers};
 use super::*;
 
 /// The simplest index: all series in a vector.
@@ -56,6 +57,13 @@ impl IndexPostings for Naive {
         Ok(names)
     }
 
+    fn series_count_with(&self, name: &str) -> Option<usize> {
+        // Names with an even length are counted, so that both ways are taken.
+        name.len().is_multiple_of(2).then(|| self.lists(name).values().map(Vec::len).sum())
+    }
+}
+
+impl SeriesLabels for Naive {
     fn series_labels(
         &self,
         series: u32,
@@ -73,10 +81,27 @@ fn matcher() -> impl Strategy<Value = Matcher> {
         MatchOp::Regex,
         MatchOp::NotRegex,
     ]);
-    let name = prop::sample::select(vec!["a", "b", "c", "none"]);
+    let name = prop::sample::select(vec!["a", "b", "c", "cc", "zz", "none"]);
     let value = prop::sample::select(vec![
-        "", "1", "2", "x1", ".*", ".+", "1|2", "x.*", "x(1|2)", "1|", "^1$", "[0-9]", "(x1)?",
+        "",
+        "1",
+        "2",
+        "x1",
+        ".*",
+        ".+",
+        "1|2",
+        "x.*",
+        "x(1|2)",
+        "1|",
+        "^1$",
+        "[0-9]",
+        "(x1)?",
         "nope",
+        "",
+        ".+",
+        "(1|2|3)(4|5|6)(7|8|9)?",
+        "1.*",
+        "x?[123]?",
     ]);
     (op, name, value).prop_map(|(op, name, value)| Matcher::new(op, name, value).unwrap())
 }
@@ -84,7 +109,9 @@ fn matcher() -> impl Strategy<Value = Matcher> {
 fn series() -> impl Strategy<Value = Vec<Labels>> {
     let value = || prop::sample::select(vec!["", "1", "2", "3", "x1", "x2", "x3", "xy"]);
     let labels = (value(), value(), 0u32..200).prop_map(|(a, b, c)| {
-        Labels::from_pairs([("a", a), ("b", b), ("c", c.to_string().as_str()), ("z", "z")])
+        let c = c.to_string();
+        let cc = if c.len() == 2 { c.as_str() } else { "" };
+        Labels::from_pairs([("a", a), ("b", b), ("c", c.as_str()), ("cc", cc), ("zz", "z")])
     });
     vec(labels, 0..60).prop_map(|mut series| {
         series.sort();
@@ -112,11 +139,12 @@ proptest! {
             values.dedup();
             values
         };
-        let (a, c) = (values("a"), values("c"));
+        let (a, c, cc) = (values("a"), values("c"), values("cc"));
         let index = Naive(series);
         prop_assert_eq!(postings_for_matchers(&index, &matchers).unwrap(), want);
         prop_assert_eq!(label_names_for_matchers(&index, &matchers, 0).unwrap(), names);
         prop_assert_eq!(label_values_for_matchers(&index, "a", &matchers, 0).unwrap(), a);
+        prop_assert_eq!(label_values_for_matchers(&index, "cc", &matchers, 0).unwrap(), cc);
         let limited = label_values_for_matchers(&index, "c", &matchers, 2).unwrap();
         prop_assert_eq!(limited, &c[..c.len().min(2)]);
     }
