@@ -1,4 +1,4 @@
-//! The ingester's administrative routes, below `/ingester`. None needs a tenant.
+//! The ingester's administrative routes, below `/ingester`. Only the last one needs a tenant.
 //!
 //! | route | does |
 //! |---|---|
@@ -7,8 +7,10 @@
 //! | GET, POST, DELETE `/ingester/prepare-shutdown` | whether the next end flushes and uploads (`set`, `unset`); survives a restart |
 //! | GET, PUT, DELETE `/ingester/unregister-on-shutdown` | kept and told again: a ring in memory ends with its process |
 //! | GET `/ingester/tenants`, `/ingester/tsdb/{tenant}` | what is in memory and on the local disk, as HTML or JSON |
+//! | GET `/ingester/tsdb_metrics` | figures of the tenant's TSDB under Prometheus' names |
 
 mod pages;
+mod tsdb_metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,6 +46,13 @@ pub fn routes(ingester: Arc<Ingester>) -> Router {
         )
         .route("/ingester/tenants", get(pages::tenants))
         .route("/ingester/tsdb/{tenant}", get(pages::tsdb))
+        .with_state(ingester)
+}
+
+/// The routes of a tenant. Requests must carry a [`TenantId`] as an extension.
+pub fn tenant_routes(ingester: Arc<Ingester>) -> Router {
+    Router::new()
+        .route("/ingester/tsdb_metrics", get(tsdb_metrics::tsdb_metrics))
         .with_state(ingester)
 }
 

@@ -103,7 +103,7 @@ mod tests {
             (&["a:b=1;a:b=2"], "provided twice"),
             (&["a"], "colon was not found in the value 0: \"a\""),
             (&["a:b=1;c:"], "one of the sides was empty in the value 1: \"c:\""),
-            (&["a:{"], "can't build active series matcher a: bad matcher format"),
+            (&["a:b"], "can't build active series matcher a: bad matcher format: b"),
         ] {
             let error = flags(texts).unwrap_err();
             assert!(error.contains(want), "{error}");

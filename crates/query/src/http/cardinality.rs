@@ -26,7 +26,7 @@ use rank::{HighestCounts, Ranked};
 
 /// An answer that is an error: a status and a line of text.
 #[derive(Debug, PartialEq, Eq)]
-struct PlainError(StatusCode, String);
+pub(super) struct PlainError(StatusCode, String);
 
 impl PlainError {
     fn bad_request(message: impl Into<String>) -> Self {
@@ -55,7 +55,7 @@ impl IntoResponse for PlainError {
     }
 }
 
-type PlainResult = Result<Response, PlainError>;
+pub(super) type PlainResult = Result<Response, PlainError>;
 
 /// What a question is asked with.
 struct Question {

@@ -22,8 +22,8 @@ impl Db {
     }
 
     /// Counts the active series: all of them, and those that satisfy each of `trackers`. To be
-    /// called at least every quarter of the idle timeout, or series that are idle for longer than
-    /// twice of it count as active again.
+    /// called at least once an idle timeout, or series that are idle for longer than twice of it
+    /// count as active again.
     pub fn count_active_series(
         &self,
         trackers: &[Vec<Matcher>],

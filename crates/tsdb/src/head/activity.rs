@@ -4,7 +4,7 @@
 //! A series remembers the moment as one byte of its hot part, which an append has in its cache
 //! anyway: no table of labels, no further memory. The byte counts in ticks of a part of the
 //! timeout and wraps around, so [`Head::active_set`] must walk over the series (64 bytes each) at
-//! least every quarter of the timeout; it forgets those that are idle.
+//! least once a timeout; it forgets those that are idle.
 //!
 //! Series that a replay brings back are idle until they take a sample.
 
@@ -22,7 +22,7 @@ const TICKS: u64 = 255;
 const TIMEOUT_TICKS: u8 = 120;
 /// From this age on a tick was not long ago but is a moment ahead: two threads may read the
 /// clock in the other order than they use it.
-const AHEAD_TICKS: u8 = 200;
+const AHEAD_TICKS: u8 = 250;
 /// The timeout where none was set.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 

@@ -24,6 +24,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     parts.ingester_push = Some(Arc::clone(&ingester) as _);
     parts.ingester_query = Some(Arc::clone(&ingester) as _);
     parts.routes(Routes::open(ingester::http::routes(Arc::clone(&ingester))));
+    parts.routes(Routes::for_tenants(ingester::http::tenant_routes(Arc::clone(&ingester))));
     parts.link("Ingester", "/ingester/tenants", "Tenants in memory");
     parts.link("Ingester", "/ingester/flush", "Cut and upload all recent samples now");
     parts.service(Arc::new(IngesterService::new(ingester)), &["server"])

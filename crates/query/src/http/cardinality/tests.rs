@@ -104,6 +104,7 @@ fn question(change: impl FnOnce(&mut Limits)) -> Question {
 }
 
 fn params(text: &str) -> Params {
+    let text = text.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
     let request = Request::builder().uri(format!("/?{text}")).body(Body::empty()).unwrap();
     Params::read(request, 0).now_or_never().unwrap().unwrap()
 }
