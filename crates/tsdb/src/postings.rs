@@ -79,6 +79,8 @@ impl<'a> PostingsList<'a> {
         match self {
             Self::Numbers(numbers) => numbers.get(place).copied(),
             Self::BigEndian(numbers) => numbers.get(place).map(|b| u32::from_be_bytes(*b)),
+            Self::Packed(list) => list.get(place),
+            Self::Below(end) => u32::try_from(place).ok().filter(|number| number < end),
         }
     }
 

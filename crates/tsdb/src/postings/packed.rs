@@ -86,6 +86,16 @@ impl PackedList {
         (self.len > 0).then_some(self.last)
     }
 
+    /// The number at `place`. Decodes its block.
+    pub fn get(&self, place: usize) -> Option<u32> {
+        if place >= self.len() {
+            return None;
+        }
+        let mut buffer = [0; BLOCK_LEN];
+        self.decode(place / BLOCK_LEN, &mut buffer);
+        Some(buffer[place % BLOCK_LEN])
+    }
+
     /// Calls `visit` with runs of numbers, ascending.
     pub fn for_each_run(&self, mut visit: impl FnMut(&[u32])) {
         let mut buffer = [0; BLOCK_LEN];
@@ -329,6 +339,9 @@ mod tests {
             let list: PackedList = numbers.iter().copied().collect();
             prop_assert_eq!(list.to_vec(), &numbers[..]);
             prop_assert_eq!(list.len(), numbers.len());
+            for place in [0, 127, 128, numbers.len() / 2, numbers.len()] {
+                prop_assert_eq!(list.get(place), numbers.get(place).copied());
+            }
             let mut counted = PackedList::default();
             let bytes: isize = numbers.iter().map(|&number| counted.push(number)).sum();
             prop_assert_eq!(bytes, counted.memory_bytes() as isize);
