@@ -46,7 +46,11 @@ fn text(tenant: &Tenant) -> String {
     push("wal_storage_size_bytes", "gauge", "Bytes of the log", stats.wal_bytes as f64);
     if let Some(wal) = tenant.db().wal().map(|wal| wal.stats()) {
         for (name, help, value) in [
-            ("wal_completed_pages_total", "Pages of the log that were filled", &wal.completed_pages),
+            (
+                "wal_completed_pages_total",
+                "Pages of the log that were filled",
+                &wal.completed_pages,
+            ),
             ("wal_truncations_failed_total", "Truncations that failed", &wal.failed_truncations),
             ("wal_truncations_total", "Truncations of the log", &wal.truncations),
             ("wal_writes_failed_total", "Writes to the log that failed", &wal.failed_writes),
