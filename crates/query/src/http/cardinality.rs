@@ -21,7 +21,7 @@ use super::params::Params;
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::{push_labels, push_string};
-use decode::{LabelNamesRequest, LabelValuesRequest, required_selector};
+use decode::{ActiveSeriesRequest, LabelNamesRequest, LabelValuesRequest};
 use rank::{HighestCounts, Ranked};
 
 /// An answer that is an error: a status and a line of text.
@@ -113,7 +113,7 @@ pub(super) async fn active_series(
     Extension(tenant): Extension<TenantId>,
     request: Request<Body>,
 ) -> PlainResult {
-    answer((service, tenant), request, required_selector, list_active).await
+    answer((service, tenant), request, ActiveSeriesRequest::decode, list_active).await
 }
 
 pub(super) async fn active_native_histogram_metrics(
@@ -121,7 +121,7 @@ pub(super) async fn active_native_histogram_metrics(
     Extension(tenant): Extension<TenantId>,
     request: Request<Body>,
 ) -> PlainResult {
-    answer((service, tenant), request, required_selector, count_buckets).await
+    answer((service, tenant), request, ActiveSeriesRequest::decode, count_buckets).await
 }
 
 fn count_names(question: &Question, request: &LabelNamesRequest) -> Result<Vec<u8>, PlainError> {
@@ -263,11 +263,11 @@ impl SizeBound {
     }
 }
 
-fn list_active(question: &Question, matchers: &Vec<Matcher>) -> Result<Vec<u8>, PlainError> {
+fn list_active(question: &Question, request: &ActiveSeriesRequest) -> Result<Vec<u8>, PlainError> {
     let mut bound = SizeBound::new(&question.limits);
     let mut out = br#"{"data":["#.to_vec();
     let mut is_first = true;
-    let query = question.query(matchers, CountMethod::Active);
+    let query = question.query(&request.matchers, CountMethod::Active);
     let result = question.ingester.active_series(query, &mut |series| {
         bound.add(series.labels.packed().len())?;
         if !std::mem::take(&mut is_first) {
@@ -299,10 +299,13 @@ impl MetricBuckets {
     }
 }
 
-fn count_buckets(question: &Question, matchers: &Vec<Matcher>) -> Result<Vec<u8>, PlainError> {
+fn count_buckets(
+    question: &Question,
+    request: &ActiveSeriesRequest,
+) -> Result<Vec<u8>, PlainError> {
     let mut bound = SizeBound::new(&question.limits);
     let mut metrics = BTreeMap::<String, MetricBuckets>::new();
-    let query = question.query(matchers, CountMethod::Active);
+    let query = question.query(&request.matchers, CountMethod::Active);
     let result = question.ingester.active_series(query, &mut |series| {
         let Some(buckets) = series.bucket_count else { return Ok(()) };
         bound.add(series.labels.packed().len())?;

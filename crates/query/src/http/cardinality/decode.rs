@@ -30,6 +30,12 @@ pub(super) struct LabelValuesRequest {
     pub(super) limit: usize,
 }
 
+/// A request for active series.
+#[derive(Debug)]
+pub(super) struct ActiveSeriesRequest {
+    pub(super) matchers: Vec<Matcher>,
+}
+
 impl LabelNamesRequest {
     pub(super) fn decode(params: &Params, limits: &Limits) -> Result<Self, String> {
         let matchers = selector(params)?.unwrap_or_default();
@@ -47,9 +53,12 @@ impl LabelValuesRequest {
     }
 }
 
-/// The selector of a request that must have one.
-pub(super) fn required_selector(params: &Params, _: &Limits) -> Result<Vec<Matcher>, String> {
-    selector(params)?.ok_or_else(|| "missing 'selector' parameter".to_owned())
+impl ActiveSeriesRequest {
+    pub(super) fn decode(params: &Params, _: &Limits) -> Result<Self, String> {
+        let matchers = selector(params)?;
+        let matchers = matchers.ok_or_else(|| "missing 'selector' parameter".to_owned())?;
+        Ok(Self { matchers })
+    }
 }
 
 fn selector(params: &Params) -> Result<Option<Vec<Matcher>>, String> {

@@ -184,10 +184,11 @@ fn values_with_the_most_series_come_first() {
 #[test]
 fn active_series_and_buckets_of_metrics() {
     let listed = question(|_| {});
-    let found = ask(&listed, "selector=up", required_selector, list_active).unwrap();
+    let found = ask(&listed, "selector=up", ActiveSeriesRequest::decode, list_active).unwrap();
     let series = |pod: &str| json!({"__name__": "up", "job": "a", "pod": pod});
     assert_eq!(found, json!({"data": [series("p1"), series("p2")]}));
-    let found = ask(&listed, "selector={job!=\"\"}", required_selector, count_buckets).unwrap();
+    let found =
+        ask(&listed, "selector={job!=\"\"}", ActiveSeriesRequest::decode, count_buckets).unwrap();
     let want = json!({"data": [{
         "metric": "h",
         "series_count": 2,
@@ -199,7 +200,7 @@ fn active_series_and_buckets_of_metrics() {
     assert_eq!(found, want);
     let small = question(|limits| limits.active_series_results_max_size_bytes = 30);
     for job in [list_active, count_buckets] {
-        let error = ask(&small, "selector=h", required_selector, job).unwrap_err();
+        let error = ask(&small, "selector=h", ActiveSeriesRequest::decode, job).unwrap_err();
         let text = "response too large: try increasing the requested shard count";
         assert_eq!(error, PlainError(StatusCode::PAYLOAD_TOO_LARGE, text.to_owned()));
     }
@@ -225,6 +226,6 @@ fn parameters_that_are_wrong_say_why() {
     assert_eq!(error, PlainError::bad_request("'label_names[]' param is required"));
     let error = values("label_names[]=").unwrap_err();
     assert_eq!(error, PlainError::bad_request("invalid 'label_names' param ''"));
-    let error = ask(&question(|_| {}), "", required_selector, list_active).unwrap_err();
+    let error = ask(&question(|_| {}), "", ActiveSeriesRequest::decode, list_active).unwrap_err();
     assert_eq!(error, PlainError::bad_request("missing 'selector' parameter"));
 }
