@@ -86,9 +86,10 @@ async fn answer<R: Send + 'static>(
     let decoded = decode(&params, &limits).map_err(PlainError::bad_request)?;
     let timeout = service.querier.timeout.std();
     let ingester = Arc::clone(service.ingester());
+    let user = tenant.clone();
     let question = Question { ingester, tenant, limits: Arc::clone(&limits) };
     // The pool's own errors are the API's; the job's are plain.
-    let run = service.run(timeout, &limits, move |_| Ok(job(&question, &decoded)));
+    let run = service.run(&user, (timeout, &limits), move |_| Ok(job(&question, &decoded)));
     run.await?.map(json_response)
 }
 
