@@ -13,7 +13,6 @@
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
 //! delete.rs      deleted ranges
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
-//! ooo.rs         samples that come out of order
 //! find.rs        matchers -> series                  activity.rs who took samples lately
 //! cardinality.rs how many
 //! ```
