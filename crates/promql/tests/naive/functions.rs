@@ -83,11 +83,14 @@ fn absent(is_absent: bool, expr: &Expr) -> Operand {
         _ => Vec::new(),
     };
     let mut builder = LabelsBuilder::default();
-    let named = matchers.iter().filter(|m| m.name() != "__name__");
-    for matcher in named {
-        let alone = matchers.iter().filter(|m| m.name() == matcher.name()).count() == 1;
-        if alone && matcher.op() == MatchOp::Equal {
+    let mut set = Vec::new();
+    for matcher in matchers.iter().filter(|m| m.name() != "__name__") {
+        if matcher.op() == MatchOp::Equal && !set.contains(&matcher.name()) {
             builder.set(matcher.name(), &String::from_utf8_lossy(matcher.value()));
+            set.push(matcher.name());
+        } else {
+            // A second condition takes the label away again.
+            builder.remove(matcher.name());
         }
     }
     if is_absent { one(builder.build(), 1.0) } else { Operand::Vector(Vec::new()) }
