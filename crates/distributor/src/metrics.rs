@@ -8,7 +8,7 @@ use rt::Metrics;
 use rt::metrics::{Counter, CounterVec, GaugeF64Vec};
 
 use crate::inflight::Inflight;
-use crate::push::valid_samples;
+use crate::push::{valid_exemplars, valid_samples};
 use crate::validation::{Findings, Reason};
 
 /// Counters of one distributor.
@@ -19,6 +19,7 @@ pub(crate) struct DistributorMetrics {
     discarded_requests: CounterVec,
     discarded_samples: CounterVec,
     discarded_metadata: CounterVec,
+    discarded_exemplars: CounterVec,
     latest_seen: GaugeF64Vec,
     instance_rejected: Counter,
 }
@@ -52,7 +53,7 @@ impl Items {
     fn count(&self, user: &[&str], samples: usize, batch: &WriteBatch<'_>) {
         self.requests.with(user).inc();
         self.samples.with(user).inc_by(samples as u64);
-        self.exemplars.with(user).inc_by(batch.exemplars.len() as u64);
+        self.exemplars.with(user).inc_by(valid_exemplars(batch) as u64);
         self.metadata.with(user).inc_by(batch.metadata.len() as u64);
     }
 }
@@ -86,6 +87,11 @@ impl DistributorMetrics {
             discarded_metadata: metrics.counter_vec(
                 "cortex_discarded_metadata_total",
                 "Metadata that were discarded.",
+                &["reason", "user"],
+            ),
+            discarded_exemplars: metrics.counter_vec(
+                "cortex_discarded_exemplars_total",
+                "Exemplars that were discarded.",
                 &["reason", "user"],
             ),
             latest_seen: metrics.gauge_f64_vec(
@@ -125,12 +131,17 @@ impl DistributorMetrics {
         for (Reason(reason), count) in &findings.discarded_metadata {
             self.discarded_metadata.with(&[reason, tenant.as_str()]).inc_by(*count);
         }
+        for (Reason(reason), count) in &findings.discarded_exemplars {
+            self.discarded_exemplars.with(&[reason, tenant.as_str()]).inc_by(*count);
+        }
     }
 
     /// Counts what the ingestion rate kept out.
     pub(crate) fn rate_limited(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
         let labels = &["rate_limited", tenant.as_str(), ""];
         self.discarded_samples.with(labels).inc_by(valid_samples(batch) as u64);
+        let exemplars = valid_exemplars(batch) as u64;
+        self.discarded_exemplars.with(&["rate_limited", tenant.as_str()]).inc_by(exemplars);
         let metadata = batch.metadata.len() as u64;
         self.discarded_metadata.with(&["rate_limited", tenant.as_str()]).inc_by(metadata);
     }
@@ -184,9 +195,8 @@ mod tests {
     const TABLE: &str =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance/mixin-metrics.tsv");
 
-    /// Of HA pairs and exemplars, which are not there yet, and names that recording rules make.
+    /// Of HA pairs, which are not there yet, and names that recording rules make.
     const NOT_OURS: &[&str] = &[
-        "cortex_discarded_exemplars_total",
         "cortex_distributor_deduped_samples_total",
         "cortex_distributor_exemplars_in",
         "cortex_distributor_received_exemplars",

@@ -163,7 +163,7 @@ impl Distributor {
         (state, prepared): (&TenantState, &Prepared),
         batch: &WriteBatch<'_>,
     ) -> Result<(), PushError> {
-        let items = valid_samples(batch) + batch.exemplars.len() + batch.metadata.len();
+        let items = valid_samples(batch) + valid_exemplars(batch) + batch.metadata.len();
         let now = self.clock.monotonic();
         if state.items.try_take(now, prepared.item_rate, items as u64) {
             return Ok(());
@@ -183,6 +183,11 @@ impl Distributor {
 /// The float and histogram samples of the series that are left.
 pub(crate) fn valid_samples(batch: &WriteBatch<'_>) -> usize {
     batch.series.iter().map(|s| s.samples.len() + s.histograms.len()).sum()
+}
+
+/// The exemplars of the series that are left.
+pub(crate) fn valid_exemplars(batch: &WriteBatch<'_>) -> usize {
+    batch.series.iter().map(|s| s.exemplars.len()).sum()
 }
 
 fn first_error(findings: Findings) -> Result<(), PushError> {

@@ -3,6 +3,7 @@
 //!
 //! Called by [`crate::Distributor`]. Never fails a request as a whole: the valid rest goes on.
 
+mod exemplars;
 mod histograms;
 mod labels;
 mod message;
@@ -32,6 +33,7 @@ pub(crate) struct ValidationLimits {
     reduce_histograms: bool,
     histograms_enabled: bool,
     exemplars_enabled: bool,
+    max_exemplars_per_series: usize,
 }
 
 impl ValidationLimits {
@@ -53,6 +55,7 @@ impl ValidationLimits {
             reduce_histograms: limits.reduce_native_histogram_over_max_buckets,
             histograms_enabled: limits.native_histograms_ingestion_enabled,
             exemplars_enabled: limits.max_global_exemplars_per_user > 0,
+            max_exemplars_per_series: bytes(limits.max_exemplars_per_series_per_request),
         }
     }
 }
@@ -71,6 +74,8 @@ pub(crate) struct Findings {
     pub(crate) discarded_samples: Vec<(Reason, u64)>,
     /// How many pieces of metadata were discarded for what.
     pub(crate) discarded_metadata: Vec<(Reason, u64)>,
+    /// How many exemplars were discarded for what; the sender is not told.
+    pub(crate) discarded_exemplars: Vec<(Reason, u64)>,
 }
 
 impl Findings {
@@ -113,6 +118,12 @@ pub(crate) fn validate(
     let cx = Cx { limits, now_ms };
     let mut names = NameLists::default();
     let mut series = std::mem::take(&mut batch.series);
+    if !batch.exemplars.is_empty() {
+        let times = exemplars::times(batch, &cx);
+        for s in &mut series {
+            exemplars::retain_valid(batch, s, (&cx, &times), &mut findings);
+        }
+    }
     series.retain_mut(|s| {
         let is_known = names.have_valid_labels(batch, s, limits);
         (is_known || has_valid_labels(batch, s, limits, &mut findings))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use model::{Labels, METRIC_NAME_LABEL, TenantId, TimestampMs};
 use tsdb::error::TsdbError;
-use tsdb::head::{Rejection, RejectionKind};
+use tsdb::head::{ExemplarRejection, ExemplarRejectionKind, Rejection, RejectionKind};
 use wire::client::{PushError, PushErrorCause};
 
 /// The limits that an append ran with, for the texts that name them.
@@ -17,6 +17,8 @@ pub(crate) struct LimitValues {
     pub(crate) max_series_per_metric: u64,
     /// `-ingester.out-of-order-time-window`.
     pub(crate) out_of_order_window: config::PromDuration,
+    /// `-ingester.ignore-ooo-exemplars`.
+    pub(crate) ignore_out_of_order_exemplars: bool,
 }
 
 /// The first refused sample of a request, as its sender reads it.
@@ -90,6 +92,27 @@ fn go_number(value: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+/// The first refused exemplar of a request, as its sender reads it.
+pub(crate) fn exemplar_rejection(rejection: &ExemplarRejection) -> PushError {
+    let time = utc(rejection.exemplar.timestamp_ms);
+    let (own, of_series) = (series(&rejection.exemplar.labels), series(&rejection.labels));
+    let stored = |reason: &str| {
+        format!("err: {reason}. timestamp={time}, series={of_series}, exemplar={own}")
+    };
+    let message = match rejection.kind {
+        ExemplarRejectionKind::OutOfOrder => stored("out of order exemplar"),
+        ExemplarRejectionKind::LabelsTooLong => {
+            stored("label length for exemplar exceeds maximum of 128 UTF-8 characters")
+        }
+        ExemplarRejectionKind::SeriesMissing => format!(
+            "the exemplar has been rejected because the related series has not been ingested yet \
+             (err-mimir-exemplar-series-missing). The affected exemplar is {own} with timestamp \
+             {time} for series {of_series}"
+        ),
+    };
+    PushError::soft(PushErrorCause::BadData, message)
 }
 
 /// The value of the label `reason` of `cortex_discarded_samples_total`.
@@ -267,6 +290,7 @@ mod tests {
             max_series_per_user: 150_000,
             max_series_per_metric: 20_000,
             out_of_order_window: config::PromDuration::from_secs(90),
+            ignore_out_of_order_exemplars: false,
         };
         rejection(&rejected, &limits)
     }

@@ -161,6 +161,7 @@ impl Ingester {
             },
             metrics: Arc::clone(&metrics),
             active_timeout: deps.config.active_series_metrics_idle_timeout.std(),
+            overrides: Arc::clone(&deps.overrides),
         };
         let ingester = Self {
             shutdown: ShutdownRequests::default(),

@@ -11,7 +11,7 @@ use config::IngesterInstanceLimits;
 use model::TenantId;
 use rt::Metrics;
 use rt::metrics::{Counter, CounterF64, CounterVec, Gauge, GaugeF64, Histogram};
-use tsdb::head::{AppendOutcome, RejectionKind, ReplayReport};
+use tsdb::head::{AppendOutcome, ExemplarOutcome, RejectionKind, ReplayReport};
 
 use crate::errors::{InstanceLimit, discard_reason};
 use crate::inflight::Inflight;
@@ -24,6 +24,7 @@ const USER: &[&str] = &["user"];
 const COMPACTION_SECONDS: &[f64] =
     &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
 const QUERIED_SERIES: &[f64] = &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0];
+const QUERIED_EXEMPLARS: &[f64] = &[10.0, 50.0, 250.0, 1_250.0, 6_250.0];
 const QUERIED_SAMPLES: &[f64] =
     &[10.0, 80.0, 640.0, 5_120.0, 40_960.0, 327_680.0, 2_621_440.0, 20_971_520.0];
 
@@ -31,6 +32,8 @@ const QUERIED_SAMPLES: &[f64] =
 pub(crate) struct IngesterMetrics {
     ingested_samples: CounterVec,
     ingested_samples_failures: CounterVec,
+    ingested_exemplars: Counter,
+    ingested_exemplars_failures: Counter,
     ingested_metadata: Counter,
     ingested_metadata_failures: Counter,
     metadata_created: CounterVec,
@@ -61,6 +64,7 @@ pub(crate) struct TenantCounters {
 pub(crate) struct QueryMetrics {
     pub(crate) series: Histogram,
     pub(crate) samples: Histogram,
+    pub(crate) exemplars: Histogram,
 }
 
 /// Counters of cutting heads.
@@ -95,6 +99,12 @@ impl IngesterMetrics {
             ingested_samples_failures: by_user(
                 "cortex_ingester_ingested_samples_failures_total",
                 "Samples that were not stored.",
+            ),
+            ingested_exemplars: metrics
+                .counter("cortex_ingester_ingested_exemplars_total", "Exemplars that were stored."),
+            ingested_exemplars_failures: metrics.counter(
+                "cortex_ingester_ingested_exemplars_failures_total",
+                "Exemplars that were not stored.",
             ),
             ingested_metadata: metrics
                 .counter("cortex_ingester_ingested_metadata_total", "Metadata that were taken in."),
@@ -196,6 +206,12 @@ impl IngesterMetrics {
         }
     }
 
+    /// Counts what became of the exemplars of a request.
+    pub(crate) fn exemplars(&self, outcome: &ExemplarOutcome) {
+        self.ingested_exemplars.inc_by(outcome.accepted);
+        self.ingested_exemplars_failures.inc_by(outcome.failed);
+    }
+
     /// Counts what became of the metadata of a request.
     pub(crate) fn metadata(&self, id: &TenantId, outcome: &MetadataOutcome) {
         self.ingested_metadata.inc_by(outcome.accepted);
@@ -254,6 +270,11 @@ impl QueryMetrics {
                 "cortex_ingester_queried_samples",
                 "Samples that a selection returned.",
                 QUERIED_SAMPLES,
+            ),
+            exemplars: metrics.histogram(
+                "cortex_ingester_queried_exemplars",
+                "Exemplars that a query returned.",
+                QUERIED_EXEMPLARS,
             ),
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{TsdbConfig, WalFsync};
+use config::{Overrides, TsdbConfig, WalFsync};
 use model::{Clock, TenantId};
 use tsdb::db::{Db, DbEnv, DbOptions};
 use tsdb::error::TsdbError;
@@ -39,6 +39,7 @@ pub(crate) struct Opener {
     pub(crate) metrics: Arc<IngesterMetrics>,
     /// After what time without a sample a series is not active any more.
     pub(crate) active_timeout: Duration,
+    pub(crate) overrides: Arc<Overrides>,
 }
 
 impl Opener {
@@ -48,7 +49,9 @@ impl Opener {
         id: &TenantId,
         progress: &ReplayProgress,
     ) -> Result<Tenant, TsdbError> {
-        let (dir, options) = (self.tenant_dir(id), self.options.clone());
+        let max_exemplars = self.overrides.limits(id).max_global_exemplars_per_user;
+        let options = DbOptions { max_exemplars, ..self.options.clone() };
+        let dir = self.tenant_dir(id);
         let db = Db::open_with_progress(&dir, options, self.env.clone(), progress)?;
         db.set_active_timeout(self.active_timeout);
         self.report(id, &db);
@@ -151,6 +154,8 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         bigger_out_of_order_blocks: config.bigger_out_of_order_blocks_for_old_samples,
         wal: Some(wal_options(config)),
         load_snapshots: config.memory_snapshot_on_shutdown,
+        // By tenant, when one is opened.
+        max_exemplars: 0,
     }
 }
 

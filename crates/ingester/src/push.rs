@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use config::Limits;
 use model::{TenantId, WriteBatch};
-use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind, ReplayProgress};
+use tsdb::head::{
+    AppendLimits, AppendOutcome, ExemplarRejectionKind, RejectionKind, ReplayProgress,
+};
 use wire::client::{IngesterPush, PushError};
 
 use crate::Ingester;
@@ -83,6 +85,7 @@ impl Ingester {
             max_series: bound.max_series,
             max_series_per_metric: limits.max_global_series_per_metric,
             out_of_order_window_ms: window.millis().max(0),
+            max_exemplars: limits.max_global_exemplars_per_user,
         };
         match tenant.append(batch, &append_limits, self.clock.now_ms()) {
             Ok(outcome) => {
@@ -91,6 +94,7 @@ impl Ingester {
                     max_series_per_user: limits.max_global_series_per_user,
                     max_series_per_metric: limits.max_global_series_per_metric,
                     out_of_order_window: window,
+                    ignore_out_of_order_exemplars: limits.ignore_ooo_exemplars,
                 };
                 self.verdict(&outcome, &values, bound)
             }
@@ -104,6 +108,7 @@ impl Ingester {
     fn count(&self, tenant: &Tenant, outcome: &AppendOutcome) {
         let stored = outcome.accepted_floats + outcome.accepted_histograms;
         let refused = outcome.rejected_total();
+        self.metrics.exemplars(&outcome.exemplars);
         tenant.counters().pushed(stored, refused);
         tenant.ingestion().add(stored);
         self.ingestion.add(stored);
@@ -124,9 +129,19 @@ impl Ingester {
             self.metrics.rejected(InstanceLimit::Series);
             return Err(InstanceLimit::Series.error());
         }
-        match outcome.first_rejection() {
-            Some(rejection) => Err(errors::rejection(rejection, limits)),
-            None => Ok(()),
+        let of_sample = outcome.first_rejection();
+        let is_ignored = |kind| {
+            limits.ignore_out_of_order_exemplars && kind == ExemplarRejectionKind::OutOfOrder
+        };
+        let of_exemplar = outcome.exemplars.first.as_ref().filter(|first| !is_ignored(first.kind));
+        match (of_sample, of_exemplar) {
+            (Some(sample), exemplar)
+                if exemplar.is_none_or(|exemplar| sample.series_index <= exemplar.series_index) =>
+            {
+                Err(errors::rejection(sample, limits))
+            }
+            (_, Some(exemplar)) => Err(errors::exemplar_rejection(exemplar)),
+            (_, None) => Ok(()),
         }
     }
 

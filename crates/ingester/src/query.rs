@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{
     EncodedChunk, Matcher, Querier, QueryContext, Queryable, SampleBuffer, SampleReader,
-    SelectHints, SeriesEntry, SeriesSet, StorageError, TenantId, TimeRange,
+    SelectHints, SeriesEntry, SeriesExemplars, SeriesSet, StorageError, TenantId, TimeRange,
 };
 use tsdb::db::Db;
 use wire::client::{
@@ -33,6 +33,20 @@ impl IngesterQuery for Ingester {
         self.check_readable()?;
         let store = self.metadata.read().get(tenant).cloned();
         Ok(store.map(|store| store.list(filter)).unwrap_or_default())
+    }
+
+    fn exemplars(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selectors: &[Vec<Matcher>],
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        self.check_readable()?;
+        let Some(tenant) = self.tenants.get(tenant) else { return Ok(Vec::new()) };
+        let found = tenant.db().head().select_exemplars(range, selectors);
+        let count: usize = found.iter().map(|series| series.exemplars.len()).sum();
+        self.metrics.queries.exemplars.observe(count as f64);
+        Ok(found)
     }
 
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {

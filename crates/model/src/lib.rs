@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod context;
 pub mod env;
+pub mod exemplar;
 pub mod fnv;
 pub mod histogram;
 pub mod labels;
@@ -20,6 +21,7 @@ pub mod tenant;
 pub use batch::WriteBatch;
 pub use context::{Interrupted, LimitError, LimitKind, QueryContext, QueryLimits};
 pub use env::{Clock, Executor, Random};
+pub use exemplar::{Exemplar, SeriesExemplars};
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
 pub use labels::{Label, Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};

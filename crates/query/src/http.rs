@@ -2,11 +2,13 @@
 
 mod analyze;
 mod cardinality;
+mod exemplars;
 mod format;
 mod labels;
 mod metadata;
 mod params;
 mod query;
+mod remote_read;
 
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub fn routes(service: Arc<QueryService>) -> Router {
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/metadata", get(metadata::metadata))
         .merge(cardinality_routes())
+        .route("/api/v1/query_exemplars", get(exemplars::query).post(exemplars::query))
+        .route("/api/v1/read", post(remote_read::read))
         .route("/api/v1/format_query", get(format::format).post(format::format))
         .route("/api/v1/parse_query", get(format::parse).post(format::parse))
         .with_state(service)

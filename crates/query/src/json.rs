@@ -6,5 +6,6 @@ mod histogram;
 mod result;
 mod text;
 
+pub(crate) use float::{push_quoted_float, push_timestamp};
 pub(crate) use result::{Answer, AnswerChunks, push_labels};
 pub(crate) use text::push_string;

@@ -72,7 +72,7 @@ pub(crate) struct QueryRequest {
 }
 
 /// Cancels a query when it is dropped: when the answer is there, or nobody waits for it.
-struct CancelOnDrop(Arc<QueryContext>);
+pub(crate) struct CancelOnDrop(pub(crate) Arc<QueryContext>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -148,6 +148,7 @@ impl QueryService {
         result
     }
 
+    /// What the client is willing to wait, if it is less than the own timeout.
     pub(crate) fn timeout(&self, asked: Option<Duration>) -> Duration {
         let own = self.querier.timeout.std();
         asked.map_or(own, |asked| asked.min(own))
@@ -223,11 +224,26 @@ impl QueryService {
         (timeout, limits): (Duration, &Limits),
         job: impl FnOnce(Arc<QueryContext>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let limits = limits::query_limits(limits, timeout);
-        let context = Arc::new(QueryContext::new(limits, Arc::clone(&self.sources.clock)));
+        let context = self.context(limits, timeout);
         let _cancel = CancelOnDrop(Arc::clone(&context));
         let _inflight = self.metrics.enter();
         self.pool.run_for(tenant.as_str(), move || job(context)).await?
+    }
+
+    /// The account of a request that starts now.
+    pub(crate) fn context(&self, limits: &Limits, timeout: Duration) -> Arc<QueryContext> {
+        let limits = limits::query_limits(limits, timeout);
+        Arc::new(QueryContext::new(limits, Arc::clone(&self.sources.clock)))
+    }
+
+    /// The threads that queries run on.
+    pub(crate) fn pool(&self) -> &ComputePool {
+        &self.pool
+    }
+
+    /// The metrics of the read path.
+    pub(crate) fn metrics(&self) -> &QueryMetrics {
+        &self.metrics
     }
 
     /// Runs a label or series request over a range of time.

@@ -109,6 +109,7 @@ impl Db {
         let head = Arc::new(Head::new(head_options, Some(Arc::new(files))));
         let head_from_ms = blocks.min_valid_time();
         head.raise_min_valid_time(head_from_ms);
+        head.set_max_exemplars(options.max_exemplars);
         let replay = replay_and_attach(&head, dir, &options, (&env, progress))?;
         progress.enter(ReplayStage::Done);
         let last_append = env.clock.monotonic();

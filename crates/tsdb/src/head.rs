@@ -15,6 +15,7 @@
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
 //! find.rs        matchers -> series                  activity.rs who took samples lately
 //! cardinality.rs how many
+//! exemplars.rs   a ring of exemplars
 //! ```
 
 mod activity;
@@ -26,6 +27,7 @@ mod create;
 mod cut;
 mod delete;
 mod find;
+mod exemplars;
 mod floats;
 mod histograms;
 mod labels;
@@ -61,8 +63,12 @@ pub use append::AppendScratch;
 pub use cardinality::{ActiveCounts, CountVisitor, CountedSeries, SeriesVisitor, ValueVisitor};
 pub(crate) use checkpoint::remove_covered_segments;
 pub use cut::BlockCut;
+pub use exemplars::ExemplarStats;
 pub use ooo::{DEFAULT_OUT_OF_ORDER_CAPACITY, LateBlockCut, LateCompaction};
-pub use outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
+pub use outcome::{
+    AppendLimits, AppendOutcome, DuplicateFloat, ExemplarOutcome, ExemplarRejection,
+    ExemplarRejectionKind, Rejection, RejectionKind,
+};
 pub use read::{HeadQuerier, HeadQueryable};
 pub use replay::{ReplayProgress, ReplayReport, ReplaySources, ReplayStage};
 pub use snapshot::SnapshotStats;
@@ -71,6 +77,7 @@ pub(crate) use snapshot::delete_snapshots;
 use activity::Activity;
 use chunks::ChunkSink;
 use delete::DeletedRanges;
+use exemplars::Exemplars;
 use log::HeadLog;
 use ooo::LateHead;
 use order::LabelOrder;
@@ -109,6 +116,7 @@ pub struct Head {
     log: HeadLog,
     deleted: DeletedRanges,
     late: LateHead,
+    exemplars: Exemplars,
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
     lease: Mutex<ReadLease>,
@@ -147,6 +155,7 @@ impl Head {
             log: HeadLog::default(),
             deleted: DeletedRanges::default(),
             late: LateHead::new(options.out_of_order_capacity),
+            exemplars: Exemplars::default(),
             files,
             lease: Mutex::default(),
             needed_refs: Mutex::default(),

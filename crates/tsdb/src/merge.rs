@@ -5,6 +5,7 @@
 //! answers in parts. The order of the sources matters: where two have a sample of the same time
 //! the earlier source wins.
 
+mod chunks;
 mod samples;
 
 use std::cmp::Ordering;
@@ -13,7 +14,8 @@ use std::collections::BinaryHeap;
 use model::storage::EmptySeriesSet;
 use model::{Labels, Matcher, Querier, SelectHints, SeriesEntry, SeriesSet, StorageError};
 
-pub use samples::MergeSamples;
+pub use chunks::{TypedSample, TypedValue, decode_typed, disjoint_chunks, encode_typed};
+pub use samples::{MergeSamples, encode_all};
 
 /// Several queriers seen as one.
 pub struct MergeQuerier {

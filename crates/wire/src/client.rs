@@ -9,7 +9,9 @@ mod error;
 use std::sync::Arc;
 
 use model::batch::MetricType;
-use model::{Queryable, StorageError, TenantId, TimestampMs, WriteBatch};
+use model::{
+    Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, TimestampMs, WriteBatch,
+};
 
 pub use cardinality::{
     ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, SeriesVisitor, ValueVisitor,
@@ -35,6 +37,17 @@ pub trait IngesterQuery: Send + Sync {
         tenant: &TenantId,
         filter: &MetadataFilter,
     ) -> Result<Vec<OwnedMetadata>, StorageError>;
+
+    /// The exemplars inside of `range` of series that satisfy all matchers of one of `selectors`,
+    /// by series in label order. None where exemplars are not kept.
+    fn exemplars(
+        &self,
+        _tenant: &TenantId,
+        _range: TimeRange,
+        _selectors: &[Vec<Matcher>],
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        Ok(Vec::new())
+    }
 
     /// Counts of the tenant's recent data.
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError>;

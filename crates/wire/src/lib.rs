@@ -4,4 +4,6 @@
 //! processes they will be carried by gRPC. Nothing here knows a component.
 
 pub mod client;
+mod protobuf_writer;
+pub mod remote_read;
 pub mod remote_write;

@@ -18,7 +18,7 @@
 mod histogram;
 mod metadata;
 mod names;
-mod protobuf;
+pub(crate) mod protobuf;
 mod series;
 mod snappy;
 

@@ -53,7 +53,7 @@ config! {
         /// Buckets of a native histogram sample; 0 is no limit.
         max_native_histogram_buckets: u64 = "0", "validation.max-native-histogram-buckets", Basic;
         /// Exemplars of a series in one request; 0 is no limit.
-        max_exemplars_per_series_per_request: u64 = "0", "distributor.max-exemplars-per-series-per-request", Experimental, Later;
+        max_exemplars_per_series_per_request: u64 = "0", "distributor.max-exemplars-per-series-per-request", Experimental;
         /// Lower the resolution of native histograms with too many buckets instead of rejecting them.
         reduce_native_histogram_over_max_buckets: bool = "true", "validation.reduce-native-histogram-over-max-buckets", Basic;
         /// How far in the future a sample may lie.
@@ -73,9 +73,9 @@ config! {
         /// Pieces of metadata of one metric; 0 is no limit.
         max_global_metadata_per_metric: u64 = "0", "ingester.max-global-metadata-per-metric", Basic;
         /// Exemplars of a tenant in memory; 0 stores none.
-        max_global_exemplars_per_user: u64 = "0", "ingester.max-global-exemplars-per-user", Experimental, Later;
+        max_global_exemplars_per_user: u64 = "0", "ingester.max-global-exemplars-per-user", Experimental;
         /// Drop out-of-order exemplars without an error.
-        ignore_ooo_exemplars: bool = "false", "ingester.ignore-ooo-exemplars", Experimental, Later;
+        ignore_ooo_exemplars: bool = "false", "ingester.ignore-ooo-exemplars", Experimental;
         /// Series owned by an ingester from which its head is cut early; 0 switches it off.
         early_head_compaction_owned_series_threshold: u64 = "0", "ingester.early-head-compaction-owned-series-threshold", Experimental;
         /// Reduction that an early cut must promise, in percent.

@@ -14,6 +14,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use rt::Metrics;
 use tsdb::db::DbStats;
+use tsdb::head::ExemplarStats;
 
 use super::active::encode_active;
 use crate::rate::EwmaRate;
@@ -71,6 +72,7 @@ impl fmt::Debug for TsdbCollector {
 struct TenantFigures {
     id: TenantId,
     stats: DbStats,
+    exemplars: ExemplarStats,
     blocks_bytes: u64,
     oldest_unshipped_ms: Option<i64>,
     max_series: u64,
@@ -81,6 +83,7 @@ impl TenantFigures {
         Self {
             id: tenant.id().clone(),
             stats: tenant.db().stats(),
+            exemplars: tenant.db().head().exemplar_stats(),
             blocks_bytes: tenant.blocks_bytes(),
             oldest_unshipped_ms: tenant.oldest_unshipped_ms(),
             max_series: overrides.limits(tenant.id()).max_global_series_per_user,
@@ -133,6 +136,24 @@ const BY_USER: &[ByUser] = &[
         is_counter: false,
         value: |t| t.stats.wal_bytes as f64,
     },
+    ByUser {
+        name: "cortex_ingester_tsdb_exemplar_exemplars_appended",
+        help: "Exemplars that were stored since the TSDB was opened",
+        is_counter: true,
+        value: |t| t.exemplars.appended as f64,
+    },
+    ByUser {
+        name: "cortex_ingester_tsdb_exemplar_series_with_exemplars_in_storage",
+        help: "Series that have exemplars in memory",
+        is_counter: false,
+        value: |t| t.exemplars.series as f64,
+    },
+    ByUser {
+        name: "cortex_ingester_tsdb_exemplar_last_exemplars_timestamp_seconds",
+        help: "Time of the exemplar that came in first of those in memory",
+        is_counter: false,
+        value: |t| t.exemplars.oldest_ms as f64 / 1000.0,
+    },
 ];
 
 impl Collector for TsdbCollector {
@@ -170,6 +191,7 @@ fn encode_sums(
 ) -> fmt::Result {
     let seconds = |ms: Option<i64>| ms.map_or(0.0, |ms| ms as f64 / 1000.0);
     let series: u64 = figures.iter().map(|t| t.stats.series).sum();
+    let exemplars: u64 = figures.iter().map(|t| t.exemplars.stored).sum();
     let oldest_unshipped = figures.iter().filter_map(|t| t.oldest_unshipped_ms).min();
     let newest = figures.iter().filter_map(|t| t.stats.max_time_ms).max();
     for (name, help, value) in [
@@ -184,6 +206,11 @@ fn encode_sums(
             "cortex_ingester_tsdb_head_max_timestamp_seconds",
             "Time of the newest sample in memory",
             seconds(newest),
+        ),
+        (
+            "cortex_ingester_tsdb_exemplar_exemplars_in_storage",
+            "Exemplars in memory",
+            exemplars as f64,
         ),
         (
             "cortex_ingester_ingestion_rate_samples_per_second",

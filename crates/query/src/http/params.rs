@@ -65,13 +65,26 @@ impl Params {
 
     /// `start` and `end` of a label or series request; without them all of time.
     pub(super) fn range(&self) -> Result<(TimestampMs, TimestampMs), ApiError> {
+        let backwards =
+            || ApiError::invalid_parameter("end", "end timestamp must not be before start time");
+        self.range_or(backwards)
+    }
+
+    /// The same with another error for an end before the start.
+    pub(super) fn range_or_error(
+        &self,
+        backwards: &str,
+    ) -> Result<(TimestampMs, TimestampMs), ApiError> {
+        self.range_or(|| ApiError::bad_data(backwards))
+    }
+
+    fn range_or(
+        &self,
+        backwards: impl FnOnce() -> ApiError,
+    ) -> Result<(TimestampMs, TimestampMs), ApiError> {
         let start = self.time_or("start", MIN_TIME_MS)?;
         let end = self.time_or("end", MAX_TIME_MS)?;
-        if end < start {
-            let reason = "end timestamp must not be before start time";
-            return Err(ApiError::invalid_parameter("end", reason));
-        }
-        Ok((start, end))
+        if end < start { Err(backwards()) } else { Ok((start, end)) }
     }
 
     /// A duration that must be given, ms.

@@ -5,7 +5,7 @@
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
 /// Appends `value` in quotes.
-pub(super) fn push_quoted_float(out: &mut Vec<u8>, value: f64) {
+pub(crate) fn push_quoted_float(out: &mut Vec<u8>, value: f64) {
     out.push(b'"');
     push_float(out, value);
     out.push(b'"');
@@ -47,7 +47,7 @@ pub(super) fn push_integer(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends a time in milliseconds as seconds, with three decimals where there are any.
-pub(super) fn push_timestamp(out: &mut Vec<u8>, timestamp_ms: i64) {
+pub(crate) fn push_timestamp(out: &mut Vec<u8>, timestamp_ms: i64) {
     if timestamp_ms < 0 {
         out.push(b'-');
     }

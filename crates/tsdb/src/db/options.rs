@@ -32,6 +32,8 @@ pub struct DbOptions {
     pub wal: Option<crate::wal::WalOptions>,
     /// Whether a snapshot of an earlier process is loaded ([`super::Db::write_snapshot`]).
     pub load_snapshots: bool,
+    /// The most exemplars that the replay keeps; every append says anew how many there may be.
+    pub max_exemplars: u64,
 }
 
 impl Default for DbOptions {
@@ -45,6 +47,7 @@ impl Default for DbOptions {
             bigger_out_of_order_blocks: false,
             wal: Some(crate::wal::WalOptions::default()),
             load_snapshots: true,
+            max_exemplars: 0,
         }
     }
 }

@@ -25,6 +25,7 @@ use model::sample::STALE_NAN_BITS;
 
 use super::activity::Tick;
 use super::chunks::ChunkSink;
+use super::exemplars::WithExemplars;
 use super::floats::{newest_for_float, push_float};
 use super::histograms;
 use super::locate::{Wanted, locate};
@@ -53,6 +54,8 @@ pub struct AppendScratch {
     pub(super) ahead: Vec<u32>,
     /// Series whose labels this request logs.
     pub(super) unlogged: Vec<(Location, u64)>,
+    /// Series of the batch with exemplars.
+    pub(super) with_exemplars: Vec<WithExemplars>,
     pub(super) records: LogRecords,
     /// Samples that came out of order, to be inserted when the others are logged.
     late: LateSamples,
@@ -103,10 +106,14 @@ impl Head {
             now: self.activity.now(),
             times: (i64::MAX, i64::MIN),
         };
+        self.set_max_exemplars(limits.max_exemplars);
         self.append_shards(&mut request, scratch);
         if request.times.0 <= request.times.1 {
             self.min_time_ms.fetch_min(request.times.0, Ordering::AcqRel);
             self.max_time_ms.fetch_max(request.times.1, Ordering::AcqRel);
+        }
+        if !scratch.with_exemplars.is_empty() {
+            request.outcome.exemplars = self.append_exemplars(batch, limits, scratch);
         }
         let logged = self.log.commit(self, scratch);
         if !scratch.late.is_empty() {
@@ -196,6 +203,12 @@ impl Head {
             if slot != NONE {
                 let series = &request.batch.series[wanted.index as usize];
                 let before = request.outcome.accepted();
+            let series = &request.batch.series[wanted.index as usize];
+            if slot == NONE {
+                if !series.exemplars.is_empty() {
+                    scratch.with_exemplars.push((wanted.index, 0));
+                }
+            } else {
                 append_series(request, scratch, (index, shard, slot), (wanted.index, series));
                 if request.outcome.accepted() > before {
                     shard.series[slot as usize].activity = request.now;
@@ -251,6 +264,9 @@ fn append_series(
         request.accept(t);
         request.outcome.accepted_floats += 1;
         scratch.records.samples.push(series_ref, t, sample.value);
+    }
+    if !batch_series.exemplars.is_empty() {
+        scratch.with_exemplars.push((i, series_ref));
     }
     if !batch_series.histograms.is_empty() {
         append_histograms(request, scratch, (index, shard, slot), (i, batch_series));

@@ -17,7 +17,7 @@ use super::append::AppendScratch;
 use super::shards::Location;
 use crate::error::TsdbError;
 use crate::wal::record::{
-    FloatHistogramsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
+    ExemplarsEncoder, FloatHistogramsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
 };
 use crate::wal::{LogScratch, Wal};
 
@@ -28,6 +28,7 @@ pub(super) struct LogRecords {
     pub(super) samples: SamplesEncoder,
     pub(super) histograms: HistogramsEncoder,
     pub(super) float_histograms: FloatHistogramsEncoder,
+    pub(super) exemplars: ExemplarsEncoder,
     scratch: LogScratch,
 }
 
@@ -48,14 +49,15 @@ impl LogRecords {
         self.samples.clear();
         self.histograms.clear();
         self.float_histograms.clear();
+        self.exemplars.clear();
     }
 
     /// In the order in which they are logged: labels before the samples.
-    fn all(&self) -> [&[u8]; 6] {
+    fn all(&self) -> [&[u8]; 7] {
         let [ints, custom_ints] = self.histograms.records();
         let [floats, custom_floats] = self.float_histograms.records();
         let (series, samples) = (self.series.record(), self.samples.record());
-        [series, samples, ints, custom_ints, floats, custom_floats]
+        [series, samples, ints, custom_ints, floats, custom_floats, self.exemplars.record()]
     }
 }
 

@@ -3,7 +3,7 @@
 //! Made by `append.rs`; the ingester turns the counts into metrics and the first rejections into
 //! Mimir's messages. Memory is bounded: one example a kind, however many samples were refused.
 
-use model::{Labels, TimestampMs};
+use model::{Exemplar, Labels, TimestampMs};
 
 /// Limits of the tenant for one append.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct AppendLimits {
     /// How far behind the head's newest sample a late one may be, ms. Late samples are refused
     /// as out of order where it is 0.
     pub out_of_order_window_ms: i64,
+    /// The most exemplars of the tenant in memory; 0 = exemplars are passed over.
+    pub max_exemplars: u64,
 }
 
 /// Why a sample was refused.
@@ -76,8 +78,44 @@ pub struct DuplicateFloat {
     pub new_bits: u64,
 }
 
+/// Why an exemplar was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExemplarRejectionKind {
+    /// Its series has a newer one.
+    OutOfOrder,
+    /// Its labels have too many characters.
+    LabelsTooLong,
+    /// Its series does not exist.
+    SeriesMissing,
+}
+
+/// The first refused exemplar that is to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExemplarRejection {
+    /// Why.
+    pub kind: ExemplarRejectionKind,
+    /// Index of its series in the batch.
+    pub series_index: usize,
+    /// Its series' labels.
+    pub labels: Labels,
+    /// The exemplar.
+    pub exemplar: Exemplar,
+}
+
+/// What became of the exemplars of one batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExemplarOutcome {
+    /// Those that are stored (duplicates included).
+    pub accepted: u64,
+    /// Those that are not.
+    pub failed: u64,
+    /// The first that was refused. Some that are out of order among others that are not do not
+    /// count: they repeat what is known.
+    pub first: Option<ExemplarRejection>,
+}
+
 /// What became of the samples of one batch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AppendOutcome {
     /// Float samples that are stored (duplicates with equal bits included).
     pub accepted_floats: u64,
@@ -85,6 +123,8 @@ pub struct AppendOutcome {
     pub accepted_histograms: u64,
     /// Series that were created.
     pub created_series: u64,
+    /// What became of the exemplars.
+    pub exemplars: ExemplarOutcome,
     pub(super) rejected: [u64; RejectionKind::ALL.len()],
     pub(super) first: [Option<Rejection>; RejectionKind::ALL.len()],
 }

@@ -13,6 +13,7 @@
 
 mod apply;
 mod decode;
+mod exemplars;
 mod late;
 mod progress;
 mod refs;

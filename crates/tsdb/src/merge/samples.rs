@@ -194,8 +194,9 @@ fn start_at(start_times: &[TimestampMs], index: usize) -> TimestampMs {
     start_times.get(index).copied().unwrap_or(0)
 }
 
-/// The samples of a reader that has no chunks, as chunks.
-fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
+/// The samples of a reader that has no chunks (deleted parts were taken out), as chunks; its
+/// histograms as those with float counts.
+pub fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
     let mut samples = SampleBuffer::default();
     reader.read_all(&mut samples)?;
     encode_samples(&samples)

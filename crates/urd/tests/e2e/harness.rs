@@ -164,6 +164,19 @@ impl Server {
         request.send(body).ok().map(answer)
     }
 
+    /// Posts, and returns the body of an answer that must be a success.
+    pub(crate) fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+        let mut request = agent().post(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send(body).unwrap();
+        assert_eq!(response.status().as_u16(), 200, "POST {path}");
+        let mut bytes = Vec::new();
+        response.into_body().into_reader().read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Asks the query API below `prefix` with a form.
     pub(crate) fn api(&self, path: &str, params: &[(&str, &str)]) -> Answer {
         let form: String = form_urlencoded::Serializer::new(String::new())

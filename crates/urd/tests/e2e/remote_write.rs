@@ -64,7 +64,7 @@ pub(crate) fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
     [varint(number << 3 | 2), varint(payload.len() as u64), payload.to_vec()].concat()
 }
 
-fn varint(mut v: u64) -> Vec<u8> {
+pub(crate) fn varint(mut v: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while v >= 0x80 {
         out.push(v as u8 | 0x80);

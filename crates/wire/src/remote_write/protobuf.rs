@@ -4,7 +4,7 @@ use super::DecodeError;
 
 /// How a field's value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WireType {
+pub(crate) enum WireType {
     Varint,
     Fixed64,
     Bytes,
@@ -14,7 +14,7 @@ pub(super) enum WireType {
 impl WireType {
     /// Fails unless this is `wanted`.
     #[inline]
-    pub(super) fn expect(
+    pub(crate) fn expect(
         self,
         wanted: Self,
         message: &'static str,
@@ -38,24 +38,24 @@ impl WireType {
 
 /// Reads fields of one message.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The bytes that are not read yet.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Number and wire type of the next field; `None` at the end of the message.
     #[inline]
-    pub(super) fn next_tag(&mut self) -> Result<Option<(u32, WireType)>, DecodeError> {
+    pub(crate) fn next_tag(&mut self) -> Result<Option<(u32, WireType)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
@@ -103,38 +103,38 @@ impl<'a> Reader<'a> {
     }
 
     /// A zigzag-encoded signed number (`sint32`, `sint64`).
-    pub(super) fn zigzag(&mut self) -> Result<i64, DecodeError> {
+    pub(crate) fn zigzag(&mut self) -> Result<i64, DecodeError> {
         let raw = self.varint()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// A length-delimited value.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(self.varint()?).map_err(|_| DecodeError::UnexpectedEnd)?;
         let (value, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::UnexpectedEnd)?;
         self.rest = rest;
         Ok(value)
     }
 
-    pub(super) fn string(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
+    pub(crate) fn string(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::InvalidUtf8(what))
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn fixed64(&mut self) -> Result<u64, DecodeError> {
         let (value, rest) = self.rest.split_first_chunk().ok_or(DecodeError::UnexpectedEnd)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*value))
     }
 
     #[inline]
-    pub(super) fn double(&mut self) -> Result<f64, DecodeError> {
+    pub(crate) fn double(&mut self) -> Result<f64, DecodeError> {
         self.fixed64().map(f64::from_bits)
     }
 
     /// Passes over a field that is not known.
-    pub(super) fn skip(&mut self, wire_type: WireType) -> Result<(), DecodeError> {
+    pub(crate) fn skip(&mut self, wire_type: WireType) -> Result<(), DecodeError> {
         match wire_type {
             WireType::Varint => self.varint().map(drop),
             WireType::Fixed64 => self.fixed64().map(drop),

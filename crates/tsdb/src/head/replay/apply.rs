@@ -59,6 +59,7 @@ impl Replay<'_> {
                 let series_ref = shard.series[location.slot() as usize].series_ref();
                 self.head.deleted.add(series_ref, interval);
             }
+            self.restore_exemplars(&run.exemplars);
             run.by_shard.iter_mut().for_each(Vec::clear);
             self.spare_buffers.get_mut().push(run.by_shard);
         }

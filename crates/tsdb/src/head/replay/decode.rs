@@ -9,6 +9,7 @@ use model::batch::{HistogramValue, SeriesHasher, push_canonical};
 use model::{Label, TimestampMs};
 
 use super::super::shards::{Location, Shards};
+use super::exemplars::{self, ExemplarItem};
 use super::refs::RefTable;
 use crate::error::DecodeError;
 use crate::tombstones::Interval;
@@ -210,7 +211,7 @@ pub(super) enum SampleValue {
 }
 
 /// The samples of a run of records by shard, in order of the log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SampleRun {
     pub(super) by_shard: Vec<Vec<SampleItem>>,
     /// Samples before the valid time.
@@ -219,6 +220,8 @@ pub(super) struct SampleRun {
     pub(super) unknown: u64,
     /// Deleted ranges of series.
     pub(super) deleted: Vec<(Location, Interval)>,
+    /// Exemplars of series that are known.
+    pub(super) exemplars: Vec<ExemplarItem>,
     /// The first record that could not be decoded.
     pub(super) bad_record: Option<usize>,
 }
@@ -231,8 +234,7 @@ impl SampleRun {
         refs: &RefTable,
         (by_shard, min_valid_ms): (Vec<Vec<SampleItem>>, TimestampMs),
     ) -> Self {
-        let mut this =
-            Self { by_shard, skipped: 0, unknown: 0, deleted: Vec::new(), bad_record: None };
+        let mut this = Self { by_shard, ..Self::default() };
         for index in run {
             let decoded = this.decode_record(batch.record(index), refs, min_valid_ms);
             if decoded.is_err() && this.bad_record.is_none() {
@@ -289,8 +291,8 @@ impl SampleRun {
                     self.deleted.extend(location.map(|location| (location, interval)));
                 }
             }
+            Record::Exemplars(items) => exemplars::decode(items, refs, &mut self.exemplars)?,
             Record::Series(_)
-            | Record::Exemplars(_)
             | Record::MmapMarkers(_)
             | Record::Metadata(_)
             | Record::Unknown(_) => {}
