@@ -36,7 +36,8 @@ use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head::{
     AppendLimits, AppendOutcome, AppendScratch, Head, HeadOptions, HeadQuerier, ReplayProgress,
-    ReplayReport, ReplaySources, ReplayStage, SnapshotStats, remove_covered_segments,
+    ReplayReport, ReplaySources, ReplayStage, SeriesMetadata, SnapshotStats,
+    remove_covered_segments,
 };
 use crate::head_chunks::{DEFAULT_FILE_BYTES, HeadChunks};
 use crate::merge::MergeQuerier;
@@ -158,6 +159,12 @@ impl Db {
             }
             outcome
         })
+    }
+
+    /// Stores type, unit and help of series that exist; how many were new. See
+    /// [`Head::append_metadata`].
+    pub fn append_metadata(&self, items: &[SeriesMetadata<'_>]) -> Result<usize, TsdbError> {
+        self.head.append_metadata(items)
     }
 
     /// The blocks on the local disk, oldest first.

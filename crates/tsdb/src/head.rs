@@ -15,7 +15,7 @@
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
 //! find.rs        matchers -> series                  activity.rs who took samples lately
 //! cardinality.rs how many
-//! exemplars.rs   a ring of exemplars
+//! exemplars.rs   a ring of exemplars                 metadata.rs type, unit and help of series
 //! ```
 
 mod activity;
@@ -33,6 +33,7 @@ mod histograms;
 mod labels;
 mod locate;
 mod log;
+mod metadata;
 mod ooo;
 mod order;
 mod outcome;
@@ -64,6 +65,7 @@ pub use cardinality::{ActiveCounts, CountVisitor, CountedSeries, SeriesVisitor, 
 pub(crate) use checkpoint::remove_covered_segments;
 pub use cut::BlockCut;
 pub use exemplars::ExemplarStats;
+pub use metadata::{Metadata, SeriesMetadata};
 pub use ooo::{DEFAULT_OUT_OF_ORDER_CAPACITY, LateBlockCut, LateCompaction};
 pub use outcome::{
     AppendLimits, AppendOutcome, DuplicateFloat, ExemplarOutcome, ExemplarRejection,
@@ -79,6 +81,7 @@ use chunks::ChunkSink;
 use delete::DeletedRanges;
 use exemplars::Exemplars;
 use log::HeadLog;
+use metadata::MetadataTable;
 use ooo::LateHead;
 use order::LabelOrder;
 use postings::Postings;
@@ -117,6 +120,7 @@ pub struct Head {
     deleted: DeletedRanges,
     late: LateHead,
     exemplars: Exemplars,
+    metadata: MetadataTable,
     files: Option<Arc<HeadChunks>>,
     /// Cloned by every query; replaced when something is going to be removed.
     lease: Mutex<ReadLease>,
@@ -156,6 +160,7 @@ impl Head {
             deleted: DeletedRanges::default(),
             late: LateHead::new(options.out_of_order_capacity),
             exemplars: Exemplars::default(),
+            metadata: MetadataTable::default(),
             files,
             lease: Mutex::default(),
             needed_refs: Mutex::default(),

@@ -9,6 +9,8 @@ mod appends;
 mod compactions;
 #[path = "db/deletes.rs"]
 mod deletes;
+#[path = "db/exemplars.rs"]
+mod exemplars;
 #[path = "db/histograms.rs"]
 mod histograms;
 #[path = "db/out_of_order.rs"]

@@ -12,12 +12,16 @@ use rt::{CancellationToken, SystemClock, SystemRandom};
 
 use crate::banner;
 use crate::node::{Listeners, Node, NodeOptions};
+use crate::tools;
 
 /// How long the end of the process waits for blocking work that nobody needs any more.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
 /// Runs the program with the arguments that follow its name.
 pub fn run(args: &[String]) -> ExitCode {
+    if let Some(code) = tools::run(args) {
+        return code;
+    }
     let line = match CommandLine::parse(args) {
         Ok(line) => line,
         Err(error) => {

@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("compactor", &["model", "tsdb", "config", "rt", "bucket"]),
     ("query", &["model", "wire", "promql", "tsdb", "config", "rt"]),
+    ("rules", &["model", "promql", "config"]),
     ("web", &["model", "config", "rt"]),
 ];
 

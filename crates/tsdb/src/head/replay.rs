@@ -16,6 +16,7 @@ mod decode;
 mod exemplars;
 mod late;
 mod progress;
+mod metadata;
 mod refs;
 mod snapshot;
 mod source;

@@ -84,6 +84,7 @@ impl Head {
         self.removed_series.fetch_add(removed.len() as u64, Ordering::Relaxed);
         self.keep_refs(&removed);
         self.deleted.drop_before(mint);
+        self.forget_metadata(&removed);
         self.compact_tables(!removed.is_empty());
         true
     }

@@ -7,3 +7,4 @@ mod limits;
 mod mixin;
 mod process;
 mod routes;
+mod tools;

@@ -60,6 +60,7 @@ impl Replay<'_> {
                 self.head.deleted.add(series_ref, interval);
             }
             self.restore_exemplars(&run.exemplars);
+            self.restore_metadata(std::mem::take(&mut run.metadata));
             run.by_shard.iter_mut().for_each(Vec::clear);
             self.spare_buffers.get_mut().push(run.by_shard);
         }

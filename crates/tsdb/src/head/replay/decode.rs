@@ -10,6 +10,7 @@ use model::{Label, TimestampMs};
 
 use super::super::shards::{Location, Shards};
 use super::exemplars::{self, ExemplarItem};
+use super::metadata::{self, MetadataItem};
 use super::refs::RefTable;
 use crate::error::DecodeError;
 use crate::tombstones::Interval;
@@ -222,6 +223,8 @@ pub(super) struct SampleRun {
     pub(super) deleted: Vec<(Location, Interval)>,
     /// Exemplars of series that are known.
     pub(super) exemplars: Vec<ExemplarItem>,
+    /// Metadata of series that are known.
+    pub(super) metadata: Vec<MetadataItem>,
     /// The first record that could not be decoded.
     pub(super) bad_record: Option<usize>,
 }
@@ -292,9 +295,9 @@ impl SampleRun {
                 }
             }
             Record::Exemplars(items) => exemplars::decode(items, refs, &mut self.exemplars)?,
+            Record::Metadata(items) => metadata::decode(items, refs, &mut self.metadata)?,
             Record::Series(_)
             | Record::MmapMarkers(_)
-            | Record::Metadata(_)
             | Record::Unknown(_) => {}
         }
         Ok(())
