@@ -21,7 +21,7 @@ pub use ingester::{
     IngesterConfig, IngesterInstanceLimits, IngesterRingConfig, KvBackend, KvStoreConfig,
 };
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
-pub use querier::{FrontendConfig, QuerierConfig};
+pub use querier::{ActivityTrackerConfig, FrontendConfig, QuerierConfig, QuerySchedulerConfig};
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
 
 use crate::table::config;
@@ -51,6 +51,10 @@ config! {
         querier: QuerierConfig => "querier", "querier.";
         /// The query entry.
         frontend: FrontendConfig => "frontend", "query-frontend.";
+        /// The waiting line of queries.
+        query_scheduler: QuerySchedulerConfig => "query_scheduler", "query-scheduler.";
+        /// Noting what is under way.
+        activity_tracker: ActivityTrackerConfig => "activity_tracker", "activity-tracker.";
         /// Default limits of every tenant.
         limits: Limits => "limits", "";
         /// Blocks in the bucket and on local disk.

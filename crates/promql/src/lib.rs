@@ -26,3 +26,8 @@ pub use engine::{
     Analysis, Engine, EngineOptions, ErrorKind, Explanation, Measured, Operator, Passes,
     QueryError, QueryKind, QueryResult, analyze, explain,
 };
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -106,7 +106,11 @@ impl From<rt::ComputeError> for ApiError {
             rt::ComputeError::Stopped(_) => ErrorType::Unavailable,
             rt::ComputeError::Panicked(_) => ErrorType::Internal,
         };
-        Self::new(error_type, error.to_string())
+        let message = match error {
+            rt::ComputeError::QueueFull { .. } => "too many outstanding requests".to_owned(),
+            other => other.to_string(),
+        };
+        Self::new(error_type, message)
     }
 }
 

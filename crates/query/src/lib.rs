@@ -10,6 +10,7 @@
 //! query. Nothing here knows an ingester or a store-gateway: they are handed in as
 //! [`wire::client::IngesterQuery`] and [`wire::client::BlockStore`].
 
+mod activity;
 mod error;
 mod features;
 pub mod http;
@@ -19,5 +20,7 @@ mod log;
 mod metrics;
 mod run;
 mod source;
+mod stats;
 
+pub use activity::ActivityTracker;
 pub use run::{Dependencies, QueryService};

@@ -17,6 +17,7 @@ pub(crate) struct QueryLog {
     tenant: TenantId,
     query: String,
     kind: QueryKind,
+    headers: String,
 }
 
 impl QueryLog {
@@ -26,7 +27,8 @@ impl QueryLog {
             end -= 1;
         }
         let query = request.query[..end].to_owned();
-        Self { tenant: tenant.clone(), query, kind: request.kind }
+        let headers = request.logged_headers.clone();
+        Self { tenant: tenant.clone(), query, kind: request.kind, headers }
     }
 
     /// Logs the query as the options want it: all with their statistics, or those that were slow.
@@ -49,6 +51,7 @@ impl QueryLog {
             param_start_ms = start_ms,
             param_end_ms = end_ms,
             param_step_ms = step_ms,
+            headers = (!self.headers.is_empty()).then_some(self.headers.as_str()),
             status = if error.is_some() { "failed" } else { "success" },
             err = error.map(|error| error.message.as_str()),
             "{message}"

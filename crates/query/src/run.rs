@@ -13,11 +13,13 @@ use promql::{Engine, EngineOptions, QueryKind};
 use rt::{ComputePool, Metrics};
 use wire::client::{BlockStore, IngesterQuery};
 
+use crate::activity::ActivityTracker;
 use crate::error::ApiError;
 use crate::json::Answer;
 use crate::log::QueryLog;
 use crate::metrics::QueryMetrics;
 use crate::source::{Sources, TenantQueryable};
+use crate::stats::{AnswerStats, Timings};
 use crate::{features, limits};
 
 /// At most this many annotations of a kind are shown.
@@ -43,6 +45,8 @@ pub struct Dependencies {
     pub executor: Arc<dyn Executor>,
     /// Where metrics are registered.
     pub metrics: Metrics,
+    /// Where queries that are under way are noted.
+    pub activity: ActivityTracker,
 }
 
 /// Answers queries.
@@ -54,6 +58,7 @@ pub struct QueryService {
     pool: ComputePool,
     executor: Arc<dyn Executor>,
     metrics: QueryMetrics,
+    activity: ActivityTracker,
 }
 
 /// A query as a client asks it.
@@ -69,6 +74,10 @@ pub(crate) struct QueryRequest {
     pub(crate) lookback_delta_ms: Option<i64>,
     /// At most this many series in the answer; 0 = all.
     pub(crate) limit: usize,
+    /// What was done for it is told in the answer.
+    pub(crate) wants_stats: bool,
+    /// Headers for the log, as `name=value`.
+    pub(crate) logged_headers: String,
 }
 
 /// Cancels a query when it is dropped: when the answer is there, or nobody waits for it.
@@ -97,6 +106,7 @@ impl QueryService {
             sources,
             pool: deps.pool,
             executor: deps.executor,
+            activity: deps.activity,
         }
     }
 
@@ -134,12 +144,21 @@ impl QueryService {
         let log = QueryLog::new(&tenant, &request);
         let (user, query_bytes) = (tenant.clone(), request.query.len());
         let start = self.sources.clock.monotonic();
+        let mut wanted = request.wants_stats.then(|| Timings::new(start));
         let result = self
             .run(&user, (timeout, &Arc::clone(&limits)), move |context| {
+                let _activity = this.activity.track(|| activity_text(&tenant, &request));
+                let now = || this.sources.clock.monotonic();
+                wanted.iter_mut().for_each(|timings| timings.started = now());
                 let expr = parse_expr(&request.query, &options)
                     .map_err(|error| ApiError::invalid_parameter("query", error))?;
                 features::check(&expr, &limits)?;
-                this.evaluate(tenant, (&request, &expr), &limits, &context)
+                wanted.iter_mut().for_each(|timings| timings.parsed = now());
+                let mut answer = this.evaluate(tenant, (&request, &expr), &limits, &context)?;
+                answer.stats = wanted
+                    .zip(answer.stats)
+                    .map(|(timings, stats)| AnswerStats { timings: timings.until(now()), ..stats });
+                Ok(answer)
             })
             .await;
         let took = self.sources.clock.monotonic().saturating_sub(start);
@@ -175,7 +194,8 @@ impl QueryService {
         if truncate(&mut value, request.limit) {
             warnings.push("results truncated due to limit".to_owned());
         }
-        Ok(Answer { value, warnings, infos })
+        let stats = Some(AnswerStats::new(&result.stats, kind));
+        Ok(Answer { value, warnings, infos, stats })
     }
 
     pub(crate) fn engine_options(&self, request: &QueryRequest, limits: &Limits) -> EngineOptions {
@@ -263,6 +283,11 @@ impl QueryService {
         })
         .await
     }
+}
+
+/// A query as it is noted while it is under way.
+fn activity_text(tenant: &TenantId, request: &QueryRequest) -> String {
+    format!("user={tenant} kind={:?} query={}", request.kind, request.query)
 }
 
 /// Cuts a vector or matrix to its first `limit` series; whether there were more.

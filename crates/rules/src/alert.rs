@@ -174,8 +174,7 @@ mod tests {
 
     fn results(present: bool) -> BTreeMap<Labels, Result> {
         let labels = Labels::from_pairs([("alertname", "X")]);
-        let result =
-            Result { labels: labels.clone(), annotations: Labels::empty(), value: 1.0 };
+        let result = Result { labels: labels.clone(), annotations: Labels::empty(), value: 1.0 };
         if present { BTreeMap::from([(labels, result)]) } else { BTreeMap::new() }
     }
 

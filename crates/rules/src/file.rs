@@ -102,11 +102,7 @@ pub struct ParseOptions {
 impl Default for ParseOptions {
     /// As a Prometheus 3 server.
     fn default() -> Self {
-        Self {
-            parser: ParserOptions::default(),
-            utf8_names: true,
-            ignore_unknown_fields: false,
-        }
+        Self { parser: ParserOptions::default(), utf8_names: true, ignore_unknown_fields: false }
     }
 }
 
@@ -205,8 +201,7 @@ impl Reader<'_> {
                 self.problem(group.line, "Groupname must not be empty");
             }
             if !names.insert(group.name.as_str()) {
-                let message =
-                    format!("groupname: \"{}\" is repeated in the same file", group.name);
+                let message = format!("groupname: \"{}\" is repeated in the same file", group.name);
                 self.problem(group.line, message);
             }
         }
@@ -339,7 +334,8 @@ impl Reader<'_> {
         if written.alert.is_none() {
             return;
         }
-        for (what, templates) in [("label", &written.labels), ("annotation", &written.annotations)] {
+        for (what, templates) in [("label", &written.labels), ("annotation", &written.annotations)]
+        {
             for (name, text) in templates {
                 if let Err(error) = template::check_alert(text) {
                     self.problem(written.line, format!("{context}: {what} {name:?}: {error}"));

@@ -198,8 +198,10 @@ fn recorded(
         labels.set(METRIC_NAME_LABEL, record);
         set_all(&mut labels, &rule.labels);
         if samples.insert(labels.build(), sample.value).is_some() {
-            return Err("vector contains metrics with the same labelset after applying rule labels"
-                .to_owned());
+            return Err(
+                "vector contains metrics with the same labelset after applying rule labels"
+                    .to_owned(),
+            );
         }
     }
     if limit > 0 && count as u64 > limit {

@@ -94,11 +94,7 @@ pub fn expand_alert(
 ///
 /// # Errors
 /// If it is no template or cannot be filled in.
-pub fn expand(
-    text: &str,
-    data: &Value,
-    cx: &TemplateContext<'_>,
-) -> Result<String, TemplateError> {
+pub fn expand(text: &str, data: &Value, cx: &TemplateContext<'_>) -> Result<String, TemplateError> {
     let parsed = parse::parse(text)
         .map_err(|message| TemplateError::Parse { name: cx.name.to_owned(), message })?;
     exec::run(&parsed, data, cx)

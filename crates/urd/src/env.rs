@@ -14,8 +14,6 @@ use wire::client::{BlockStore, IngesterPush, IngesterQuery};
 /// How many pushes may wait for a thread. Their bodies are bounded by
 /// `-distributor.max-recv-msg-size` and the instance limits.
 const WRITE_QUEUE: usize = 1024;
-/// How many queries may wait for a thread, as many as Mimir's query-scheduler lets a tenant wait.
-const QUERY_QUEUE: usize = 100;
 /// How many pieces of background work may wait for a thread.
 const BACKGROUND_QUEUE: usize = 512;
 
@@ -57,12 +55,13 @@ impl Pools {
     /// also wait for disks.
     pub(crate) fn new(cores: usize, config: &Config) -> std::io::Result<Self> {
         let query_threads = (2 * cores).clamp(2, config.querier.max_concurrent.max(2));
+        let query_queue = config.query_scheduler.max_outstanding_requests_per_tenant.max(1);
         let pool = |name, threads, queue_capacity| {
             ComputePool::new(ComputeOptions { name, threads, queue_capacity })
         };
         Ok(Self {
             writes: pool("write", (2 * cores).max(4), WRITE_QUEUE)?,
-            queries: pool("query", query_threads, QUERY_QUEUE)?,
+            queries: pool("query", query_threads, query_queue)?,
             background: pool("background", cores + 2, BACKGROUND_QUEUE)?,
         })
     }

@@ -69,8 +69,11 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
 }
 
 fn parse_arguments(args: &[String]) -> Result<Arguments, String> {
-    let mut arguments =
-        Arguments { enable_experimental: false, ignore_unknown_fields: false, operands: Vec::new() };
+    let mut arguments = Arguments {
+        enable_experimental: false,
+        ignore_unknown_fields: false,
+        operands: Vec::new(),
+    };
     let mut only_operands = false;
     for arg in args {
         let name = arg.trim_start_matches('-');

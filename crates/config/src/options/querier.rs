@@ -1,7 +1,7 @@
 //! Options of the querier and the query-frontend.
 
 use crate::table::config;
-use crate::value::GoDuration;
+use crate::value::{CommaList, GoDuration};
 
 config! {
     /// The query engine.
@@ -26,9 +26,29 @@ config! {
     pub struct FrontendConfig {
         /// Queries that take longer are logged; 0 logs none, negative all.
         log_queries_longer_than: GoDuration = "0", "log-queries-longer-than", Basic;
+        /// Headers of a request that are logged with its query, separated by commas.
+        log_query_request_headers: CommaList = "", "log-query-request-headers", Advanced;
         /// Largest body of a query request, in bytes.
         max_body_size: u64 = "10485760", "max-body-size", Advanced;
         /// Count what each query reads, and log it with the query.
         query_stats_enabled: bool = "true", "query-stats-enabled", Advanced;
+    }
+}
+
+config! {
+    /// The waiting line of queries.
+    pub struct QuerySchedulerConfig {
+        /// Queries of one tenant that may wait at once; more are refused with 429.
+        max_outstanding_requests_per_tenant: usize = "100", "max-outstanding-requests-per-tenant", Basic;
+    }
+}
+
+config! {
+    /// Noting what is under way, so that a crash can be explained.
+    pub struct ActivityTrackerConfig {
+        /// The file in which queries under way are noted; empty notes none.
+        filepath: String = "./metrics-activity.log", "filepath", Basic;
+        /// Activities that can be noted at once.
+        max_entries: u32 = "1024", "max-entries", Advanced;
     }
 }

@@ -37,8 +37,9 @@ pub(super) async fn query(
     let earliest = limits::earliest_start(service.now_ms(), &limits);
     let range = TimeRange::new(earliest.map_or(start_ms, |e| start_ms.max(e)), end_ms);
     let ingester = Arc::clone(service.ingester());
+    let user = tenant.clone();
     let job = move |_| Ok(ingester.exemplars(&tenant, range, &selectors)?);
-    let found = service.run(service.timeout(None), &limits, job).await?;
+    let found = service.run(&user, (service.timeout(None), &limits), job).await?;
     Ok(json_response(success(|out| push_list(out, &found, push_series))))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
-use model::{Labels, Matcher, Querier, QueryContext, SelectHints, TenantId};
+use model::{Labels, MatchOp, Matcher, Querier, QueryContext, SelectHints, TenantId};
 
 use super::params::Params;
 use super::{ApiResult, json_response, success};
@@ -44,7 +44,10 @@ pub(super) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let name = unescape_name(&name);
-    let selectors = params.selectors()?;
+    let mut selectors = params.selectors()?;
+    if let Some(prefix) = params.get("prefix").filter(|prefix| !prefix.is_empty()) {
+        with_prefix(&mut selectors, &name, prefix)?;
+    }
     let allowed = service.limits(&tenant).max_label_values_limit;
     let limit = result_limit(params.count("limit")?, allowed);
     let job = move |querier: &dyn Querier, _: &QueryContext| {
@@ -54,6 +57,30 @@ pub(super) async fn values(
     };
     let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
     Ok(json_response(string_list(&texts, is_cut)))
+}
+
+/// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage
+/// looks such a prefix up without reading the other values.
+fn with_prefix(
+    selectors: &mut Vec<Vec<Matcher>>,
+    name: &str,
+    prefix: &str,
+) -> Result<(), ApiError> {
+    let mut pattern = String::with_capacity(prefix.len() + 4);
+    for c in prefix.chars() {
+        if c.is_ascii_punctuation() && c != '_' {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push_str(".*");
+    let matcher = Matcher::new(MatchOp::Regex, name, &pattern)
+        .map_err(|error| ApiError::invalid_parameter("prefix", error))?;
+    if selectors.is_empty() {
+        selectors.push(Vec::new());
+    }
+    selectors.iter_mut().for_each(|matchers| matchers.push(matcher.clone()));
+    Ok(())
 }
 
 /// What any of the selectors gives, sorted, each once; whether there was more than `limit`
@@ -208,6 +235,19 @@ mod tests {
         ] {
             assert_eq!(unescape_name(escaped), want);
         }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_literally() {
+        let mut selectors = vec![vec![Matcher::equal("job", "x")], Vec::new()];
+        with_prefix(&mut selectors, "path", "/a.b[").unwrap();
+        for matchers in &selectors {
+            let matcher = matchers.last().unwrap();
+            assert!(matcher.matches("/a.b[0]") && !matcher.matches("/aXb[0]"));
+        }
+        let mut none = Vec::new();
+        with_prefix(&mut none, "path", "/").unwrap();
+        assert_eq!(none.len(), 1);
     }
 
     #[test]

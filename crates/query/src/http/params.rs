@@ -14,9 +14,9 @@ use crate::error::{ApiError, ErrorType};
 const MIN_TIME_MS: TimestampMs = i64::MIN / 1_000_000 / 2;
 const MAX_TIME_MS: TimestampMs = i64::MAX / 1_000_000 / 2;
 
-/// The parameters of one request, in order; names may be repeated.
+/// The parameters of one request, in order; names may be repeated. And its headers.
 #[derive(Debug, Default)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(super) struct Params(Vec<(String, String)>, HeaderMap);
 
 impl Params {
     /// Reads the URL's query string, and the body where it is a form of at most `max_bytes`.
@@ -30,7 +30,16 @@ impl Params {
         }
         let query = parts.uri.query().unwrap_or_default();
         pairs.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
-        Ok(Self(pairs))
+        Ok(Self(pairs, parts.headers))
+    }
+
+    /// The headers with these names, as `name=value`, for the log.
+    pub(super) fn headers_text(&self, names: &[String]) -> String {
+        let pair = |name: &String| {
+            let value = self.1.get(name)?.to_str().ok()?;
+            Some(format!("{}={value}", name.to_ascii_lowercase().replace('-', "_")))
+        };
+        names.iter().filter_map(pair).collect::<Vec<_>>().join(" ")
     }
 
     /// The first value of `name`.
@@ -175,7 +184,7 @@ mod tests {
     use super::*;
 
     fn params(query: &str) -> Params {
-        Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect(), HeaderMap::new())
     }
 
     #[test]

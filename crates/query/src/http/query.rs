@@ -69,7 +69,9 @@ async fn answer(
     params: &Params,
     kind: QueryKind,
 ) -> ApiResult {
-    let answer = service.query(tenant, request_of(params, kind)?).await?;
+    let mut request = request_of(params, kind)?;
+    request.logged_headers = params.headers_text(&service.frontend.log_query_request_headers.0);
+    let answer = service.query(tenant, request).await?;
     Ok(json_stream(AnswerChunks::new(answer)))
 }
 
@@ -81,5 +83,7 @@ pub(super) fn request_of(params: &Params, kind: QueryKind) -> Result<QueryReques
         timeout: params.timeout()?,
         lookback_delta_ms: params.optional_duration_ms("lookback_delta")?,
         limit: params.count("limit")?,
+        wants_stats: params.get("stats").is_some_and(|stats| !stats.is_empty()),
+        logged_headers: String::new(),
     })
 }

@@ -177,7 +177,9 @@ async fn samples(source: Source, selections: Vec<Selection>) -> Result<Response,
     let service = Arc::clone(&source.service);
     let _cancel = CancelOnDrop(Arc::clone(&source.context));
     let _inflight = service.metrics().enter();
-    let body = service.pool().run(move || samples_body(&source, &selections)).await??;
+    let tenant = source.tenant.clone();
+    let job = move || samples_body(&source, &selections);
+    let body = service.pool().run_for(tenant.as_str(), job).await??;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
@@ -294,6 +296,7 @@ async fn pull(
     service: &QueryService,
     mut stream: ChunkStream,
 ) -> Result<(ChunkStream, Bytes), ApiError> {
+    let tenant = stream.source.tenant.clone();
     let job = move || stream.next_piece().map(|piece| (stream, piece));
-    Ok(service.pool().run(job).await??)
+    Ok(service.pool().run_for(tenant.as_str(), job).await??)
 }

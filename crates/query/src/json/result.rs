@@ -13,6 +13,7 @@ use promql::value::{MatrixSeries, SampleValue, Value, VectorSample};
 use super::float::{push_quoted_float, push_timestamp};
 use super::histogram::push_histogram;
 use super::text::push_string;
+use crate::stats::AnswerStats;
 
 /// A piece is handed out when it has grown beyond this.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -26,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) warnings: Vec<String>,
     /// Infos, as they are shown.
     pub(crate) infos: Vec<String>,
+    /// What was done for it, if that is asked for.
+    pub(crate) stats: Option<AnswerStats>,
 }
 
 /// The pieces of an answer.
@@ -89,7 +92,12 @@ fn push_head(out: &mut Vec<u8>, value: &Value) {
 }
 
 fn push_tail(out: &mut Vec<u8>, answer: &Answer) {
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(stats) = &answer.stats {
+        out.extend_from_slice(b",\"stats\":");
+        out.extend_from_slice(stats.to_json().as_bytes());
+    }
+    out.push(b'}');
     for (name, texts) in [("warnings", &answer.warnings), ("infos", &answer.infos)] {
         if texts.is_empty() {
             continue;

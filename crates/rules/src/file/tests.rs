@@ -29,7 +29,7 @@ fn groups_and_rules_are_read() {
     let file = parse(GOOD, &ParseOptions::default()).unwrap();
     let [a, b] = file.groups.as_slice() else { panic!("{file:?}") };
     assert_eq!((a.interval_ms, a.query_offset_ms, a.limit), (Some(60_000), Some(30_000), 5));
-    assert_eq!((b.name.as_str(), b.rules.len(), b.line), ("b", 0, 20));
+    assert_eq!((b.name.as_str(), b.rules.len(), b.line), ("b", 0, 19));
     assert_eq!(a.rules[0].labels, Labels::from_pairs([("own", "rule"), ("team", "x")]));
     assert_eq!((a.rules[0].name(), a.rules[0].line), ("job:up:sum", 9));
     let RuleKind::Alerting { alert, for_ms, keep_firing_for_ms, annotations } = &a.rules[1].kind

@@ -66,9 +66,7 @@ fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
         }
         (Value::Float(a), Value::Float(b)) => Ok(a.partial_cmp(b)),
         (Value::Str(a), Value::Str(b)) => Ok(Some(a.cmp(b))),
-        (a, b) if is_basic(a) && is_basic(b) => {
-            Err("incompatible types for comparison".to_owned())
-        }
+        (a, b) if is_basic(a) && is_basic(b) => Err("incompatible types for comparison".to_owned()),
         _ => Err("invalid type for comparison".to_owned()),
     }
 }

@@ -20,7 +20,8 @@ pub(super) fn run(
     data: &Value,
     cx: &TemplateContext<'_>,
 ) -> Result<String, String> {
-    let mut run = Run { template, cx, out: String::new(), steps: 0, calls: 0, variables: Vec::new() };
+    let mut run =
+        Run { template, cx, out: String::new(), steps: 0, calls: 0, variables: Vec::new() };
     run.variables.push((String::new(), data.clone()));
     match run.nodes(&template.body, data)? {
         ControlFlow::Continue(()) | ControlFlow::Break(_) => Ok(run.out),
@@ -111,7 +112,8 @@ impl Run<'_> {
         }
         for (key, item) in items {
             let names = &block.pipeline.variables;
-            let values = if names.len() == 2 { vec![key, item.clone()] } else { vec![item.clone()] };
+            let values =
+                if names.len() == 2 { vec![key, item.clone()] } else { vec![item.clone()] };
             self.assign(&block.pipeline, names.iter().zip(values))?;
             let left = self.nodes(&block.body, &item)?;
             if !block.pipeline.is_assignment {
@@ -125,12 +127,7 @@ impl Run<'_> {
         Ok(flow)
     }
 
-    fn call(
-        &mut self,
-        name: &str,
-        pipeline: Option<&Pipeline>,
-        dot: &Value,
-    ) -> Result<(), String> {
+    fn call(&mut self, name: &str, pipeline: Option<&Pipeline>, dot: &Value) -> Result<(), String> {
         let template = self.template;
         let Some(body) = template.defined.get(name) else {
             return Err(format!("template {name:?} not defined"));

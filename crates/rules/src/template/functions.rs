@@ -7,23 +7,64 @@ use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 
+use super::TemplateContext;
 use super::compare::{Comparison, compare};
 use super::humanize;
 use super::printf;
 use super::value::Value;
-use super::TemplateContext;
 
 /// The most bytes that a regular expression may compile to.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// All names.
 const NAMES: &[&str] = &[
-    "and", "or", "not", "len", "index", "slice", "print", "printf", "println", "html", "js",
-    "urlquery", "eq", "ne", "lt", "le", "gt", "ge", "query", "first", "label", "value", "strvalue",
-    "args", "reReplaceAll", "safeHtml", "match", "title", "toUpper", "toLower", "graphLink",
-    "tableLink", "sortByLabel", "stripPort", "stripDomain", "humanize", "humanize1024",
-    "humanizeDuration", "humanizePercentage", "humanizeTimestamp", "toTime", "toDuration", "now",
-    "pathPrefix", "externalURL", "parseDuration", "urlQueryEscape",
+    "and",
+    "or",
+    "not",
+    "len",
+    "index",
+    "slice",
+    "print",
+    "printf",
+    "println",
+    "html",
+    "js",
+    "urlquery",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "query",
+    "first",
+    "label",
+    "value",
+    "strvalue",
+    "args",
+    "reReplaceAll",
+    "safeHtml",
+    "match",
+    "title",
+    "toUpper",
+    "toLower",
+    "graphLink",
+    "tableLink",
+    "sortByLabel",
+    "stripPort",
+    "stripDomain",
+    "humanize",
+    "humanize1024",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "toTime",
+    "toDuration",
+    "now",
+    "pathPrefix",
+    "externalURL",
+    "parseDuration",
+    "urlQueryEscape",
 ];
 
 /// Whether a function has this name.

@@ -75,8 +75,14 @@ enum End {
 
 /// A template from its text.
 pub(super) fn parse(text: &str) -> Result<Template, String> {
-    let mut parser =
-        Parser { rest: text, line: 1, depth: 0, loops: 0, variables: Vec::new(), defined: HashMap::new() };
+    let mut parser = Parser {
+        rest: text,
+        line: 1,
+        depth: 0,
+        loops: 0,
+        variables: Vec::new(),
+        defined: HashMap::new(),
+    };
     parser.variables.push(String::new());
     let (body, end) = parser.nodes()?;
     match end {
@@ -327,6 +333,9 @@ impl<'a> Parser<'a> {
             fields.push(self.take(length).to_owned());
         }
         let ends = self.rest.starts_with([' ', '\t', '\r', '\n', '|', ')', '(']);
+        if self.rest.is_empty() {
+            return Err(self.error("unclosed action"));
+        }
         if !ends && !self.at_close() {
             let next: String = self.rest.chars().take(1).collect();
             return Err(self.error(format!("unexpected {next:?} in operand")));
@@ -478,9 +487,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-const KEYWORDS: [&str; 10] = [
-    "end", "else", "if", "with", "range", "break", "continue", "template", "block", "define",
-];
+const KEYWORDS: [&str; 10] =
+    ["end", "else", "if", "with", "range", "break", "continue", "template", "block", "define"];
 
 fn push_text(nodes: &mut Vec<Node>, text: &str) {
     if !text.is_empty() {

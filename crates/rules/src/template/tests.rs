@@ -41,7 +41,11 @@ fn check(text: &str, value: f64, want: &str) {
 fn variables_fields_and_pipes() {
     check("{{ $labels.job }}: {{ $value }}", 1.5, "node: 1.5");
     check("{{ .Labels.instance }}{{ .Labels.missing }}|", 0.0, "host.example.org:9100|");
-    check("{{ $externalLabels.cluster }} {{ $externalURL }}", 0.0, "eu http://prom.example.org/path");
+    check(
+        "{{ $externalLabels.cluster }} {{ $externalURL }}",
+        0.0,
+        "eu http://prom.example.org/path",
+    );
     check("{{ $value | humanize | printf \"%s!\" }}", 12345.0, "12.35k!");
     check("{{ $x := 1 }}{{ $x = 2 }}{{ $x }}{{ ($labels).job }}", 0.0, "2node");
     check("{{ $labels }}", 0.0, "map[instance:host.example.org:9100 job:node]");
@@ -51,16 +55,44 @@ fn variables_fields_and_pipes() {
 
 #[test]
 fn conditions_and_loops() {
-    check("{{ if gt $value 5.0 }}high{{ else if gt $value 1.0 }}mid{{ else }}low{{ end }}", 3.0, "mid");
+    check(
+        "{{ if gt $value 5.0 }}high{{ else if gt $value 1.0 }}mid{{ else }}low{{ end }}",
+        3.0,
+        "mid",
+    );
     check("{{ with $labels.missing }}x{{ else }}none{{ end }}", 0.0, "none");
-    check("{{ range query \"up\" }}{{ .Labels.instance }}={{ .Value }};{{ end }}", 0.0, "b:9090=1;a.example.org:80=0.5;");
-    check("{{ range $i, $s := query \"up\" | sortByLabel \"instance\" }}{{ $i }}{{ $s | value }} {{ end }}", 0.0, "00.5 11 ");
+    check(
+        "{{ range query \"up\" }}{{ .Labels.instance }}={{ .Value }};{{ end }}",
+        0.0,
+        "b:9090=1;a.example.org:80=0.5;",
+    );
+    check(
+        "{{ range $i, $s := query \"up\" | sortByLabel \"instance\" }}{{ $i }}{{ $s | value }} {{ end }}",
+        0.0,
+        "00.5 11 ",
+    );
     check("{{ range query \"none\" }}x{{ else }}empty{{ end }}", 0.0, "empty");
-    check("{{ range $k, $v := $labels }}{{ $k }}:{{ $v }},{{ end }}", 0.0, "instance:host.example.org:9100,job:node,");
-    check("{{ range query \"up\" }}{{ if eq .Value 1.0 }}{{ continue }}{{ end }}{{ .Value }}{{ break }}{{ end }}", 0.0, "0.5");
-    check("{{ with query \"up\" }}{{ . | first | value | humanizePercentage }}{{ end }}", 0.0, "100%");
+    check(
+        "{{ range $k, $v := $labels }}{{ $k }}:{{ $v }},{{ end }}",
+        0.0,
+        "instance:host.example.org:9100,job:node,",
+    );
+    check(
+        "{{ range query \"up\" }}{{ if eq .Value 1.0 }}{{ continue }}{{ end }}{{ .Value }}{{ break }}{{ end }}",
+        0.0,
+        "0.5",
+    );
+    check(
+        "{{ with query \"up\" }}{{ . | first | value | humanizePercentage }}{{ end }}",
+        0.0,
+        "100%",
+    );
     check("{{ define \"x\" }}<{{ . }}>{{ end }}{{ template \"x\" $labels.job }}", 0.0, "<node>");
-    check("{{ if and (eq $labels.job \"node\") (not (match \"^x\" $labels.job)) }}y{{ end }}", 0.0, "y");
+    check(
+        "{{ if and (eq $labels.job \"node\") (not (match \"^x\" $labels.job)) }}y{{ end }}",
+        0.0,
+        "y",
+    );
 }
 
 #[test]
@@ -79,7 +111,11 @@ fn the_functions_of_prometheus() {
         ("{{ humanizeTimestamp $value }}", 1_435_065_584.128, "2015-06-23 13:19:44.128 +0000 UTC"),
         ("{{ toUpper $labels.job }}{{ title \"aa bB\" }}", 0.0, "NODEAa BB"),
         ("{{ reReplaceAll \"(.*):9100\" \"$1\" $labels.instance }}", 0.0, "host.example.org"),
-        ("{{ stripPort $labels.instance }} {{ stripDomain $labels.instance }}", 0.0, "host.example.org host:9100"),
+        (
+            "{{ stripPort $labels.instance }} {{ stripDomain $labels.instance }}",
+            0.0,
+            "host.example.org host:9100",
+        ),
         ("{{ graphLink \"up == 0\" }}", 0.0, "/graph?g0.expr=up+%3D%3D+0&g0.tab=0"),
         ("{{ pathPrefix }} {{ now }}", 0.0, "/path 1.435781451781e+09"),
         ("{{ parseDuration \"1h30m\" }} {{ toDuration 90 }}", 0.0, "5400 1m30s"),
@@ -123,10 +159,16 @@ fn mistakes_are_errors() {
         assert!(error.to_string().contains(part), "{text}: {error}");
     }
     for (text, part) in [
-        ("{{ query \"none\" | first }}", "error calling first: first() called on vector with no elements"),
+        (
+            "{{ query \"none\" | first }}",
+            "error calling first: first() called on vector with no elements",
+        ),
         ("{{ gt $value 5 }}", "error calling gt: incompatible types for comparison"),
         ("{{ .Nothing }}", "can't evaluate field Nothing"),
-        ("{{ humanize \"x\" }}", "error calling humanize: strconv.ParseFloat: parsing \"x\": invalid syntax"),
+        (
+            "{{ humanize \"x\" }}",
+            "error calling humanize: strconv.ParseFloat: parsing \"x\": invalid syntax",
+        ),
         ("{{ query \"bad\" }}", "error calling query: no such query"),
     ] {
         let error = expanded(text, 0.0).unwrap_err();

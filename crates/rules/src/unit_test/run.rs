@@ -36,7 +36,8 @@ pub(super) fn run(
     });
     let groups = ordered(rule_files, &file.group_eval_order);
     let context = Arc::new(QueryContext::unlimited());
-    let mut run = Run { group, file, options, engine, context, storage, groups, failures: Vec::new() };
+    let mut run =
+        Run { group, file, options, engine, context, storage, groups, failures: Vec::new() };
     if run.evaluate_rules() {
         group.expr_tests.iter().for_each(|test| run.check_expr(test));
     }
@@ -151,7 +152,8 @@ impl Run<'_> {
                 "" => String::new(),
                 name => format!("    name: {name},\n"),
             };
-            let shown = |alerts: &[(Labels, Labels)]| indented(&alerts_text(alerts), "            ");
+            let shown =
+                |alerts: &[(Labels, Labels)]| indented(&alerts_text(alerts), "            ");
             self.failures.push(format!(
                 "{name}    alertname: {}, time: {}, \n        exp:{}, \n        got:{}",
                 test.alertname,
@@ -226,9 +228,7 @@ impl Run<'_> {
             && want.iter().zip(got).all(|(a, b)| {
                 a.0 == b.0
                     && match (&a.1, &b.1) {
-                        (Comparable::Float(a), Comparable::Float(b)) => {
-                            self.is_same_float(*a, *b)
-                        }
+                        (Comparable::Float(a), Comparable::Float(b)) => self.is_same_float(*a, *b),
                         (a, b) => a == b,
                     }
             })

@@ -26,6 +26,7 @@ use super::symbols::Symbols;
 use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head_chunks::HeadChunks;
+use crate::wal::record::ExemplarsEncoder;
 use crate::wal::{RecordDirWriter, TEMPORARY};
 use record::{LastValue, OpenChunk};
 
@@ -33,6 +34,8 @@ use record::{LastValue, OpenChunk};
 const PREFIX: &str = "chunk_snapshot.";
 /// The file with the head chunk files that a snapshot relies on.
 const FILES: &str = "chunks_head";
+/// Exemplars in one record, as Prometheus has it.
+const EXEMPLARS_PER_RECORD: usize = 10_000;
 /// The end of the name of a snapshot that is kept for inspection.
 const CORRUPT: &str = ".corrupt";
 
@@ -152,15 +155,18 @@ pub(super) fn has_its_files(
 impl Head {
     /// Writes a snapshot of everything to `dir`, the parent of the log's directory, in place of
     /// all earlier ones. Nothing may be appended meanwhile or afterwards, or the snapshot is out
-    /// of date in a way that nobody notices. `None`: there is nothing worth a snapshot, or chunks
-    /// could not be written to files and are in the log alone.
+    /// of date in a way that nobody notices. `None`: there is nothing worth a snapshot, or
+    /// something is in the log alone: chunks that could not be written to files, or
+    /// metadata.
     pub fn write_snapshot(
         &self,
         fs: &SharedFs,
         dir: &Path,
     ) -> Result<Option<SnapshotStats>, TsdbError> {
         let Some(wal) = self.log.wal() else { return Ok(None) };
-        if self.series_count() == 0 || self.has_chunks_in_memory() {
+        // Metadata stand in the log alone.
+        let needs_log = !self.metadata.read().is_empty();
+        if self.series_count() == 0 || needs_log || self.has_chunks_in_memory() {
             delete_snapshots(fs, dir, None)?;
             return Ok(None);
         }
@@ -218,7 +224,28 @@ impl Head {
         // Its presence tells that the snapshot is whole.
         let deleted = self.deleted.all();
         output.push(|out| record::put_tombstones(out, &deleted))?;
+        self.write_exemplars(output)?;
         Ok(count)
+    }
+
+    fn write_exemplars(&self, output: &mut RecordDirWriter) -> Result<(), TsdbError> {
+        let mut encoder = ExemplarsEncoder::default();
+        let (mut records, mut count) = (Vec::new(), 0);
+        self.each_exemplar(&mut |series_ref, _, exemplar| {
+            let pairs = exemplar.labels.iter().map(|label| (label.name, label.value));
+            encoder.push(series_ref, (exemplar.timestamp_ms, exemplar.value), pairs);
+            count += 1;
+            if count == EXEMPLARS_PER_RECORD {
+                records.push(encoder.record().to_vec());
+                encoder.clear();
+                count = 0;
+            }
+        });
+        records.push(encoder.record().to_vec());
+        for record in records.iter().filter(|record| !record.is_empty()) {
+            output.push(|out| record::put_exemplars(out, record))?;
+        }
+        Ok(())
     }
 
     /// Whether complete chunks are in memory for want of files.

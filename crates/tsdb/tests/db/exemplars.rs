@@ -4,9 +4,7 @@ use model::batch::{BatchExemplar, BatchRange, BatchSample, MetricType};
 use model::{Label, Labels, Matcher, TimeRange, WriteBatch};
 use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::Crash;
-use tsdb::head::{
-    AppendLimits, AppendOutcome, ExemplarRejectionKind, Metadata, SeriesMetadata,
-};
+use tsdb::head::{AppendLimits, AppendOutcome, ExemplarRejectionKind, Metadata, SeriesMetadata};
 
 use crate::support::*;
 
@@ -70,6 +68,23 @@ fn exemplars_survive_a_kill_and_stay_within_their_bound() {
 }
 
 #[test]
+fn a_snapshot_has_the_exemplars_and_is_not_written_where_the_log_has_more() {
+    let mut world = World::new();
+    world.options.max_exemplars = 5;
+    let t = 10 * HOUR;
+    let db = world.open();
+    append(&db, "a", Some(t), &[t, t + 1]);
+    append(&db, "b", Some(t), &[t]);
+    assert!(db.write_snapshot().unwrap().is_some());
+    db.close().unwrap();
+    let db = world.open();
+    assert_eq!(db.replay_report().snapshot_series, 2);
+    assert_eq!((times(&db, "a"), times(&db, "b")), (vec![t, t + 1], vec![t]));
+    append_metadata(&db, "a", "help");
+    assert_eq!(db.write_snapshot().unwrap(), None, "metadata are in the log alone");
+}
+
+#[test]
 fn what_cannot_be_stored_is_told() {
     let world = World::new();
     let db = world.open();
@@ -88,21 +103,13 @@ fn what_cannot_be_stored_is_told() {
 }
 
 fn metadata(help: &str) -> Metadata {
-    Metadata {
-        metric_type: MetricType::Counter,
-        unit: "seconds".to_owned(),
-        help: help.to_owned(),
-    }
+    Metadata { metric_type: MetricType::Counter, unit: "seconds".to_owned(), help: help.to_owned() }
 }
 
 fn append_metadata(db: &Db, metric: &str, help: &str) -> usize {
     let labels = [name(metric)];
-    let item = SeriesMetadata {
-        labels: &labels,
-        metric_type: MetricType::Counter,
-        unit: "seconds",
-        help,
-    };
+    let item =
+        SeriesMetadata { labels: &labels, metric_type: MetricType::Counter, unit: "seconds", help };
     db.append_metadata(&[item]).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use query::{Dependencies, QueryService};
+use query::{ActivityTracker, Dependencies, QueryService};
 use web::Routes;
 
 use crate::env::{Env, Parts};
@@ -19,10 +19,34 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         pool: env.pools.queries.clone(),
         executor: Arc::clone(&env.executor),
         metrics: env.metrics.clone(),
+        activity: activity(env),
     });
     let routes = query::http::routes(Arc::new(service));
     let prefix = env.config.api.prometheus_http_prefix.trim_end_matches('/');
     let routes = if prefix.is_empty() { routes } else { Router::new().nest(prefix, routes) };
     parts.routes(Routes::for_tenants(routes));
     Ok(())
+}
+
+/// Opens the file of activities, and tells what was under way when the process before ended.
+/// Without it everything works: it is no reason not to start.
+fn activity(env: &Env) -> ActivityTracker {
+    let config = &env.config.activity_tracker;
+    if config.filepath.is_empty() {
+        return ActivityTracker::disabled();
+    }
+    let path = std::path::Path::new(&config.filepath);
+    match ActivityTracker::open(path, config.max_entries.min(u32::from(u16::MAX))) {
+        Ok((tracker, unfinished)) => {
+            for activity in unfinished {
+                tracing::warn!(activity, "a former process ended during this query");
+            }
+            tracker
+        }
+        Err(error) => {
+            let path = &config.filepath;
+            tracing::warn!(%error, path, "cannot note queries under way");
+            ActivityTracker::disabled()
+        }
+    }
 }

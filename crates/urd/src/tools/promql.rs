@@ -30,7 +30,11 @@ pub(super) fn test(arguments: &Arguments, output: &mut Output) -> bool {
                 output.error(&format!("{name}:{}: {}: {failure}\n", eval.line, eval.expr));
             }
         }
-        output.print(&format!("{name}: {} of {} evals pass\n", report.passed(), report.evals.len()));
+        output.print(&format!(
+            "{name}: {} of {} evals pass\n",
+            report.passed(),
+            report.evals.len()
+        ));
         (passed, total) = (passed + report.passed(), total + report.evals.len());
     }
     if arguments.operands.len() > 1 {
@@ -61,9 +65,9 @@ fn parsed(arguments: &Arguments) -> Result<promql::ast::Expr, String> {
 }
 
 fn show(shown: Result<String, String>, output: &mut Output) -> bool {
-    match shown {
+    match &shown {
         Ok(text) => output.print(&format!("{text}\n")),
-        Err(ref error) => output.error(&format!("{error}\n")),
+        Err(error) => output.error(&format!("{error}\n")),
     }
     shown.is_ok()
 }

@@ -37,6 +37,7 @@ impl InsideNode {
         config.blocks_storage.bucket_store.sync_dir = below("sync");
         config.blocks_storage.bucket.filesystem.dir = below("blocks");
         config.compactor.data_dir = below("data-compactor");
+        config.activity_tracker.filepath = below("activity.log");
         change(&mut config, &below);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let random = Arc::new(SystemRandom::new().unwrap());

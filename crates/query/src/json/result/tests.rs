@@ -8,7 +8,7 @@ use promql::value::{FloatPoint, HistogramPoint};
 use super::*;
 
 fn json(value: Value) -> String {
-    let answer = Answer { value, warnings: vec![], infos: vec![] };
+    let answer = Answer { value, warnings: vec![], infos: vec![], stats: None };
     let bytes: Vec<u8> = AnswerChunks::new(answer).flatten().collect();
     String::from_utf8(bytes).unwrap()
 }
@@ -73,6 +73,7 @@ fn annotations_follow_the_data() {
         value: Value::Vector(vec![]),
         warnings: vec!["w".to_owned()],
         infos: vec!["i".to_owned(), "j".to_owned()],
+        stats: None,
     };
     let bytes: Vec<u8> = AnswerChunks::new(answer).flatten().collect();
     assert!(
@@ -84,7 +85,7 @@ fn annotations_follow_the_data() {
 fn a_large_result_comes_in_bounded_pieces_that_are_one_document() {
     let series = |n| MatrixSeries { labels: labels(), floats: floats(n), histograms: vec![] };
     let value = Value::Matrix(vec![series(50_000), series(0), series(3)]);
-    let answer = Answer { value, warnings: vec![], infos: vec![] };
+    let answer = Answer { value, warnings: vec![], infos: vec![], stats: None };
     let chunks: Vec<Bytes> = AnswerChunks::new(answer).collect();
     assert!(chunks.len() > 10 && chunks.iter().all(|c| c.len() < CHUNK_BYTES + 1024));
     let document: serde_json::Value = serde_json::from_slice(&chunks.concat()).unwrap();

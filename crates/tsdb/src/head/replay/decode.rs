@@ -296,9 +296,7 @@ impl SampleRun {
             }
             Record::Exemplars(items) => exemplars::decode(items, refs, &mut self.exemplars)?,
             Record::Metadata(items) => metadata::decode(items, refs, &mut self.metadata)?,
-            Record::Series(_)
-            | Record::MmapMarkers(_)
-            | Record::Unknown(_) => {}
+            Record::Series(_) | Record::MmapMarkers(_) | Record::Unknown(_) => {}
         }
         Ok(())
     }

@@ -21,10 +21,11 @@ use super::apply::{RUN_BYTES, collect};
 use super::decode::{RecordBatch, SampleValue, SeriesItem, SeriesRun};
 use super::progress::ReplayStage;
 use super::source::Source;
-use super::{Replay, late};
+use super::{Replay, exemplars, late};
 use crate::chunk::ChunkEncoding;
 use crate::error::{DecodeError, TsdbError};
 use crate::tombstones::Tombstones;
+use crate::wal::record::ExemplarIter;
 use crate::wal::{Corruption, last_checkpoint, list_segments};
 
 /// Why a snapshot is not used.
@@ -116,8 +117,20 @@ impl Replay<'_> {
             let deleted = &self.head.deleted;
             intervals.iter().for_each(|&interval| deleted.add(series_ref, interval));
         }
+        for &(record, body) in decoded.iter().flat_map(|run| &run.exemplars) {
+            if self.apply_exemplars(body).is_err() {
+                *bad.lock() = Some(record);
+            }
+        }
         self.snapshot_has_ended |= decoded.iter().any(|run| run.has_end);
         bad.into_inner().map(|index| batch.corruption(index))
+    }
+
+    fn apply_exemplars(&self, body: &[u8]) -> Result<(), DecodeError> {
+        let mut items = Vec::new();
+        exemplars::decode(ExemplarIter::new(body)?, &self.refs, &mut items)?;
+        self.restore_exemplars(&items);
+        Ok(())
     }
 
     fn apply_shard(
@@ -213,6 +226,8 @@ fn push_histograms(
 struct SnapshotRun<'a> {
     series: SeriesRun<'a>,
     items: Vec<SnapshotItem<'a>>,
+    /// Bodies of records of exemplars.
+    exemplars: Vec<(usize, &'a [u8])>,
     /// The first record that could not be decoded.
     bad_record: Option<usize>,
     /// Deleted ranges by reference.
@@ -241,8 +256,7 @@ impl<'a> SnapshotRun<'a> {
                     this.has_end = true;
                     this.deleted = deleted;
                 }
-                // The head keeps no exemplars.
-                Ok(SnapshotRecord::Exemplars(_)) => {}
+                Ok(SnapshotRecord::Exemplars(body)) => this.exemplars.push((record, body)),
                 Err(_) if this.bad_record.is_none() => this.bad_record = Some(record),
                 Err(_) => {}
             }

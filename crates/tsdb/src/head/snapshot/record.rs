@@ -106,6 +106,12 @@ fn decode_tombstones(mut stones: Decoder<'_>) -> Result<Tombstones, DecodeError>
     Ok(tombstones)
 }
 
+/// Appends a record of exemplars from one of the log.
+pub(super) fn put_exemplars(out: &mut Vec<u8>, log_record: &[u8]) {
+    out.push(EXEMPLARS);
+    out.extend_from_slice(log_record.get(1..).unwrap_or_default());
+}
+
 /// A record.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) enum SnapshotRecord<'a> {

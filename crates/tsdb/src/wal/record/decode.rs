@@ -56,7 +56,8 @@ pub struct ExemplarIter<'a> {
 }
 
 impl<'a> ExemplarIter<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Result<Self, DecodeError> {
+    /// The exemplars of a record's body, which stands behind the type.
+    pub(crate) fn new(body: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(Self { columns: Columns::v1(body)?, labels: Vec::new() })
     }
 
