@@ -65,6 +65,7 @@ fn make_bare(config: &mut Config) {
     config.ingester.ring.min_ready_duration = GoDuration::ZERO;
     config.limits.ingestion_rate = f64::INFINITY;
     config.limits.max_global_series_per_user = 0;
+    "./data/metrics-activity.log".clone_into(&mut config.activity_tracker.filepath);
     "./data/blocks".clone_into(&mut config.blocks_storage.bucket.filesystem.dir);
     "./data/tsdb".clone_into(&mut config.blocks_storage.tsdb.dir);
     "./data/tsdb-sync".clone_into(&mut config.blocks_storage.bucket_store.sync_dir);

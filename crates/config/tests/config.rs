@@ -374,6 +374,8 @@ ingester:
     min_ready_duration: 0s
     kvstore:
       store: inmemory
+activity_tracker:
+  filepath: ./data/metrics-activity.log
 limits:
   ingestion_rate: .inf
   max_global_series_per_user: 0

@@ -18,3 +18,8 @@ pub use file::{
     Duplicate, FileProblem, ParseOptions, Rule, RuleFile, RuleGroup, RuleKind, duplicates, parse,
 };
 pub use group::{EvalContext, GroupState, RuleError, RuleStorage};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,6 +5,7 @@
 //! urd promql test FILE...      runs test scripts
 //! urd promql format QUERY      prints a query in several lines
 //! urd promql parse QUERY       prints the syntax tree as JSON
+//! urd promql explain QUERY     prints the plan of an instant query at the time 0
 //! urd rules check FILE...      checks rule files
 //! urd rules test FILE...       runs unit tests of rules, in promtool's format
 //! ```
@@ -23,6 +24,7 @@ usage:
   urd promql test FILE...      run test scripts
   urd promql format QUERY      print a query in several lines
   urd promql parse QUERY       print the syntax tree as JSON
+  urd promql explain QUERY     print the plan; times are relative to that of the query
   urd rules check FILE...      check rule files
   urd rules test FILE...       run unit tests of rules
 
@@ -57,6 +59,7 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
     let passed = match (tool, command) {
         ("promql", "test") => promql::test(&arguments, &mut output),
         ("promql", "format") => promql::format(&arguments, &mut output),
+        ("promql", "explain") => promql::explain(&arguments, &mut output),
         ("promql", "parse") => promql::parse(&arguments, &mut output),
         ("rules", "check") => rules::check(&arguments, &mut output),
         ("rules", "test") => rules::test(&arguments, &mut output),

@@ -14,6 +14,8 @@ use crate::error::ApiError;
 use crate::json::{push_labels, push_string};
 use crate::limits::result_limit;
 
+/// What a label set takes beside its text: its place in the list and its counters.
+const LABELS_OVERHEAD_BYTES: usize = 32;
 /// The text of the warning where a result was cut.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -165,6 +167,8 @@ fn series_of(
         let mut count = 0;
         while let Some(series) = set.next_series()? {
             context.check().map_err(model::StorageError::from)?;
+            let bytes = (series.labels.packed().len() + LABELS_OVERHEAD_BYTES) as u64;
+            context.reserve_memory(bytes).map_err(model::StorageError::from)?;
             sets.push(series.labels);
             count += 1;
             if hints.limit > 0 && count >= hints.limit {

@@ -1,8 +1,9 @@
-//! `urd promql test|format|parse`.
+//! `urd promql test|format|parse|explain`.
 
 use std::path::Path;
 
 use promql::testlang::{RunOptions, run_script};
+use promql::{Engine, EngineOptions, QueryKind};
 
 use super::output::Output;
 use super::{Arguments, glob, read};
@@ -54,6 +55,17 @@ pub(super) fn format(arguments: &Arguments, output: &mut Output) -> bool {
 pub(super) fn parse(arguments: &Arguments, output: &mut Output) -> bool {
     let shown = parsed(arguments)
         .and_then(|expr| promql::ast_json::to_json(&expr).map_err(|error| error.to_string()));
+    show(shown, output)
+}
+
+/// Prints the plan of an instant query at the time 0.
+pub(super) fn explain(arguments: &Arguments, output: &mut Output) -> bool {
+    let engine = Engine::new(EngineOptions::default());
+    let kind = QueryKind::Instant { time_ms: 0 };
+    let shown = parsed(arguments).and_then(|expr| {
+        let explained = promql::explain(&engine, &expr, kind).map_err(|error| error.to_string());
+        explained.map(|plan| plan.to_string().trim_end().to_owned())
+    });
     show(shown, output)
 }
 

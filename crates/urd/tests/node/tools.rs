@@ -20,6 +20,8 @@ fn queries_are_formatted_and_parsed() {
     assert_eq!((code, out.as_str()), (Some(0), "sum by (job) (up)\n"));
     let (code, out, _) = run(dir.path(), &["promql", "parse", "up"]);
     assert!(code == Some(0) && out.contains("\"type\":\"vectorSelector\""), "{out}");
+    let (code, out, _) = run(dir.path(), &["promql", "explain", "sum(rate(x[5m]))"]);
+    assert!(code == Some(0) && out.contains("rate") && out.contains("sum"), "{out}");
     let (code, _, err) = run(dir.path(), &["promql", "format", "sum("]);
     assert!(code == Some(1) && err.contains("parse error"), "{err}");
 }
