@@ -22,7 +22,7 @@ pub(crate) fn prometheus_text(duration_ms: i64) -> String {
         ("s", 1_000, false),
         ("ms", 1, false),
     ] {
-        if is_exact && rest % unit_ms != 0 {
+        if is_exact && !rest.is_multiple_of(unit_ms) {
             continue;
         }
         let count = rest / unit_ms;

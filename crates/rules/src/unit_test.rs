@@ -65,7 +65,7 @@ fn read_rules(
         ignore_unknown_fields: options.ignore_unknown_fields,
         ..ParseOptions::default()
     };
-    let dir = test_path.parent().unwrap_or(Path::new(""));
+    let dir = test_path.parent().unwrap_or_else(|| Path::new(""));
     let mut parsed = Vec::new();
     for pattern in patterns {
         for path in (files.glob)(&dir.join(pattern)) {

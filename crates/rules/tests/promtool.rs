@@ -1,7 +1,6 @@
 //! Rule unit tests with the outcome that promtool has on the same files. Skipped, loudly, where
 //! promtool is not installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so loudly")]
 
 use std::path::Path;
 use std::process::Command;

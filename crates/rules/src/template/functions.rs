@@ -157,7 +157,7 @@ fn call_go(name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
 
 fn decisive(arguments: &[Value], decides: bool) -> Value {
     let found = arguments.iter().find(|value| value.is_true() == decides);
-    found.or(arguments.last()).cloned().unwrap_or(Value::Nil)
+    found.or_else(|| arguments.last()).cloned().unwrap_or(Value::Nil)
 }
 
 fn length(value: &Value) -> Result<Value, String> {

@@ -65,7 +65,7 @@ pub(super) enum Base {
 }
 
 /// How a list of nodes ended.
-enum End {
+enum Stop {
     Eof,
     End,
     Else,
@@ -86,9 +86,9 @@ pub(super) fn parse(text: &str) -> Result<Template, String> {
     parser.variables.push(String::new());
     let (body, end) = parser.nodes()?;
     match end {
-        End::Eof => Ok(Template { body, defined: parser.defined }),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else | End::ElseBlock(_) => Err(parser.error("unexpected {{else}}")),
+        Stop::Eof => Ok(Template { body, defined: parser.defined }),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else | Stop::ElseBlock(_) => Err(parser.error("unexpected {{else}}")),
     }
 }
 
@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Nodes up to the end of their block.
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), String> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.error("the template is nested too deeply"));
@@ -127,7 +127,7 @@ impl<'a> Parser<'a> {
             let Some(at) = self.rest.find("{{") else {
                 let text = self.take(self.rest.len());
                 push_text(&mut nodes, text);
-                break End::Eof;
+                break Stop::Eof;
             };
             let text = self.take(at);
             self.take(2);
@@ -146,7 +146,7 @@ impl<'a> Parser<'a> {
     }
 
     /// One action behind its `{{`.
-    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<End>, String> {
+    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<Stop>, String> {
         self.spaces();
         if self.rest.starts_with("/*") {
             let end = self.rest.find("*/").ok_or_else(|| self.error("unclosed comment"))?;
@@ -165,11 +165,11 @@ impl<'a> Parser<'a> {
         self.keyword(word, nodes)
     }
 
-    fn keyword(&mut self, word: &str, nodes: &mut Vec<Node>) -> Result<Option<End>, String> {
+    fn keyword(&mut self, word: &str, nodes: &mut Vec<Node>) -> Result<Option<Stop>, String> {
         match word {
             "end" => {
                 self.close()?;
-                return Ok(Some(End::End));
+                return Ok(Some(Stop::End));
             }
             "else" => return self.otherwise().map(Some),
             "if" | "with" | "range" => nodes.push(self.block(word)?),
@@ -204,7 +204,7 @@ impl<'a> Parser<'a> {
 
     fn define(&mut self, name: String) -> Result<(), String> {
         let (body, end) = self.nodes()?;
-        if !matches!(end, End::End) {
+        if !matches!(end, Stop::End) {
             return Err(self.error("missing {{end}}"));
         }
         self.defined.insert(name, body);
@@ -212,15 +212,15 @@ impl<'a> Parser<'a> {
     }
 
     /// Behind `else`.
-    fn otherwise(&mut self) -> Result<End, String> {
+    fn otherwise(&mut self) -> Result<Stop, String> {
         self.spaces();
         let word = self.peek_word();
         if word == "if" || word == "with" {
             self.take(word.len());
-            return self.block(word).map(End::ElseBlock);
+            return self.block(word).map(Stop::ElseBlock);
         }
         self.close()?;
-        Ok(End::Else)
+        Ok(Stop::Else)
     }
 
     /// Behind `if`, `with` or `range`, up to the matching end.
@@ -232,16 +232,16 @@ impl<'a> Parser<'a> {
         let (body, end) = self.nodes()?;
         self.loops -= usize::from(word == "range");
         let otherwise = match end {
-            End::End => Vec::new(),
-            End::ElseBlock(node) => vec![node],
-            End::Else => {
+            Stop::End => Vec::new(),
+            Stop::ElseBlock(node) => vec![node],
+            Stop::Else => {
                 let (nodes, end) = self.nodes()?;
-                if !matches!(end, End::End) {
+                if !matches!(end, Stop::End) {
                     return Err(self.error("expected {{end}}"));
                 }
                 nodes
             }
-            End::Eof => return Err(self.error("unexpected EOF")),
+            Stop::Eof => return Err(self.error("unexpected EOF")),
         };
         self.variables.truncate(known);
         let block = Block { pipeline, body, otherwise };

@@ -129,16 +129,16 @@ fn the_functions_of_prometheus() {
 #[test]
 fn printf_as_go_does_it() {
     for (text, want) in [
-        ("{{ printf \"%.2f|%5.1f|%-6.1f|\" $value $value $value }}", "3.14|  3.1|3.1   |"),
+        ("{{ printf \"%.2f|%5.1f|%-6.1f|\" $value $value $value }}", "3.24|  3.2|3.2   |"),
         ("{{ printf \"%d%%\" 5 }}", "5%"),
-        ("{{ printf \"%d\" $value }}", "%!d(float64=3.14159)"),
-        ("{{ printf \"%s\" $value }}", "%!s(float64=3.14159)"),
+        ("{{ printf \"%d\" $value }}", "%!d(float64=3.24159)"),
+        ("{{ printf \"%s\" $value }}", "%!s(float64=3.24159)"),
         ("{{ printf \"%s %v %q\" \"a\" true \"b\" }}", "a true \"b\""),
         ("{{ printf \"%d\" }}{{ printf \"x\" 1 }}", "%!d(MISSING)x%!(EXTRA int=1)"),
-        ("{{ printf \"%05d %+d %x %e\" 42 42 255 $value }}", "00042 +42 ff 3.141590e+00"),
-        ("{{ printf \"%.3g %g\" $value 1e9 }}", "3.14 1e+09"),
+        ("{{ printf \"%05d %+d %x %e\" 42 42 255 $value }}", "00042 +42 ff 3.241590e+00"),
+        ("{{ printf \"%.3g %g\" $value 1e9 }}", "3.24 1e+09"),
     ] {
-        check(text, 3.14159, want);
+        check(text, 3.24159, want);
     }
     check("{{ print 1 2 \"a\" \"b\" }}{{ println 1 \"a\" }}", 0.0, "1 2ab1 a\n");
 }
