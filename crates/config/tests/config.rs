@@ -253,14 +253,14 @@ limits: {ha_max_clusters: 5, ha_replica_label: __replica__}
 compactor: {compaction_interval: 1h}
 usage_stats: {enabled: false}
 ",
-        &["-query-frontend.log-queries-longer-than=1s", "-compactor.cleanup-interval=20m"],
+        &["-query-frontend.log-queries-longer-than=1s", "-alertmanager.configs.poll-interval=20m"],
     )
     .unwrap();
     // Values that are Mimir's defaults, or what Urd does anyway, are not worth a warning.
     assert_eq!(
         unsupported(&resolved),
         [
-            "-compactor.cleanup-interval",
+            "-alertmanager.configs.poll-interval",
             "-distributor.ha-tracker.max-clusters",
             "-memberlist.join",
             "-query-frontend.cache-results",
@@ -268,7 +268,7 @@ usage_stats: {enabled: false}
     );
     let origin = |item: &Unsupported| item.to_string().split('/').next_back().unwrap().to_owned();
     let origins: Vec<String> = resolved.unsupported.iter().map(origin).collect();
-    assert_eq!(origins[0], "-compactor.cleanup-interval (command line)");
+    assert_eq!(origins[0], "-alertmanager.configs.poll-interval (command line)");
     assert_eq!(origins[1], "urd.yaml:6)");
     // A boolean that Urd lacks takes no argument either.
     let resolved = resolve(&["-query-frontend.cache-results", "-target=all"]).unwrap();
@@ -319,7 +319,7 @@ fn contradictions_have_mimirs_messages() {
     for (arg, expected) in [
         ("-blocks-storage.tsdb.ship-concurrency=0", "invalid TSDB ship concurrency"),
         ("-blocks-storage.tsdb.head-compaction-interval=0", "invalid TSDB compaction interval"),
-        ("-blocks-storage.tsdb.head-compaction-interval=6m", "invalid TSDB compaction interval"),
+        ("-blocks-storage.tsdb.head-compaction-interval=16m", "invalid TSDB compaction interval"),
         (
             "-blocks-storage.tsdb.head-compaction-concurrency=0",
             "invalid TSDB compaction concurrency",
@@ -386,6 +386,8 @@ blocks_storage:
     sync_dir: ./data/tsdb-sync
   tsdb:
     dir: ./data/tsdb
+compactor:
+  data_dir: ./data/compactor
 urd:
   self_scrape_interval: 15s
 "
@@ -606,7 +608,6 @@ store_gateway:
     assert_eq!(
         unsupported(&resolved),
         [
-            "-compactor.data-dir",
             "-distributor.ring.instance-addr",
             "-ingester.ring.instance-addr",
             "-ruler-storage.filesystem.dir",
