@@ -32,8 +32,7 @@ const QUERIED_SAMPLES: &[f64] =
 pub(crate) struct IngesterMetrics {
     ingested_samples: CounterVec,
     ingested_samples_failures: CounterVec,
-    ingested_exemplars: Counter,
-    ingested_exemplars_failures: Counter,
+    exemplars: ExemplarMetrics,
     ingested_metadata: Counter,
     ingested_metadata_failures: Counter,
     metadata_created: CounterVec,
@@ -88,6 +87,25 @@ pub(crate) struct ShipperMetrics {
     pub(crate) last_successful_upload: GaugeF64,
 }
 
+/// Counters of exemplars.
+struct ExemplarMetrics {
+    ingested: Counter,
+    failures: Counter,
+}
+
+impl ExemplarMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        let (ok, failed) = (
+            "cortex_ingester_ingested_exemplars_total",
+            "cortex_ingester_ingested_exemplars_failures_total",
+        );
+        Self {
+            ingested: metrics.counter(ok, "Exemplars that were stored."),
+            failures: metrics.counter(failed, "Exemplars that were not stored."),
+        }
+    }
+}
+
 impl IngesterMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
@@ -100,12 +118,7 @@ impl IngesterMetrics {
                 "cortex_ingester_ingested_samples_failures_total",
                 "Samples that were not stored.",
             ),
-            ingested_exemplars: metrics
-                .counter("cortex_ingester_ingested_exemplars_total", "Exemplars that were stored."),
-            ingested_exemplars_failures: metrics.counter(
-                "cortex_ingester_ingested_exemplars_failures_total",
-                "Exemplars that were not stored.",
-            ),
+            exemplars: ExemplarMetrics::new(metrics),
             ingested_metadata: metrics
                 .counter("cortex_ingester_ingested_metadata_total", "Metadata that were taken in."),
             ingested_metadata_failures: metrics.counter(
@@ -208,8 +221,8 @@ impl IngesterMetrics {
 
     /// Counts what became of the exemplars of a request.
     pub(crate) fn exemplars(&self, outcome: &ExemplarOutcome) {
-        self.ingested_exemplars.inc_by(outcome.accepted);
-        self.ingested_exemplars_failures.inc_by(outcome.failed);
+        self.exemplars.ingested.inc_by(outcome.accepted);
+        self.exemplars.failures.inc_by(outcome.failed);
     }
 
     /// Counts what became of the metadata of a request.
