@@ -109,6 +109,7 @@ impl ExemplarMetrics {
 impl IngesterMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
+        let failures = "cortex_ingester_ingested_metadata_failures_total";
         Self {
             ingested_samples: by_user(
                 "cortex_ingester_ingested_samples_total",
@@ -121,10 +122,7 @@ impl IngesterMetrics {
             exemplars: ExemplarMetrics::new(metrics),
             ingested_metadata: metrics
                 .counter("cortex_ingester_ingested_metadata_total", "Metadata that were taken in."),
-            ingested_metadata_failures: metrics.counter(
-                "cortex_ingester_ingested_metadata_failures_total",
-                "Metadata that were refused.",
-            ),
+            ingested_metadata_failures: metrics.counter(failures, "Metadata that were refused."),
             metadata_created: by_user(
                 "cortex_ingester_memory_metadata_created_total",
                 "Metadata that were new in memory.",
