@@ -200,9 +200,7 @@ impl Head {
         }
         for (position, wanted) in part.iter().enumerate() {
             let slot = scratch.slots[position];
-            if slot != NONE {
-                let series = &request.batch.series[wanted.index as usize];
-                let before = request.outcome.accepted();
+            let before = request.outcome.accepted();
             let series = &request.batch.series[wanted.index as usize];
             if slot == NONE {
                 if !series.exemplars.is_empty() {
