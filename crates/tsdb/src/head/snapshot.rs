@@ -27,7 +27,7 @@ use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head_chunks::HeadChunks;
 use crate::wal::record::ExemplarsEncoder;
-use crate::wal::{RecordDirWriter, TEMPORARY};
+use crate::wal::{RecordDirWriter, TEMPORARY, list_segments};
 use record::{LastValue, OpenChunk};
 
 /// The start of a snapshot directory's name.
@@ -90,12 +90,18 @@ pub(crate) fn delete_snapshots(
     keep: Option<&Path>,
 ) -> Result<(), TsdbError> {
     let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
+    let mut is_changed = false;
     for entry in entries.into_iter().filter(|entry| entry.metadata.is_dir) {
         let name = entry.name.strip_suffix(TEMPORARY).unwrap_or(&entry.name);
         let path = dir.join(&entry.name);
         if parse_name(name).is_some() && keep != Some(&path) {
             fs.remove_dir_all(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
+            is_changed = true;
         }
+    }
+    if is_changed {
+        // It must not come back after what follows in the log.
+        fs.sync_dir(dir).map_err(|e| TsdbError::io("sync directory", dir, e))?;
     }
     Ok(())
 }
@@ -114,6 +120,8 @@ pub(super) fn set_aside(fs: &SharedFs, snapshot: &SnapshotDir) -> Result<PathBuf
         fs.remove_dir_all(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
     }
     fs.rename(&snapshot.path, &aside).map_err(|e| TsdbError::io("rename", &snapshot.path, e))?;
+    // It must not come back after what follows in the log.
+    fs.sync_dir(parent).map_err(|e| TsdbError::io("sync directory", parent, e))?;
     Ok(aside)
 }
 
@@ -156,17 +164,14 @@ impl Head {
     /// Writes a snapshot of everything to `dir`, the parent of the log's directory, in place of
     /// all earlier ones. Nothing may be appended meanwhile or afterwards, or the snapshot is out
     /// of date in a way that nobody notices. `None`: there is nothing worth a snapshot, or
-    /// something is in the log alone: chunks that could not be written to files, or
-    /// metadata.
+    /// the next start needs the log anyway.
     pub fn write_snapshot(
         &self,
         fs: &SharedFs,
         dir: &Path,
     ) -> Result<Option<SnapshotStats>, TsdbError> {
         let Some(wal) = self.log.wal() else { return Ok(None) };
-        // Metadata stand in the log alone.
-        let needs_log = !self.metadata.read().is_empty();
-        if self.series_count() == 0 || needs_log || self.has_chunks_in_memory() {
+        if self.series_count() == 0 || self.needs_log(fs, dir)? {
             delete_snapshots(fs, dir, None)?;
             return Ok(None);
         }
@@ -248,11 +253,28 @@ impl Head {
         Ok(())
     }
 
-    /// Whether complete chunks are in memory for want of files.
-    fn has_chunks_in_memory(&self) -> bool {
+    /// Whether the next start has to read the log:
+    /// - metadata stand in it alone;
+    /// - samples that came out of order are found by their places among the others in it;
+    /// - a series with several references has its chunks under each of them;
+    /// - the log has not taken all series: later samples would stand in it without labels.
+    fn needs_log(&self, fs: &SharedFs, dir: &Path) -> Result<bool, TsdbError> {
+        if self.log.recover(self).is_err() || !self.metadata.read().is_empty() {
+            return Ok(true);
+        }
+        let late = list_segments(fs, &dir.join("wbl"))?;
+        let has_late = self.out_of_order_bounds().is_some() || late.iter().any(|s| s.length > 0);
+        Ok(has_late || !self.second_refs.lock().is_empty() || self.has_unfinished_series())
+    }
+
+    /// Whether complete chunks are in memory for want of files, or labels are not logged.
+    fn has_unfinished_series(&self) -> bool {
         (0..self.shards.len()).any(|index| {
             let shard = self.shards.lock(index);
             shard.live_slots().any(|slot| {
+                if !shard.series[slot as usize].is_logged() {
+                    return true;
+                }
                 let full = shard.cold(slot).map_or(&[][..], |cold| &cold.full);
                 full.iter().any(|chunk| matches!(chunk.place, ChunkPlace::Memory(_)))
             })
