@@ -13,7 +13,7 @@ use tsdb::index::{
     decode_series, series_entry_len,
 };
 use tsdb::meta::BlockMeta;
-use tsdb::postings::IndexPostings as _;
+use tsdb::postings::{IndexPostings as _, SeriesLabels as _};
 use tsdb::tombstones::Tombstones;
 
 /// So many series of an index are looked at.
