@@ -49,16 +49,19 @@ pub struct BatchRange {
 
 impl BatchRange {
     /// As a range of `usize`.
+    #[inline]
     pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
 
     /// The number of items.
+    #[inline]
     pub fn len(self) -> usize {
         self.range().len()
     }
 
     /// Whether there is no item.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.start >= self.end
     }
@@ -214,21 +217,25 @@ impl<'a> WriteBatch<'a> {
     }
 
     /// The labels of a series.
+    #[inline]
     pub fn labels_of(&self, series: &BatchSeries) -> &[Label<'a>] {
         &self.labels[series.labels.range()]
     }
 
     /// The float samples of a series.
+    #[inline]
     pub fn samples_of(&self, series: &BatchSeries) -> &[BatchSample] {
         &self.samples[series.samples.range()]
     }
 
     /// The histogram samples of a series.
+    #[inline]
     pub fn histograms_of(&self, series: &BatchSeries) -> &[BatchHistogram] {
         &self.histograms[series.histograms.range()]
     }
 
     /// The exemplars of a series.
+    #[inline]
     pub fn exemplars_of(&self, series: &BatchSeries) -> &[BatchExemplar] {
         &self.exemplars[series.exemplars.range()]
     }

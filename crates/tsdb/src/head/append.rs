@@ -28,7 +28,7 @@ use super::chunks::ChunkSink;
 use super::exemplars::WithExemplars;
 use super::floats::{newest_for_float, push_float};
 use super::histograms;
-use super::locate::{Wanted, locate};
+use super::locate::{ListShapes, Wanted, locate};
 use super::log::LogRecords;
 use super::ooo::{LateSample, LateSamples, LateValue};
 use super::outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
@@ -52,6 +52,7 @@ pub struct AppendScratch {
     pub(super) slots: Vec<u32>,
     /// What `locate` reads ahead.
     pub(super) ahead: Vec<u32>,
+    shapes: ListShapes,
     /// Series whose labels this request logs.
     pub(super) unlogged: Vec<(Location, u64)>,
     /// Series of the batch with exemplars.
@@ -97,6 +98,7 @@ impl Head {
     ) -> Result<AppendOutcome, TsdbError> {
         self.log.recover(self)?;
         self.sort_by_shard(batch, scratch);
+        scratch.shapes.clear();
         let mut request = Request {
             batch,
             limits,
@@ -192,7 +194,7 @@ impl Head {
         let part = &order[part_of(&scratch.shard_ends, index)];
         let missing = {
             let symbols = self.symbols.read();
-            let buffers = (&mut scratch.slots, &mut scratch.ahead);
+            let buffers = (&mut scratch.slots, &mut scratch.ahead, &mut scratch.shapes);
             locate(shard, &symbols, (request.batch, part), buffers)
         };
         if missing {

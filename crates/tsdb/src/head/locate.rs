@@ -27,12 +27,12 @@ pub(super) fn locate(
     shard: &Shard,
     symbols: &Symbols,
     (batch, wanted): (&WriteBatch<'_>, &[Wanted]),
-    (slots, ahead): (&mut Vec<u32>, &mut Vec<u32>),
+    (slots, ahead, shapes): (&mut Vec<u32>, &mut Vec<u32>, &mut ListShapes),
 ) -> bool {
     find_candidates(shard, wanted, slots);
     read_ahead(shard, slots, ahead);
+    shapes.enter(symbols);
     let mut missing = false;
-    let mut shapes = ListShapes::default();
     for (slot, wanted) in slots.iter_mut().zip(wanted) {
         let series = &batch.series[wanted.index as usize];
         let labels = batch.labels_of(series);
@@ -50,13 +50,27 @@ pub(super) fn locate(
 }
 
 /// The shapes of the request's lists of names, as far as they are known: with one of them, the
-/// names of a series need not be compared. Valid while the symbols are locked.
-#[derive(Default)]
-struct ListShapes {
+/// names of a series need not be compared. Kept from shard to shard, forgotten when shapes may
+/// have been given up meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct ListShapes {
     shapes: SmallVec<[Option<ShapeId>; 8]>,
+    generation: u32,
 }
 
 impl ListShapes {
+    /// Forgets everything: another request has other lists.
+    pub(super) fn clear(&mut self) {
+        self.shapes.clear();
+    }
+
+    fn enter(&mut self, symbols: &Symbols) {
+        if self.generation != symbols.generation() {
+            self.generation = symbols.generation();
+            self.shapes.clear();
+        }
+    }
+
     /// Whether the series in a slot has exactly these labels, whose names are a list.
     #[inline]
     fn has_labels(

@@ -32,6 +32,8 @@ pub(super) struct Symbols {
     shape_table: HashTable<ShapeId>,
     /// Shapes that are free again.
     free_shapes: Vec<ShapeId>,
+    /// How often numbers were given up.
+    generation: u32,
 }
 
 /// Where a string lies.
@@ -183,6 +185,12 @@ impl Symbols {
         self.table.iter().copied()
     }
 
+    /// As long as this is the same, shapes that were found mean the same names.
+    #[inline]
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// All strings, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.table.iter().map(|&symbol| self.get(symbol))
@@ -191,6 +199,7 @@ impl Symbols {
     /// Drops the strings and shapes that are not used and moves the others together. The names
     /// of used shapes must be used.
     pub(super) fn retain(&mut self, used_symbols: &[bool], used_shapes: &[bool]) {
+        self.generation = self.generation.wrapping_add(1);
         let shapes = &mut self.shapes;
         let free_shapes = &mut self.free_shapes;
         self.shape_table.retain(|&mut shape| {

@@ -29,7 +29,7 @@ impl LabelSpan {
 /// A request has at most this many lists; series with other names have none.
 const MAX_LISTS: usize = 64;
 /// How many of the last lists a series is compared with.
-const TRIED: usize = 4;
+const TRIED: usize = 8;
 
 /// The lists that were used last, the newest first.
 #[derive(Debug, Default)]
