@@ -96,7 +96,7 @@ fn slice<'a>(text: &'a str, ends: &[u32], number: u32) -> &'a str {
 }
 
 /// The symbols of one index: all of a set, or some of one that several indices share. Numbers
-/// are those of the set; in the file they become [`Symbols::stored`] ones.
+/// are those of the set; in the file they become `stored` ones.
 #[derive(Clone, Default)]
 pub struct Symbols {
     set: Arc<SymbolSet>,
