@@ -259,8 +259,26 @@ struct OptionalOffset<'a>(Option<&'a DurationSpec>);
 
 impl Display for OptionalOffset<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |offset| write!(f, " offset {offset}"))
+        match self.0 {
+            None => Ok(()),
+            // Unparenthesised arithmetic ends at its first operator when it is read again, and
+            // the rest becomes arithmetic on the vector (Prometheus prints it so all the same).
+            Some(DurationSpec::Expr(expr)) if is_bare_arithmetic(expr) => {
+                write!(f, " offset ({expr})")
+            }
+            Some(offset) => write!(f, " offset {offset}"),
+        }
     }
+}
+
+/// Whether a binary operator stands in `expr` outside all parentheses.
+fn is_bare_arithmetic(expr: &DurationOpExpr) -> bool {
+    !expr.wrapped
+        && match (&expr.lhs, &expr.rhs) {
+            (Some(_), Some(_)) => !matches!(expr.op, DurationOp::MinOf | DurationOp::MaxOf),
+            (None, Some(DurationExpr::Op(rhs))) => is_bare_arithmetic(rhs),
+            _ => false,
+        }
 }
 
 impl Display for DurationSpec {

@@ -363,6 +363,20 @@ const PIECES: [&str; 40] = [
     "group_left",
 ];
 
+/// `--3 * 31` is one offset, `3 * 31` an offset and a product.
+#[test]
+fn printed_offsets_mean_the_same() {
+    for (query, printed) in [
+        ("y offset --3 * 0x1F", "y offset (3 * 31)"),
+        ("y offset 3 * 31", "y offset 3s * 31"),
+        ("y offset -step() * 2", "y offset -step() * 2"),
+    ] {
+        let text = parse(query).to_string();
+        assert_eq!(text, printed);
+        assert_eq!(parse(&text).to_string(), printed, "read again");
+    }
+}
+
 /// A seed with pieces inserted, bytes changed and parts cut out.
 fn mutant() -> impl Strategy<Value = Vec<u8>> {
     let edit =
