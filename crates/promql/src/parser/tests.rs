@@ -452,6 +452,7 @@ proptest! {
         if let Some(text) = exercise(&query) {
             // Known to print as something else, here as in Prometheus.
             prop_assume!(!text.contains(", )") && !text.contains("info( "));
+            prop_assume!(!text.contains("Inf ^"));
             prop_assert_eq!(exercise(text.as_bytes()), Some(text));
         }
         let _ = parse_metric(&query);
