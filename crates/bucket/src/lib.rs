@@ -13,6 +13,7 @@
 //! ```
 
 mod blocks;
+pub mod cache;
 mod error;
 mod index;
 mod marks;
