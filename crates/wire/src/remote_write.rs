@@ -16,6 +16,7 @@
 //! Source of the numbers: prometheus/prompb/remote.proto and types.proto.
 
 mod histogram;
+mod labels;
 mod metadata;
 mod names;
 pub(crate) mod protobuf;

@@ -28,7 +28,7 @@ use super::chunks::ChunkSink;
 use super::exemplars::WithExemplars;
 use super::floats::{newest_for_float, push_float};
 use super::histograms;
-use super::locate::{ListShapes, Wanted, locate};
+use super::locate::{KnownLabels, Wanted, locate};
 use super::log::LogRecords;
 use super::ooo::{LateSample, LateSamples, LateValue};
 use super::outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
@@ -52,7 +52,7 @@ pub struct AppendScratch {
     pub(super) slots: Vec<u32>,
     /// What `locate` reads ahead.
     pub(super) ahead: Vec<u32>,
-    shapes: ListShapes,
+    known: KnownLabels,
     /// Series whose labels this request logs.
     pub(super) unlogged: Vec<(Location, u64)>,
     /// Series of the batch with exemplars.
@@ -71,6 +71,7 @@ impl AppendScratch {
             + self.unlogged.capacity() * 16
             + self.records.memory_bytes()
             + self.late.memory_bytes()
+            + self.known.memory_bytes()
     }
 }
 
@@ -98,7 +99,7 @@ impl Head {
     ) -> Result<AppendOutcome, TsdbError> {
         self.log.recover(self)?;
         self.sort_by_shard(batch, scratch);
-        scratch.shapes.clear();
+        scratch.known.clear();
         let mut request = Request {
             batch,
             limits,
@@ -194,7 +195,7 @@ impl Head {
         let part = &order[part_of(&scratch.shard_ends, index)];
         let missing = {
             let symbols = self.symbols.read();
-            let buffers = (&mut scratch.slots, &mut scratch.ahead, &mut scratch.shapes);
+            let buffers = (&mut scratch.slots, &mut scratch.ahead, &mut scratch.known);
             locate(shard, &symbols, (request.batch, part), buffers)
         };
         if missing {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::series::NONE;
 use super::shards::{Shard, table_hash};
-use super::symbols::{ShapeId, Symbols};
+use super::symbols::{ShapeId, Symbol, Symbols};
 
 /// A series of a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,17 +27,17 @@ pub(super) fn locate(
     shard: &Shard,
     symbols: &Symbols,
     (batch, wanted): (&WriteBatch<'_>, &[Wanted]),
-    (slots, ahead, shapes): (&mut Vec<u32>, &mut Vec<u32>, &mut ListShapes),
+    (slots, ahead, known): (&mut Vec<u32>, &mut Vec<u32>, &mut KnownLabels),
 ) -> bool {
     find_candidates(shard, wanted, slots);
     read_ahead(shard, slots, ahead);
-    shapes.enter(symbols);
+    known.enter(symbols);
     let mut missing = false;
     for (slot, wanted) in slots.iter_mut().zip(wanted) {
         let series = &batch.series[wanted.index as usize];
         let labels = batch.labels_of(series);
         let mut has_labels = |slot: u32| match series.name_list {
-            Some(list) => shapes.has_labels((shard, slot), (list, labels), symbols),
+            Some(list) => known.has_labels((shard, slot), (list, labels), symbols),
             None => shard.has_labels(slot, labels, symbols),
         };
         if *slot != NONE && !has_labels(*slot) {
@@ -49,26 +49,50 @@ pub(super) fn locate(
     missing
 }
 
-/// The shapes of the request's lists of names, as far as they are known: with one of them, the
-/// names of a series need not be compared. Kept from shard to shard, forgotten when shapes may
+/// What is known of the request's labels. Kept from shard to shard, forgotten when numbers may
 /// have been given up meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct ListShapes {
+pub(super) struct KnownLabels {
+    /// The shapes of the request's lists of names: with one of them, the names of a series need
+    /// not be compared.
     shapes: SmallVec<[Option<ShapeId>; 8]>,
+    /// Places of values and their numbers: neighbours in a request have most values in the same
+    /// place, whose text is then compared once for all of them.
+    values: Vec<KnownValue>,
     generation: u32,
 }
 
-impl ListShapes {
-    /// Forgets everything: another request has other lists.
+/// The number of the text in a place of the request.
+#[derive(Debug, Clone, Copy)]
+struct KnownValue {
+    address: usize,
+    len: u32,
+    symbol: Symbol,
+}
+
+/// No text is here.
+const NOWHERE: KnownValue = KnownValue { address: 0, len: 0, symbol: 0 };
+/// Places that are kept, as a power of two: some targets' values.
+const KNOWN_VALUES_BITS: u32 = 10;
+
+impl KnownLabels {
+    /// Forgets everything: another request has other lists and other places.
     pub(super) fn clear(&mut self) {
         self.shapes.clear();
+        self.values.clear();
+    }
+
+    /// Bytes that are held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<KnownValue>()
     }
 
     fn enter(&mut self, symbols: &Symbols) {
         if self.generation != symbols.generation() {
             self.generation = symbols.generation();
-            self.shapes.clear();
+            self.clear();
         }
+        self.values.resize(1 << KNOWN_VALUES_BITS, NOWHERE);
     }
 
     /// Whether the series in a slot has exactly these labels, whose names are a list.
@@ -83,13 +107,31 @@ impl ListShapes {
         let shape = shard.labels.shape(start);
         if let Some(&Some(known)) = self.shapes.get(list.index()) {
             return known == shape
-                && symbols.match_values(shard.labels.values(start, labels.len()), labels);
+                && self.has_values(shard.labels.values(start, labels.len()), labels, symbols);
         }
         let same = shard.has_labels(slot, labels, symbols);
         if same {
             self.learn(list, shape);
         }
         same
+    }
+
+    /// Whether these are the values of `labels`, of which there are as many.
+    #[inline]
+    fn has_values(&mut self, values: &[Symbol], labels: &[Label<'_>], symbols: &Symbols) -> bool {
+        labels.iter().zip(values).all(|(label, &symbol)| {
+            let (address, len) = (label.value.as_ptr().addr(), label.value.len() as u32);
+            let place = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let known = &mut self.values[(place >> (64 - KNOWN_VALUES_BITS)) as usize];
+            if known.address == address && known.len == len {
+                return known.symbol == symbol;
+            }
+            let same = symbols.is(symbol, label.value);
+            if same {
+                *known = KnownValue { address, len, symbol };
+            }
+            same
+        })
     }
 
     #[cold]

@@ -142,19 +142,13 @@ impl Symbols {
         let names = self.shape(shape);
         names.len() == labels.len()
             && values.len() == labels.len()
-            && self.match_values(values, labels)
+            && labels.iter().zip(values).all(|(label, &value)| self.is(value, label.value))
             && labels.iter().zip(names).all(|(label, &name)| self.is(name, label.name))
-    }
-
-    /// Whether these are the values of `labels`, of which there are as many.
-    #[inline]
-    pub(super) fn match_values(&self, values: &[Symbol], labels: &[Label<'_>]) -> bool {
-        labels.iter().zip(values).all(|(label, &value)| self.is(value, label.value))
     }
 
     /// Whether the string of a number is `text`.
     #[inline]
-    fn is(&self, symbol: Symbol, text: &str) -> bool {
+    pub(super) fn is(&self, symbol: Symbol, text: &str) -> bool {
         let place = self.places[symbol as usize];
         if place.len as usize != text.len() {
             return false;

@@ -2,29 +2,10 @@
 //!
 //! Neighbours in a request nearly always have the same label names. Comparing them with those of
 //! a series before costs less than checking their order, and what comes later (validation, the
-//! look-up in the head) then asks about names once a list. Used by `series.rs` alone.
+//! look-up in the head) then asks about names once a list. Used by `labels.rs` alone.
 
-use model::WriteBatch;
 use model::batch::{BatchRange, NameListId};
-
-/// Where the strings of one label stand, relative to the start of the series message.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LabelSpan {
-    pub(super) name: (u32, u32),
-    pub(super) value: (u32, u32),
-}
-
-impl LabelSpan {
-    #[inline]
-    pub(super) fn name(self, text: &str) -> Option<&str> {
-        text.get(self.name.0 as usize..self.name.1 as usize)
-    }
-
-    #[inline]
-    pub(super) fn value(self, text: &str) -> Option<&str> {
-        text.get(self.value.0 as usize..self.value.1 as usize)
-    }
-}
+use model::{Label, WriteBatch};
 
 /// A request has at most this many lists; series with other names have none.
 const MAX_LISTS: usize = 64;
@@ -38,17 +19,16 @@ pub(super) struct KnownNames {
 }
 
 impl KnownNames {
-    /// The recent list that has exactly the names at `spans` in `text`.
+    /// The recent list that has exactly the names of `labels`.
     #[inline]
     pub(super) fn find(
         &mut self,
-        spans: &[LabelSpan],
-        text: &str,
+        labels: &[Label<'_>],
         batch: &WriteBatch<'_>,
     ) -> Option<NameListId> {
         for position in 0..TRIED {
             let list = self.recent[position]?;
-            if has_names(batch, list, spans, text.as_bytes()) {
+            if has_names(batch, list, labels) {
                 self.recent[..=position].rotate_right(1);
                 return Some(list);
             }
@@ -85,13 +65,12 @@ impl KnownNames {
 }
 
 #[inline]
-fn has_names(batch: &WriteBatch<'_>, list: NameListId, spans: &[LabelSpan], text: &[u8]) -> bool {
-    let labels = &batch.labels[batch.name_lists[list.index()].range()];
-    labels.len() == spans.len()
-        && labels.iter().zip(spans).all(|(label, span)| {
-            text.get(span.name.0 as usize..span.name.1 as usize)
-                .is_some_and(|name| same_bytes(name, label.name.as_bytes()))
-        })
+fn has_names(batch: &WriteBatch<'_>, list: NameListId, labels: &[Label<'_>]) -> bool {
+    let known = &batch.labels[batch.name_lists[list.index()].range()];
+    let same = |(known, label): (&Label<'_>, &Label<'_>)| {
+        same_bytes(known.name.as_bytes(), label.name.as_bytes())
+    };
+    known.len() == labels.len() && known.iter().zip(labels).all(same)
 }
 
 /// Compares short strings without a call.

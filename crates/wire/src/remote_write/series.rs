@@ -1,54 +1,43 @@
 //! `TimeSeries` of remote write 1.0: the hot loop of the write path.
 //!
-//! A sender writes the labels of a series first, sorted, in the shortest encoding. That run of
-//! bytes is found in one walk; it is checked for UTF-8 as a whole and hashed as it stands
-//! (see [`model::batch::SeriesHasher`]). Whatever deviates takes [`slow_labels`].
+//! The labels are read by `labels.rs` where they stand as senders write them, and are hashed as
+//! they stand (see [`model::batch::SeriesHasher`]). Whatever deviates takes [`slow_labels`].
 
-use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries, NameListId};
+use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries};
 use model::{Label, WriteBatch};
 
-use super::names::{KnownNames, LabelSpan};
+use super::labels::LabelReader;
 use super::protobuf::{Reader, WireType};
 use super::{DecodeError, histogram};
 
 const NAME: &str = "TimeSeries";
-const LABELS_TAG: u8 = 0x0a;
 
 /// Decodes series one after another; keeps scratch memory between them.
 #[derive(Debug, Default)]
-pub(super) struct SeriesDecoder {
-    spans: Vec<LabelSpan>,
-    names: KnownNames,
+pub(super) struct SeriesDecoder<'a> {
+    labels: LabelReader<'a>,
     bucket_count: usize,
 }
 
-/// What the canonical labels at the start of a series message gave.
-struct Canonical {
-    hash: u64,
-    name_list: Option<NameListId>,
-    /// The length of the run, bytes.
-    run_len: usize,
-}
-
-impl SeriesDecoder {
+impl<'a> SeriesDecoder<'a> {
     /// Memory that the buckets and spans of all histograms so far take.
     pub(super) fn bucket_bytes(&self) -> usize {
         self.bucket_count * size_of::<f64>()
     }
 
     /// Appends the series in `message` to `batch`.
-    pub(super) fn decode<'a>(
+    pub(super) fn decode(
         &mut self,
         message: &'a [u8],
         batch: &mut WriteBatch<'a>,
     ) -> Result<(), DecodeError> {
         let starts = Starts::of(batch);
-        let canonical = self.canonical_labels(message, batch);
+        let canonical = self.labels.read(message, batch);
         let rest = decode_rest(&message[canonical.as_ref().map_or(0, |c| c.run_len)..], batch)?;
         let (hash, name_list) = match canonical {
             Some(canonical) if !rest.has_labels => (canonical.hash, canonical.name_list),
             _ => {
-                self.names.forget(starts.labels, batch);
+                self.labels.forget(starts.labels, batch);
                 batch.labels.truncate(starts.labels as usize);
                 (slow_labels(message, batch)?, None)
             }
@@ -66,108 +55,6 @@ impl SeriesDecoder {
         });
         Ok(())
     }
-
-    /// Appends the labels when they stand in one canonical run at the start of the message and
-    /// nowhere else.
-    fn canonical_labels<'a>(
-        &mut self,
-        message: &'a [u8],
-        batch: &mut WriteBatch<'a>,
-    ) -> Option<Canonical> {
-        let run_len = self.find_run(message)?;
-        let run = &message[..run_len];
-        let text = std::str::from_utf8(run).ok()?;
-        let name_list = match self.names.find(&self.spans, text, batch) {
-            Some(known) => {
-                push_labels_of_list(&self.spans, text, known, batch)?;
-                Some(known)
-            }
-            None => {
-                let start = index(batch.labels.len());
-                push_labels(&self.spans, text, batch)?;
-                self.names.add(range(start, batch.labels.len()), batch)
-            }
-        };
-        Some(Canonical { hash: batch.hasher.hash_canonical(run), name_list, run_len })
-    }
-
-    /// Walks over the labels at the start of the message; `None` where one is not canonical.
-    fn find_run(&mut self, message: &[u8]) -> Option<usize> {
-        self.spans.clear();
-        let mut at = 0;
-        while message.get(at) == Some(&LABELS_TAG) {
-            let (body_len, name_tag) = short_len(message, at + 1)?;
-            let name = field(message, name_tag, LABELS_TAG)?;
-            let value = field(message, name.1, 0x12)?;
-            if value.1 != name_tag + body_len || value.0 == value.1 {
-                return None;
-            }
-            let offset = |n: usize| u32::try_from(n).ok();
-            self.spans.push(LabelSpan {
-                name: (offset(name.0)?, offset(name.1)?),
-                value: (offset(value.0)?, offset(value.1)?),
-            });
-            at = value.1;
-        }
-        Some(at)
-    }
-}
-
-/// Appends labels whose names are those of a list.
-#[inline]
-fn push_labels_of_list<'a>(
-    spans: &[LabelSpan],
-    text: &'a str,
-    list: NameListId,
-    batch: &mut WriteBatch<'a>,
-) -> Option<()> {
-    let first = batch.name_lists[list.index()].start as usize;
-    batch.labels.reserve(spans.len());
-    for (i, span) in spans.iter().enumerate() {
-        let name = batch.labels[first + i].name;
-        batch.labels.push(Label { name, value: span.value(text)? });
-    }
-    Some(())
-}
-
-/// Appends labels; `None` where their names are not ascending.
-fn push_labels<'a>(spans: &[LabelSpan], text: &'a str, batch: &mut WriteBatch<'a>) -> Option<()> {
-    let mut previous = "";
-    for span in spans {
-        let name = span.name(text)?;
-        if name <= previous {
-            return None;
-        }
-        previous = name;
-        batch.labels.push(Label { name, value: span.value(text)? });
-    }
-    Some(())
-}
-
-/// A string field with tag `tag` at `at`: where its text starts and ends.
-#[inline]
-fn field(message: &[u8], at: usize, tag: u8) -> Option<(usize, usize)> {
-    if message.get(at) != Some(&tag) {
-        return None;
-    }
-    let (len, start) = short_len(message, at + 1)?;
-    let end = start + len;
-    (end <= message.len()).then_some((start, end))
-}
-
-/// A length of one or two bytes in its shortest form, and where it ends. Longer lengths are left
-/// to the slow way.
-#[inline]
-fn short_len(message: &[u8], at: usize) -> Option<(usize, usize)> {
-    let first = *message.get(at)?;
-    if first < 0x80 {
-        return Some((usize::from(first), at + 1));
-    }
-    let second = *message.get(at + 1)?;
-    if second == 0 || second >= 0x80 {
-        return None;
-    }
-    Some((usize::from(first & 0x7f) | usize::from(second) << 7, at + 2))
 }
 
 /// Collects the labels of a message wherever they stand, drops those with an empty value, sorts

@@ -285,3 +285,59 @@ fn a_request_of_many_different_names_is_decoded() {
         assert_eq!(batch.labels_of(series)[0].name, names[i % 200]);
     }
 }
+
+proptest! {
+    /// Labels that are taken from the series before are those of the message.
+    #[test]
+    fn neighbours_are_decoded_as_if_alone(
+        requested in proptest::collection::vec(
+            proptest::collection::vec(
+                (prop::sample::select(vec!["a", "ab", "b", "c", "é"]), value_of_label()), 0..6,
+            ),
+            1..20,
+        ),
+        sorted in any::<bool>(),
+    ) {
+        let parts: Vec<Vec<u8>> = requested
+            .into_iter()
+            .map(|mut labels| {
+                if sorted {
+                    labels.sort_by_key(|label| label.0);
+                    labels.dedup_by_key(|label| label.0);
+                }
+                let labels = labels.iter().map(|(n, v)| label(n.as_bytes(), v.as_bytes()));
+                series(&labels.chain([sample(1, 1.0)]).collect::<Vec<_>>())
+            })
+            .collect();
+        let body = parts.concat();
+        let batch = decoded(&body).unwrap();
+        for (i, part) in parts.iter().enumerate() {
+            let alone = decoded(part).unwrap();
+            prop_assert_eq!(labels_of(&batch, i), labels_of(&alone, 0));
+            prop_assert_eq!(batch.series[i].hash, alone.series[0].hash);
+            let list = batch.series[i].name_list.map(|list| batch.name_lists[list.index()]);
+            if let Some(list) = list {
+                let names = |labels: &[Label<'_>]| labels.iter().map(|l| l.name.to_owned()).collect();
+                let (of_list, own): (Vec<String>, Vec<String>) = (
+                    names(&batch.labels[list.range()]),
+                    names(batch.labels_of(&batch.series[i])),
+                );
+                prop_assert_eq!(of_list, own);
+            }
+        }
+    }
+}
+
+/// Few values, so that neighbours share some; some are long, some not there.
+fn value_of_label() -> impl Strategy<Value = String> {
+    let long = "x".repeat(200);
+    prop::sample::select(vec![
+        String::new(),
+        "1".into(),
+        "12345678".into(),
+        "123456789".into(),
+        "é€".into(),
+        format!("{long}1"),
+        format!("{long}2"),
+    ])
+}
