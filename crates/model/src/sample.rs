@@ -84,6 +84,23 @@ impl SampleBuffer {
         }
     }
 
+    /// Appends float samples of another buffer, which must be later than all that are there.
+    pub fn extend_floats(&mut self, other: &Self, range: std::ops::Range<usize>) {
+        debug_assert!(self.float_times.last() < other.float_times[range.clone()].first());
+        let starts = other.float_start_times.get(range.clone());
+        if starts.is_some_and(|starts| starts.iter().any(|&start| start != 0)) {
+            self.float_start_times.resize(self.float_times.len(), 0);
+        }
+        if !self.float_start_times.is_empty() || self.float_times.is_empty() {
+            self.float_start_times.extend_from_slice(starts.unwrap_or_default());
+        }
+        self.float_times.extend_from_slice(&other.float_times[range.clone()]);
+        self.float_values.extend_from_slice(&other.float_values[range]);
+        if !self.float_start_times.is_empty() {
+            self.float_start_times.resize(self.float_times.len(), 0);
+        }
+    }
+
     /// Appends a histogram sample. It must be later than all that are there.
     pub fn push_histogram(&mut self, t: TimestampMs, histogram: Arc<FloatHistogram>) {
         debug_assert!(self.histogram_times.last().is_none_or(|&last| last < t));
@@ -114,5 +131,32 @@ impl SampleBuffer {
     /// The time of the last sample of either kind.
     pub fn last_time(&self) -> Option<TimestampMs> {
         self.float_times.last().copied().max(self.histogram_times.last().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Copying runs is the same as pushing sample by sample, whichever run has start timestamps.
+    #[test]
+    fn runs_of_floats_are_copied_with_their_start_timestamps() {
+        for starts in 0..8_i64 {
+            let (mut copied, mut pushed) = (SampleBuffer::default(), SampleBuffer::default());
+            for run in 0..3_i64 {
+                let start = if starts & (1 << run) == 0 { 0 } else { 1 };
+                let mut other = SampleBuffer::default();
+                for i in 0..3 {
+                    other.push_float_with_start(run * 10 + i, i as f64, start * (i & 1));
+                }
+                copied.extend_floats(&other, 1..3);
+                for i in 1..3 {
+                    pushed.push_float_with_start(run * 10 + i, i as f64, start * (i & 1));
+                }
+            }
+            assert_eq!(copied.float_times, pushed.float_times);
+            assert_eq!(copied.float_values, pushed.float_values);
+            assert_eq!(copied.float_start_times, pushed.float_start_times, "{starts:03b}");
+        }
     }
 }

@@ -51,6 +51,9 @@ impl MergeSamples {
         if next_other.is_some_and(|t| last >= Some(t)) {
             return false;
         }
+        if self.sources[index].emit_floats(out) {
+            self.newest_source = Some(index);
+        }
         while self.sources[index].first_time().is_some() {
             self.emit_first(index, out);
         }
@@ -75,6 +78,18 @@ impl MergeSamples {
         }
     }
 
+    /// The only reader that is left, when nothing read before stands between it and what is out.
+    fn last_reader(&mut self) -> Option<&mut Box<dyn SampleReader>> {
+        let newest = self.newest_source?;
+        let is_done = |(i, source): (usize, &Source)| {
+            source.first_time().is_none() && (i == newest || source.reader.is_none())
+        };
+        if !self.sources.iter().enumerate().all(is_done) {
+            return None;
+        }
+        self.sources[newest].reader.as_mut()
+    }
+
     fn emit_first(&mut self, index: usize, out: &mut SampleBuffer) {
         let is_next_of_source = self.newest_source.replace(index) == Some(index);
         self.sources[index].emit_first(out, is_next_of_source);
@@ -89,6 +104,9 @@ impl MergeSamples {
 
 impl SampleReader for MergeSamples {
     fn read_batch(&mut self, out: &mut SampleBuffer) -> Result<bool, StorageError> {
+        if let Some(reader) = self.last_reader() {
+            return reader.read_batch(out);
+        }
         let before = out.len();
         loop {
             for source in &mut self.sources {
@@ -150,6 +168,17 @@ impl Source {
             (Some(float), Some(histogram)) => Some(float.min(histogram)),
             (float, histogram) => float.or(histogram),
         }
+    }
+
+    /// Hands all samples on when none of them is a histogram; whether that was so.
+    fn emit_floats(&mut self, out: &mut SampleBuffer) -> bool {
+        let range = self.float..self.buffer.float_times.len();
+        if range.is_empty() || self.first_histogram().is_some() {
+            return false;
+        }
+        out.extend_floats(&self.buffer, range);
+        self.float = self.buffer.float_times.len();
+        true
     }
 
     /// Hands the first sample on. Whether a histogram follows a counter reset is known only where
