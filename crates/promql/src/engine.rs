@@ -24,6 +24,7 @@ mod profile;
 mod recorder;
 mod result;
 pub(crate) mod run;
+pub(crate) mod sample_counts;
 pub(crate) mod select;
 pub(crate) mod selector;
 mod shared;
@@ -42,7 +43,9 @@ pub use plan::Passes;
 pub use profile::Measured;
 
 use context::EvalContext;
+use grid::Grid;
 use profile::Profile;
+use sample_counts::SampleCounts;
 
 use crate::annotations::Annotations;
 use crate::ast::Expr;
@@ -64,6 +67,9 @@ pub struct EngineOptions {
     pub enable_start_timestamps: bool,
     /// Treat `__type__` and `__unit__` as a part of the metric's name.
     pub enable_type_and_unit_labels: bool,
+    /// Count the samples of each step as Prometheus does: see [`QueryStats::samples_per_step`].
+    /// Every part of the query then reads for itself what it needs.
+    pub count_samples_per_step: bool,
     /// The passes over the plan.
     pub passes: Passes,
     /// Where work on independent series runs.
@@ -79,6 +85,7 @@ impl Default for EngineOptions {
             enable_delayed_name_removal: false,
             enable_start_timestamps: false,
             enable_type_and_unit_labels: false,
+            count_samples_per_step: false,
             passes: Passes::ALL,
             executor: Arc::new(model::env::Inline),
         }
@@ -116,10 +123,14 @@ pub struct QueryResult {
 }
 
 /// What was done for a query.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples that functions and selectors looked at, counted for every step.
+    /// Samples that functions and selectors looked at: the sum over all steps where those are
+    /// counted, else each sample once.
     pub total_samples: u64,
+    /// Each step (ms) with the samples that were looked at for it, where
+    /// [`EngineOptions::count_samples_per_step`] asks for them.
+    pub samples_per_step: Vec<(TimestampMs, u64)>,
     /// The most samples that were held at one time.
     pub peak_samples: u64,
 }
@@ -167,16 +178,31 @@ impl Engine {
     ) -> Result<(QueryResult, Vec<Measured>), QueryError> {
         lower::check_result_type(expr, kind)?;
         let mut plan = lower::lower(expr, kind, &self.options)?;
-        plan::optimize(&mut plan, self.options.passes);
+        plan::optimize(&mut plan, self.passes());
         let querier = match plan.time_range {
             Some(range) => Some(queryable.querier(range, context)?),
             None => None,
         };
         let nodes = plan.nodes.len();
         let mut cx = EvalContext::new(&self.options, context, querier, &plan);
+        if self.options.count_samples_per_step {
+            cx.sample_counts = Some(SampleCounts::new(Grid::of(kind)));
+        }
         cx.profile = clock.map(|clock| Profile::new(nodes, clock));
         let value = result::finish(run::run(plan, &cx)?, kind, &cx)?;
         let (annotations, stats, measured) = cx.finish();
         Ok((QueryResult { value, annotations, stats }, measured))
+    }
+
+    /// The passes to run: what parts of a query read together could not be counted for each.
+    fn passes(&self) -> Passes {
+        let is_allowed = !self.options.count_samples_per_step;
+        let passes = self.options.passes;
+        Passes {
+            share_expressions: passes.share_expressions && is_allowed,
+            share_selectors: passes.share_selectors && is_allowed,
+            narrow_joins: passes.narrow_joins && is_allowed,
+            ..passes
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Labels, Matcher, Querier, QueryContext, Queryable, SelectHints, SeriesSet, StorageError,
-    TimeRange,
+    FloatHistogram, Labels, Matcher, Querier, QueryContext, Queryable, SelectHints, SeriesSet,
+    Span, StorageError, TimeRange,
 };
 use promql::annotations::Severity;
 use promql::memstore::MemoryStorage;
@@ -263,4 +263,66 @@ fn storage_is_told_what_the_series_are_for() {
         (inner.start_ms_incl, inner.end_ms_incl, inner.step_ms),
         (47 * MINUTE + 1, 60 * MINUTE, 2 * MINUTE)
     );
+}
+
+/// The numbers of each step by Prometheus' rules, worked out by hand; random queries are compared
+/// with a real Prometheus in the tests of the server.
+#[test]
+fn samples_are_counted_at_each_step_that_looks_at_them() {
+    let range = |start, end| QueryKind::Range {
+        start_ms: start * MINUTE,
+        end_ms: end * MINUTE,
+        step_ms: MINUTE,
+    };
+    let options = EngineOptions { count_samples_per_step: true, ..EngineOptions::default() };
+    // Three series, a sample every 15 s from 0 to 60 minutes.
+    for (text, kind, want) in [
+        ("c_total", NOW, vec![3]),
+        ("c_total[5m]", NOW, vec![60]),
+        ("sum_over_time(c_total[2m])", range(0, 2), vec![3, 15, 24]),
+        // Written twice, read twice.
+        ("c_total - c_total", range(0, 1), vec![6, 6]),
+        ("c_total * on (i) group_left () (c_total{i=\"0000\"})", range(0, 1), vec![4, 4]),
+        // Looked at once, and counted at all steps.
+        ("sum_over_time(c_total[2m] @ 600)", range(0, 2), vec![24, 24, 24]),
+        // Of a subquery below a function its windows; as a value what it is made of.
+        ("max_over_time(sum_over_time(c_total[1m])[3m:1m])", range(30, 31), vec![9, 9]),
+        ("sum_over_time(c_total[1m])[3m:1m]", NOW, vec![36]),
+        ("(c_total @ 60)[3m:1m]", NOW, vec![9]),
+        ("timestamp(c_total)", range(0, 1), vec![3, 3]),
+        ("increase(c_total[2m] anchored)", range(30, 31), vec![84, 84]),
+        ("vector(1)", range(0, 1), vec![0, 0]),
+    ] {
+        let stats = query_with(options.clone(), text, kind, &counters(3)).unwrap().stats;
+        let steps: Vec<u64> = stats.samples_per_step.iter().map(|(_, samples)| *samples).collect();
+        assert_eq!(steps, want, "{text}");
+        assert_eq!(stats.total_samples, want.iter().sum::<u64>(), "{text}");
+    }
+    let stats = query_with(EngineOptions::default(), "c_total", NOW, &counters(3)).unwrap().stats;
+    assert!(stats.samples_per_step.is_empty());
+}
+
+#[test]
+fn a_histogram_counts_as_the_samples_that_would_take_its_room() {
+    let mut storage = MemoryStorage::new();
+    let labels = Labels::from_pairs([("__name__", "h")]);
+    let histogram = FloatHistogram {
+        count: 3.0,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_buckets: vec![1.0, 2.0],
+        ..FloatHistogram::default()
+    };
+    storage.append_histogram(&labels, (60 * MINUTE, 0), histogram).unwrap();
+    let options = EngineOptions { count_samples_per_step: true, ..EngineOptions::default() };
+    // (168 + 8 for the span + 2 * 8 for the buckets + 8 for the time) / 16.
+    for (text, want) in [
+        ("h", 12),
+        ("h[1m]", 12),
+        ("rate(h[1m])", 12),
+        ("timestamp(h)", 1),
+        ("histogram_sum(h)", 11),
+    ] {
+        let stats = query_with(options.clone(), text, NOW, &storage).unwrap().stats;
+        assert_eq!(stats.total_samples, want, "{text}");
+    }
 }

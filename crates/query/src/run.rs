@@ -19,7 +19,7 @@ use crate::json::Answer;
 use crate::log::QueryLog;
 use crate::metrics::QueryMetrics;
 use crate::source::{Sources, TenantQueryable};
-use crate::stats::{AnswerStats, Timings};
+use crate::stats::{AnswerStats, Timings, WantedStats};
 use crate::{features, limits};
 
 /// At most this many annotations of a kind are shown.
@@ -74,8 +74,8 @@ pub(crate) struct QueryRequest {
     pub(crate) lookback_delta_ms: Option<i64>,
     /// At most this many series in the answer; 0 = all.
     pub(crate) limit: usize,
-    /// What was done for it is told in the answer.
-    pub(crate) wants_stats: bool,
+    /// Which part of what was done for it is told in the answer.
+    pub(crate) wanted_stats: WantedStats,
     /// Headers for the log, as `name=value`.
     pub(crate) logged_headers: String,
 }
@@ -144,7 +144,7 @@ impl QueryService {
         let log = QueryLog::new(&tenant, &request);
         let (user, query_bytes) = (tenant.clone(), request.query.len());
         let start = self.sources.clock.monotonic();
-        let mut wanted = request.wants_stats.then(|| Timings::new(start));
+        let mut wanted = (request.wanted_stats != WantedStats::None).then(|| Timings::new(start));
         let result = self
             .run(&user, (timeout, &Arc::clone(&limits)), move |context| {
                 let _activity = this.activity.track(|| activity_text(&tenant, &request));
@@ -194,7 +194,7 @@ impl QueryService {
         if truncate(&mut value, request.limit) {
             warnings.push("results truncated due to limit".to_owned());
         }
-        let stats = Some(AnswerStats::new(&result.stats, kind));
+        let stats = Some(AnswerStats::new(result.stats, request.wanted_stats));
         Ok(Answer { value, warnings, infos, stats })
     }
 
@@ -205,6 +205,7 @@ impl QueryService {
                 .unwrap_or_else(|| self.querier.lookback_delta.millis()),
             max_samples: self.querier.max_samples,
             default_subquery_step_ms: self.querier.default_evaluation_interval.millis(),
+            count_samples_per_step: request.wanted_stats != WantedStats::None,
             enable_delayed_name_removal: limits.enable_delayed_name_removal,
             executor: Arc::clone(&self.executor),
             ..EngineOptions::default()

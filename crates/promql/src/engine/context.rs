@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::plan::Plan;
 use super::profile::{Measured, Profile};
 use super::recorder::Recorder;
+use super::sample_counts::SampleCounts;
 use super::select::LeftSamples;
 use super::{EngineOptions, QueryError, QueryStats};
 use crate::annotations::{Annotation, Annotations};
@@ -36,6 +37,8 @@ pub(crate) struct EvalContext<'q> {
     pub(crate) narrowings: Narrowings,
     /// What nodes do, if that is measured.
     pub(crate) profile: Option<Profile>,
+    /// What each step looks at, if that is counted.
+    pub(crate) sample_counts: Option<SampleCounts>,
     recorder: Option<Recorder>,
     annotations: Mutex<Annotations>,
     total_samples: AtomicU64,
@@ -68,6 +71,7 @@ impl<'q> EvalContext<'q> {
             left_samples: std::iter::repeat_with(left_samples).take(plan.pairs).collect(),
             narrowings: Narrowings::default(),
             profile: None,
+            sample_counts: None,
             recorder: has_aliases.then(Recorder::default),
             account,
             annotations: Mutex::default(),
@@ -149,10 +153,13 @@ impl<'q> EvalContext<'q> {
     /// What the query gathered besides its value.
     pub(crate) fn finish(self) -> (Annotations, QueryStats, Vec<Measured>) {
         let annotations = self.annotations.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let stats = QueryStats {
-            total_samples: self.total_samples.into_inner(),
-            peak_samples: self.account.peak(),
+        let samples_per_step = self.sample_counts.map(SampleCounts::into_steps).unwrap_or_default();
+        let total_samples = match &samples_per_step[..] {
+            [] => self.total_samples.into_inner(),
+            steps => steps.iter().map(|(_, samples)| samples).sum(),
         };
+        let stats =
+            QueryStats { total_samples, samples_per_step, peak_samples: self.account.peak() };
         let measured = self.profile.map(Profile::into_measured).unwrap_or_default();
         (annotations, stats, measured)
     }

@@ -2,6 +2,8 @@
 
 use model::TimestampMs;
 
+use super::QueryKind;
+
 /// Moments at equal distances. A query's own grid has its steps; subqueries and step-invariant
 /// parts have grids of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +17,16 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
+    /// The steps of a query.
+    pub(crate) fn of(kind: QueryKind) -> Self {
+        match kind {
+            QueryKind::Instant { time_ms } => Self::instant(time_ms),
+            QueryKind::Range { start_ms, end_ms, step_ms } => {
+                Self::range(start_ms, end_ms, step_ms)
+            }
+        }
+    }
+
     /// One moment.
     pub(crate) fn instant(time_ms: TimestampMs) -> Self {
         Self { start_ms: time_ms, step_ms: 1, count: 1 }

@@ -14,6 +14,7 @@ use super::plan::{
     AggregateParam, AggregatePlan, BinaryPlan, CallPlan, Marks, MatrixPlan, MatrixPlanSource,
     NodeId, Plan, PlanArg, PlanNode, PlanOp,
 };
+use super::sample_counts::CountsFor;
 use super::windows::Windows;
 use super::{EngineOptions, QueryError, QueryKind};
 use crate::ast::{
@@ -43,6 +44,7 @@ pub(crate) fn lower(
         aggregate: None,
         step_ms: query.duration_context.step_ms,
         histograms: HistogramNeed::default(),
+        counts_for: CountsFor::SameStep,
     };
     lowering.work.push(Work::Visit(expr, scope));
     while let Some(work) = lowering.work.pop() {
@@ -69,13 +71,13 @@ impl QueryTimes {
             QueryKind::Instant { time_ms } => Self {
                 start_ms: time_ms,
                 end_ms: time_ms,
-                grid: Grid::instant(time_ms),
+                grid: Grid::of(kind),
                 duration_context: DurationContext::default(),
             },
             QueryKind::Range { start_ms, end_ms, step_ms } => Self {
                 start_ms,
                 end_ms,
-                grid: Grid::range(start_ms, end_ms, step_ms),
+                grid: Grid::of(kind),
                 duration_context: DurationContext {
                     step_ms,
                     range_ms: end_ms.saturating_sub(start_ms),
@@ -96,6 +98,8 @@ struct Scope<'a> {
     step_ms: i64,
     /// What is needed of native histograms.
     histograms: HistogramNeed,
+    /// The steps of the query that samples are counted for.
+    counts_for: CountsFor,
 }
 
 /// What the expressions around a selector need of its native histograms.
@@ -129,7 +133,7 @@ enum Work<'a> {
 enum Finish<'a> {
     Repeat(Grid, PositionRange),
     Negate(Grid, PositionRange),
-    Call(&'a Call, Grid, Vec<ArgShape>),
+    Call(&'a Call, (Grid, CountsFor), Vec<ArgShape>),
     Aggregate(&'a AggregateExpr, Grid),
     Binary(&'a BinaryExpr, Grid),
     Matrix(MatrixShape, Grid),
@@ -146,6 +150,7 @@ enum ArgShape {
 struct MatrixShape {
     windows: Windows,
     grid: Grid,
+    counts_for: CountsFor,
     pos: PositionRange,
 }
 
@@ -172,7 +177,9 @@ impl<'a> Lowering<'a> {
     fn visit(&mut self, expr: &'a Expr, scope: Scope<'a>) -> Result<(), QueryError> {
         let once = self.options.passes.evaluate_once;
         if once && scope.grid.count > 1 && self.is_evaluated_once(expr) {
-            let once = Scope { grid: scope.grid.first_only(), ..scope };
+            let grid = scope.grid.first_only();
+            let once =
+                Scope { grid, counts_for: scope.counts_for.evaluated_once(scope.grid), ..scope };
             self.work.push(Work::Finish(Finish::Repeat(scope.grid, expr.position())));
             self.work.push(Work::Visit(expr, once));
             return Ok(());
@@ -251,7 +258,8 @@ impl<'a> Lowering<'a> {
             shapes.push(shape);
             visits.extend(visit);
         }
-        self.work.push(Work::Finish(Finish::Call(call, scope.grid, shapes)));
+        let finish = Finish::Call(call, (scope.grid, scope.counts_for), shapes);
+        self.work.push(Work::Finish(finish));
         self.work.extend(visits.into_iter().rev());
         Ok(())
     }
@@ -292,7 +300,9 @@ impl<'a> Lowering<'a> {
                 (ArgShape::Ready(PlanArg::Matchers(selector.matchers())), None)
             }
             Expr::Subquery(subquery) => {
-                let (shape, inner) = self.subquery(subquery, scope)?;
+                let (shape, mut inner) = self.subquery(subquery, scope)?;
+                // The windows of the function count, not what they are made of.
+                inner.counts_for = CountsFor::Nothing;
                 (ArgShape::Subquery(shape), Some(Work::Visit(&subquery.expr, inner)))
             }
             _ => (ArgShape::Node, Some(Work::Visit(arg, scope))),
@@ -304,7 +314,10 @@ impl<'a> Lowering<'a> {
         subquery: &'a SubqueryExpr,
         scope: Scope<'a>,
     ) -> Result<(), QueryError> {
-        let (shape, inner) = self.subquery(subquery, scope)?;
+        let (mut shape, mut inner) = self.subquery(subquery, scope)?;
+        // As the value of an instant query: what it is made of counts, not its own points.
+        shape.counts_for = CountsFor::Nothing;
+        inner.counts_for = CountsFor::OnlyStep(1);
         self.work.push(Work::Finish(Finish::Matrix(shape, scope.grid)));
         self.work.push(Work::Visit(&subquery.expr, inner));
         Ok(())
@@ -325,8 +338,9 @@ impl<'a> Lowering<'a> {
                 let pos = plan.pos;
                 self.emit(PlanOp::Matrix(Box::new(plan)), grid, pos);
             }
-            Finish::Call(call, grid, shapes) => {
-                let plan = self.finish_call(call, grid, shapes)?;
+            Finish::Call(call, (grid, counts_for), shapes) => {
+                let mut plan = self.finish_call(call, grid, shapes)?;
+                plan.counts_for = counts_for;
                 self.emit(PlanOp::Call(Box::new(plan)), grid, call.pos);
             }
             Finish::Aggregate(aggregate, grid) => {
@@ -352,7 +366,8 @@ impl<'a> Lowering<'a> {
     fn finish_matrix(&mut self, shape: MatrixShape) -> Result<MatrixPlan, QueryError> {
         let input = self.pop_value()?;
         let source = MatrixPlanSource::Subquery { input, grid: shape.grid };
-        Ok(MatrixPlan { windows: shape.windows, source, pos: shape.pos })
+        let MatrixShape { windows, counts_for, pos, .. } = shape;
+        Ok(MatrixPlan { windows, source, counts_for, pos })
     }
 
     fn finish_call(
@@ -381,6 +396,7 @@ impl<'a> Lowering<'a> {
             arg_positions: call.args.iter().map(|arg| arg.unwrap_parens().position()).collect(),
             absent_labels: first.map(selectors::demanded_labels).unwrap_or_default(),
             info_references,
+            counts_for: CountsFor::Nothing,
         })
     }
 

@@ -116,7 +116,8 @@ impl RangeVector {
             MatrixPlanSource::Subquery { input, grid } => {
                 cx.account.check_size(grid.count)?;
                 let inner = take_vector(slots, input)?;
-                let source = subquery::SubquerySource::new(inner, grid, windows);
+                let source =
+                    subquery::SubquerySource::new(inner, grid, windows).counted(plan.counts_for);
                 let extension = RangeExtension::None;
                 Ok(Self { windows, extension, source: RangeSource::Subquery(source) })
             }

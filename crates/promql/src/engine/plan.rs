@@ -22,6 +22,7 @@ pub(crate) use passes::optimize;
 
 use super::context::Site;
 use super::grid::Grid;
+use super::sample_counts::CountsFor;
 use super::windows::{References, Windows};
 use crate::ast::{AggregateOp, BinaryOp, RangeExtension, VectorMatching};
 use crate::position::PositionRange;
@@ -115,6 +116,8 @@ pub(crate) struct SelectPlan {
     pub(crate) purpose: Purpose,
     /// Of native histograms only count and sum are needed.
     pub(crate) only_histogram_stats: bool,
+    /// The steps of the query that its samples are counted for.
+    pub(crate) counts_for: CountsFor,
     /// In the query.
     pub(crate) pos: PositionRange,
     /// Reads storage together with another selector.
@@ -170,6 +173,8 @@ pub(crate) struct MatrixPlan {
     pub(crate) windows: Windows,
     /// The samples.
     pub(crate) source: MatrixPlanSource,
+    /// The steps of the query that the samples are counted for.
+    pub(crate) counts_for: CountsFor,
     /// In the query.
     pub(crate) pos: PositionRange,
 }
@@ -201,6 +206,8 @@ pub(crate) struct CallPlan {
     pub(crate) absent_labels: Labels,
     /// The moments of the first selector within the first argument, for `info`.
     pub(crate) info_references: Option<References>,
+    /// The steps of the query that samples are counted for which the function itself reads.
+    pub(crate) counts_for: CountsFor,
 }
 
 /// An argument.

@@ -36,6 +36,11 @@ pub(crate) trait SeriesKernel: Send + Sync {
 
     /// Whether the series loses its metric name.
     fn drops_name(&self) -> bool;
+
+    /// Whether it looks at the times of samples, not at their values.
+    fn looks_at_times_only(&self) -> bool {
+        false
+    }
 }
 
 /// Series of storage, each made into a row by a kernel.

@@ -16,6 +16,7 @@ use super::QueryError;
 use super::batch::{RowMut, SeriesBatch};
 use super::context::{EvalContext, Site};
 use super::plan::SelectPlan;
+use super::sample_counts::CountedKernel;
 use super::select::{LeadingSeries, SelectSource, SeriesKernel};
 use super::stream::VectorStream;
 use super::windows::{References, first_after};
@@ -49,6 +50,10 @@ pub(crate) fn kernel_stream(
     let has_one_name = plan.matchers.iter().any(|m| {
         m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty()
     });
+    let kernel: Box<dyn SeriesKernel> = match cx.sample_counts {
+        Some(_) => Box::new(CountedKernel::new(plan, kernel)),
+        None => kernel,
+    };
     let source = if plan.pair.as_ref().is_some_and(|pair| !pair.leads) {
         SelectSource::later(plan.clone(), kernel, steps)
     } else {

@@ -8,6 +8,7 @@ use crate::engine::matrix::RangeVector;
 use crate::engine::operand::{Operand, ScalarColumn, unexpected};
 use crate::engine::plan::{CallPlan, PlanArg, SelectPlan};
 use crate::engine::run::Slots;
+use crate::engine::sample_counts::CountsFor;
 use crate::engine::stream::VectorStream;
 use crate::engine::windows::References;
 use crate::position::PositionRange;
@@ -20,6 +21,8 @@ pub(super) struct Args {
     pub(super) absent_labels: Labels,
     /// The moments of the first selector within the first argument.
     pub(super) info_references: Option<References>,
+    /// The steps of the query that samples are counted for which the function itself reads.
+    pub(super) counts_for: CountsFor,
 }
 
 /// One argument.
@@ -55,6 +58,7 @@ impl Args {
             positions: plan.arg_positions,
             absent_labels: plan.absent_labels,
             info_references: plan.info_references,
+            counts_for: plan.counts_for,
         })
     }
 

@@ -106,6 +106,7 @@ fn select_info(
         range_ms: 0,
         purpose: Purpose { function: "info", step_ms: call.grid.step_ms, ..Purpose::default() },
         only_histogram_stats: false,
+        counts_for: args.counts_for,
         pos: call.site.pos,
         pair: None,
         narrowed_by: Vec::new(),

@@ -67,6 +67,10 @@ impl SeriesKernel for TimeKernel {
     fn drops_name(&self) -> bool {
         true
     }
+
+    fn looks_at_times_only(&self) -> bool {
+        true
+    }
 }
 
 impl TimeKernel {

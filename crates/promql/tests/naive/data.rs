@@ -42,6 +42,12 @@ pub(crate) fn random(dice: &mut Dice) -> Data {
         let labels = [("__name__", "target"), ("instance", instance), ("zone", zone)];
         add(&mut data, dice, &labels, "target");
     }
+    for job in ["api", "web"] {
+        for instance in ["a", "b", "c"] {
+            add_info(&mut data, dice, ("target_info", job, instance), "version");
+            add_info(&mut data, dice, ("build_info", job, instance), "zone");
+        }
+    }
     data.series.sort_by(|a, b| a.0.cmp(&b.0));
     data
 }
@@ -52,6 +58,23 @@ fn add(data: &mut Data, dice: &mut Dice, labels: &[(&str, &str)], name: &str) {
     }
     let labels = labels.iter().copied().filter(|(_, value)| !value.is_empty());
     data.series.push((Labels::from_pairs(labels), samples(dice, name)));
+}
+
+/// An info metric of a target: now and then another series takes its place, because a label has
+/// changed; of the older one a stale marker may tell, or not.
+fn add_info(data: &mut Data, dice: &mut Dice, (name, job, instance): (&str, &str, &str), by: &str) {
+    let change = dice.below(2 * SCRAPES as usize) as i64;
+    for (value, scrapes) in [("north", 0..change.min(SCRAPES)), ("v2", change..SCRAPES)] {
+        let mut samples: Vec<(i64, Value)> =
+            scrapes.clone().map(|scrape| (scrape * INTERVAL_MS, Value::Float(1.0))).collect();
+        if scrapes.end < SCRAPES && dice.one_in(2) {
+            samples.push((scrapes.end * INTERVAL_MS, Value::Float(stale_nan())));
+        }
+        let labels = [("__name__", name), ("job", job), ("instance", instance), (by, value)];
+        if !samples.is_empty() && !dice.one_in(5) {
+            data.series.push((Labels::from_pairs(labels), samples));
+        }
+    }
 }
 
 fn samples(dice: &mut Dice, name: &str) -> Vec<(i64, Value)> {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use model::Matcher;
 use promql::ast::{
-    AtModifier, DurationContext, DurationSpec, Expr, SubqueryExpr, UnaryOp, VectorSelector,
+    AtModifier, DurationSpec, Expr, RangeExtension, SubqueryExpr, UnaryOp, VectorSelector,
 };
 
 use crate::value::{Data, Matrix, Operand, Point, Row, Value, nameless};
-use crate::{aggregate, binary, functions};
+use crate::{aggregate, binary, durations, extended, functions};
 
 /// What an expression is evaluated with.
 #[derive(Clone, Copy)]
@@ -76,6 +76,9 @@ impl Cx<'_> {
             Expr::NumberLiteral(number) => Operand::Scalar(number.value),
             Expr::StringLiteral(text) => Operand::Text(text.value.clone()),
             Expr::Paren(paren) => self.evaluate(&paren.expr)?,
+            Expr::VectorSelector(selector) if selector.extension != RangeExtension::None => {
+                Operand::Vector(self.smoothed(selector)?)
+            }
             Expr::VectorSelector(selector) => {
                 let points = self.newest(selector)?.into_iter().map(|(_, point)| point);
                 Operand::Vector(points.collect())
@@ -83,8 +86,15 @@ impl Cx<'_> {
             Expr::MatrixSelector(matrix) => {
                 let range = self.positive(&matrix.range)?;
                 let end = self.reference(matrix.selector.at, matrix.selector.offset.as_ref())?;
-                let rows = self.window(&matrix.selector, end - range, end);
-                Operand::Matrix(Matrix { rows, start: end - range, end })
+                let (start, lookback) = (end - range, self.query.lookback);
+                let extension = matrix.selector.extension;
+                let (from, to) = match extension {
+                    RangeExtension::None => (start, end),
+                    RangeExtension::Anchored => (start - lookback, end),
+                    RangeExtension::Smoothed => (start - lookback, end + lookback),
+                };
+                let rows = self.window(&matrix.selector, from, to);
+                Operand::Matrix(Matrix { rows, start, end, extension })
             }
             Expr::Subquery(subquery) => Operand::Matrix(self.subquery(subquery)?),
             Expr::Unary(unary) => {
@@ -140,17 +150,12 @@ impl Cx<'_> {
             Some(AtModifier::End) => self.query.end,
             None => self.time,
         };
-        let offset = offset.map_or(Ok(0), |o| o.resolve_signed_ms(self.durations()));
-        Ok(base - offset.map_err(|e| e.to_string())?)
+        let offset = offset.map_or(Ok(0), |offset| durations::signed(offset, &self.query))?;
+        Ok(base - offset)
     }
 
     fn positive(&self, duration: &DurationSpec) -> Outcome<i64> {
-        duration.resolve_positive_ms(self.durations()).map_err(|e| e.to_string())
-    }
-
-    fn durations(&self) -> DurationContext {
-        let range_ms = self.query.end - self.query.start;
-        DurationContext { step_ms: self.query.step, range_ms }
+        durations::positive(duration, &self.query)
     }
 
     /// The newest sample of each series within the look-back, with its time.
@@ -169,6 +174,27 @@ impl Cx<'_> {
                     Point { labels: labels.clone(), drop_name: false, value: value.clone() };
                 found.push((*time, point));
             }
+        }
+        Ok(found)
+    }
+
+    /// The value on the line between the samples around the moment; the last one where none
+    /// follows. Of floats.
+    fn smoothed(&self, selector: &VectorSelector) -> Outcome<Vec<Point>> {
+        let at = self.reference(selector.at, selector.offset.as_ref())?;
+        let lookback = self.query.lookback;
+        let mut found = Vec::new();
+        for row in self.window(selector, at - lookback, at + lookback) {
+            let samples: Vec<_> =
+                row.samples.iter().filter_map(|(t, v)| Some((*t, v.float()?))).collect();
+            let before = samples.iter().rev().find(|s| s.0 <= at);
+            let value = match (before, samples.iter().find(|s| s.0 > at)) {
+                (Some(before), Some(after)) => extended::line(*before, *after, at, false),
+                (Some(before), None) => before.1,
+                (None, _) => continue,
+            };
+            let value = Value::Float(value);
+            found.push(Point { labels: row.labels, drop_name: false, value });
         }
         Ok(found)
     }
@@ -229,7 +255,7 @@ impl Cx<'_> {
             }
             time += step;
         }
-        Ok(Matrix { rows, start, end })
+        Ok(Matrix { rows, start, end, extension: RangeExtension::None })
     }
 
     fn negated(&self, operand: Operand) -> Outcome<Operand> {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use model::histogram::classic::{ClassicBucket, bucket_fraction, bucket_quantile};
 use model::regex::Regex;
 use model::{FloatHistogram, Labels, LabelsBuilder, MatchOp};
-use promql::ast::{Call, Expr};
+use promql::ast::{Call, Expr, RangeExtension};
 
 use crate::evaluate::{Cx, Outcome, distinct};
-use crate::over_time;
 use crate::value::{Operand, Point, Value};
+use crate::{info, over_time};
 
 pub(crate) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
@@ -41,7 +41,11 @@ pub(crate) fn call(cx: &Cx<'_>, call: &Call) -> Outcome<Operand> {
             Ok(absent(is_absent, call.args[0].unwrap_parens()))
         }
         "absent_over_time" => {
-            let is_absent = arg(0)?.matrix().rows.is_empty();
+            let matrix = arg(0)?.matrix();
+            if matrix.extension != RangeExtension::None {
+                return Err("absent_over_time takes no extended range".to_owned());
+            }
+            let is_absent = matrix.rows.is_empty();
             Ok(absent(is_absent, call.args[0].unwrap_parens()))
         }
         "sort" | "sort_desc" => {
@@ -50,6 +54,7 @@ pub(crate) fn call(cx: &Cx<'_>, call: &Call) -> Outcome<Operand> {
         }
         "sort_by_label" | "sort_by_label_desc" => arg(0),
         "timestamp" => timestamp(cx, call),
+        "info" => info::info(cx, call),
         "label_replace" => label_replace(cx, call),
         "label_join" => label_join(cx, call),
         "histogram_quantile" | "histogram_fraction" => of_buckets(cx, call),

@@ -106,6 +106,29 @@ const NEW_OVER_TIME: &[&str] = &[
     "ts_of_max_over_time",
     "ts_of_min_over_time",
 ];
+/// With the step and the range of the query; the last one is 0 in instant queries.
+const NEW_RANGES: &[&str] = &[
+    "1m + step()",
+    "max_of(step(), 90s)",
+    "min_of(5m, range() + 47)",
+    "(2m30s / 2) * 3",
+    "-1m + 2 ^ 7",
+    "10m % 7m",
+    "2 * step()",
+];
+/// What `info` is asked for besides a vector.
+const INFO: &[&str] = &[
+    "",
+    ", {version=~\".+\"}",
+    ", {zone=\"north\"}",
+    ", {__name__=\"build_info\"}",
+    ", {__name__=~\".+_info\", version!=\"v2\"}",
+    ", {__name__!=\"target_info\"}",
+    ", {version=\"\"}",
+    ", {missing=\"x\"}",
+];
+const ANCHORED: &[&str] = &["rate", "increase", "delta", "changes", "resets"];
+const SMOOTHED: &[&str] = &["rate", "increase", "delta"];
 const AGGREGATORS: &[&str] = &["sum", "avg", "min", "max", "count", "group"];
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^"];
 const COMPARISONS: &[&str] = &[">", "<", ">=", "<="];
@@ -188,10 +211,14 @@ impl<'a> Generator<'a> {
     }
 
     fn modifiers(&mut self) -> String {
+        const OFFSETS: &[&str] = &["30s", "1m", "7m", "-1m", "-33s", "1h"];
+        const NEW_OFFSETS: &[&str] =
+            &["step()", "-step()", "(step() * 2)", "(1m - 90s)", "-(range() / 7)", "(2 ^ 5)"];
         let mut text = String::new();
         if self.dice.one_in(5) {
             text += " offset ";
-            text += self.dice.pick(&["30s", "1m", "7m", "-1m", "-33s", "1h"]);
+            let is_new = self.language.is_new && self.dice.one_in(3);
+            text += self.dice.pick(if is_new { NEW_OFFSETS } else { OFFSETS });
         }
         if self.dice.one_in(8) {
             let at = self.language.at_ms[self.dice.below(2)];
@@ -204,20 +231,30 @@ impl<'a> Generator<'a> {
 
     fn selector_with_modifiers(&mut self) -> String {
         let metric = self.metric();
-        self.selector(metric) + &self.modifiers()
+        let extension = self.extension(metric);
+        self.selector(metric) + extension + &self.modifiers()
+    }
+
+    /// Of floats: native histograms are left to the scripts.
+    fn extension(&mut self, metric: &str) -> &'static str {
+        let may_have = self.language.is_new && !NATIVE.contains(&metric);
+        if may_have && self.dice.one_in(10) { " smoothed" } else { "" }
     }
 
     /// A range vector; of a counter if asked for.
     fn matrix(&mut self, depth: usize, metric: Option<&str>) -> String {
         const RANGES: &[&str] = &["1m", "90s", "2m30s", "5m", "10m", "47s", "16s"];
-        let range = self.dice.pick(RANGES);
+        let is_new = self.language.is_new && self.dice.one_in(6);
+        let range = self.dice.pick(if is_new { NEW_RANGES } else { RANGES });
         if depth > 1 && self.subqueries < 2 && self.dice.one_in(3) {
             self.subqueries += 1;
             let inner = self.vector(depth - 2);
             self.subqueries -= 1;
             // The odd milliseconds keep a nested window's start off the steps inside.
             let range = self.dice.pick(&["300077ms", "150071ms", "613017ms"]);
-            let step = self.dice.pick(&["", "30s", "1m", "17s"]);
+            let is_new = self.language.is_new && self.dice.one_in(5);
+            let steps = if is_new { ["max_of(step(), 30)", "1m / 3"] } else { ["30s", "17s"] };
+            let step = self.dice.pick(&["", steps[0], "1m", steps[1]]);
             return format!("({inner})[{range}:{step}]{}", self.modifiers());
         }
         let metric = match metric {
@@ -254,6 +291,9 @@ impl<'a> Generator<'a> {
             let depth = if self.language.is_new { depth } else { 0 };
             return format!("{function}({})", self.matrix(depth, Some(metric)));
         }
+        if self.language.is_new && self.dice.one_in(5) {
+            return self.over_extended_range();
+        }
         let matrix = self.matrix(depth, None);
         match self.dice.below(8) {
             0 => format!(
@@ -272,6 +312,21 @@ impl<'a> Generator<'a> {
             5 if self.language.is_new => format!("{}({matrix})", self.dice.pick(COUNTER_FUNCTIONS)),
             _ => format!("{}({matrix})", self.dice.pick(OVER_TIME)),
         }
+    }
+
+    /// Over samples around the window as well.
+    fn over_extended_range(&mut self) -> String {
+        let (extension, functions) =
+            if self.dice.one_in(2) { ("anchored", ANCHORED) } else { ("smoothed", SMOOTHED) };
+        // Now and then one that fails.
+        let function = if self.dice.one_in(30) { "deriv" } else { self.dice.pick(functions) };
+        let metric = match self.dice.below(6) {
+            0..=2 => self.dice.pick(COUNTERS),
+            3 | 4 => self.dice.pick(GAUGES),
+            _ => BUCKETS,
+        };
+        let range = self.dice.pick(&["1m", "47s", "2m30s", "5m", "15s", "16s", "1m + step()"]);
+        format!("{function}({}[{range}] {extension}{})", self.selector(metric), self.modifiers())
     }
 
     fn labels_list(&mut self) -> &'static str {
@@ -323,7 +378,8 @@ impl<'a> Generator<'a> {
                 )
             }
             5 if self.language.is_new => {
-                format!("limitk {grouping}(2, {})", self.selector_with_modifiers())
+                let k = self.dice.pick(&["2", "1", "5", "0", "-1"]);
+                format!("limitk {grouping}({k}, {})", self.selector_with_modifiers())
             }
             6 if self.language.is_new => {
                 let ratio = self.dice.pick(&["0.5", "-0.3", "1", "0"]);
@@ -360,16 +416,18 @@ impl<'a> Generator<'a> {
         let between = if leaves_out { format!("{operator} bool") } else { operator.clone() };
         let (a, b) = (self.dice.pick(AGGREGATORS), self.dice.pick(AGGREGATORS));
         let rhs = self.vector(depth - 1);
-        let fill = if self.language.is_new && !operator.contains("bool") && self.dice.one_in(5) {
-            self.dice.pick(&["fill(0) ", "fill_left(3) ", "fill_right(-1) "])
-        } else {
-            ""
-        };
+        let fill = self.fill();
         match self.dice.below(3) {
             0 => format!("({lhs}) {between} {fill}({rhs})"),
             1 => format!("({lhs}) {between} {}{fill}({rhs})", self.matching()),
             _ => format!("{a} by ({list}) ({lhs}) {operator} {fill}{b} by ({list}) ({rhs})"),
         }
+    }
+
+    fn fill(&mut self) -> &'static str {
+        const FILLS: &[&str] =
+            &["fill(0) ", "fill_left(3) ", "fill_right(-1) ", "fill_right(2) fill_left(NaN) "];
+        if self.language.is_new && self.dice.one_in(5) { self.dice.pick(FILLS) } else { "" }
     }
 
     fn operator(&mut self) -> String {
@@ -395,15 +453,19 @@ impl<'a> Generator<'a> {
         let include = self.dice.pick(&["", "zone", "zone, job"]);
         let operator = self.dice.pick(&["*", "+", "> bool", "/"]);
         let operator = if self.language.is_new && self.dice.one_in(4) { "<=" } else { operator };
+        let fill = self.fill();
         if self.dice.one_in(2) {
-            format!("({many}) {operator} on (instance) group_left ({include}) {TARGET}")
+            format!("({many}) {operator} on (instance) group_left ({include}) {fill}{TARGET}")
         } else {
-            format!("{TARGET} {operator} on (instance) group_right ({include}) ({many})")
+            format!("{TARGET} {operator} on (instance) group_right ({include}) {fill}({many})")
         }
     }
 
     fn labels(&mut self, depth: usize) -> String {
         let inner = self.vector(depth - 1);
+        if self.language.is_new && self.dice.one_in(3) {
+            return format!("info({inner}{})", self.dice.pick(INFO));
+        }
         match self.dice.below(4) {
             0 => format!("label_replace({inner}, \"host\", \"$1-x\", \"instance\", \"(.*)\")"),
             1 => format!("label_replace({inner}, \"job\", \"\", \"job\", \"w(.)b\")"),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use model::histogram::{HistogramMean, HistogramSum};
 use model::{CounterResetHint, FloatHistogram};
-use promql::ast::{Call, ValueType};
+use promql::ast::{Call, RangeExtension, ValueType};
 
 use crate::aggregate::quantile;
 use crate::evaluate::{Cx, Outcome};
+use crate::extended;
 use crate::functions::seconds;
 use crate::value::{Matrix, Operand, Point, Row, Value};
 use crate::window::{Window, kahan};
@@ -21,8 +22,18 @@ pub(crate) fn call(cx: &Cx<'_>, call: &Call) -> Outcome<Operand> {
             _ => scalars.push(cx.evaluate(arg)?.scalar()),
         }
     }
-    let Matrix { rows, start, end } = matrix.ok_or("a range vector is missing")?;
+    let Matrix { rows, start, end, extension } = matrix.ok_or("a range vector is missing")?;
     let mut out = Vec::new();
+    if extension != RangeExtension::None {
+        let function = (call.func.name, extension);
+        extended::value(function, &[], (start, end))?;
+        for row in rows {
+            let value = extended::value(function, &floats(&row), (start, end))?.map(Value::Float);
+            let point = |value| Point { labels: row.labels, drop_name: row.drop_name, value };
+            out.extend(value.map(point));
+        }
+        return cx.renamed(out).map(Operand::Vector);
+    }
     for row in &rows {
         let window = Window { samples: floats(row), start, end };
         let computed = Function { cx, name: call.func.name, scalars: &scalars, row, window };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels};
+use promql::ast::RangeExtension;
 
 /// A value at one moment.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Matrix {
     pub(crate) rows: Vec<Row>,
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// Where it is not `None`, there are samples around the window as well.
+    pub(crate) extension: RangeExtension,
 }
 
 /// The value of an expression at one moment.

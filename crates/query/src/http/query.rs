@@ -13,6 +13,7 @@ use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::AnswerChunks;
 use crate::run::QueryRequest;
+use crate::stats::WantedStats;
 
 /// The most points a series of a range query may have; more cannot be seen on any screen.
 const MAX_POINTS: i64 = 11_000;
@@ -83,7 +84,7 @@ pub(super) fn request_of(params: &Params, kind: QueryKind) -> Result<QueryReques
         timeout: params.timeout()?,
         lookback_delta_ms: params.optional_duration_ms("lookback_delta")?,
         limit: params.count("limit")?,
-        wants_stats: params.get("stats").is_some_and(|stats| !stats.is_empty()),
+        wanted_stats: WantedStats::parse(params.get("stats").unwrap_or_default()),
         logged_headers: String::new(),
     })
 }

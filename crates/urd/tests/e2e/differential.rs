@@ -38,6 +38,8 @@ mod generate;
 
 /// In every run; `cargo xtask differential` asks for more.
 const QUERIES: u64 = 150;
+/// Of every so many queries the statistics are compared as well.
+const STATS_EVERY: u64 = 3;
 const SCRAPES: i64 = 240;
 const INTERVAL_MS: i64 = 15_000;
 const TOLERANCE: f64 = 1e-9;
@@ -57,8 +59,8 @@ fn differential_random_queries_have_the_answers_that_prometheus_gives() {
     let queries = asked("URD_DIFFERENTIAL_QUERIES", QUERIES);
     let seed = asked("URD_DIFFERENTIAL_SEED", 1);
     let dir = tempfile::tempdir().unwrap();
-    let prometheus =
-        harness::prometheus(&dir.path().join("prom"), "", &["--web.enable-remote-write-receiver"]);
+    let flags = ["--web.enable-remote-write-receiver", "--enable-feature=promql-per-step-stats"];
+    let prometheus = harness::prometheus(&dir.path().join("prom"), "", &flags);
     let urd = harness::urd(dir.path(), &["-querier.default-evaluation-interval=1m"]);
     // No sample at a whole second.
     let end_ms = (now_ms(&prometheus) / INTERVAL_MS - 1) * INTERVAL_MS + 4_321;
@@ -74,12 +76,16 @@ fn differential_random_queries_have_the_answers_that_prometheus_gives() {
         let mut dice = Dice::new(seed << 32 | number);
         let case = Case::random(&mut dice, start_ms, end_ms);
         case.run((&prometheus, &urd), &mut tally);
+        if number % STATS_EVERY == 0 {
+            case.compare_stats((&prometheus, &urd), &mut tally);
+        }
     }
     eprintln!(
-        "{queries} queries, seed {seed}: {} answers the same ({} of them empty), {} fail in both, \
-         {} differ",
+        "{queries} queries, seed {seed}: {} answers the same ({} of them empty; statistics of {}), \
+         {} fail in both, {} differ",
         tally.same,
         tally.empty,
+        tally.same_stats,
         tally.fail_alike,
         tally.differences.len()
     );
@@ -90,6 +96,7 @@ fn differential_random_queries_have_the_answers_that_prometheus_gives() {
 #[derive(Debug, Default)]
 struct Tally {
     same: u64,
+    same_stats: u64,
     empty: u64,
     fail_alike: u64,
     differences: Vec<String>,
@@ -122,11 +129,45 @@ impl Case {
         Self { query, endpoint: "query_range", times }
     }
 
-    fn run(&self, (prometheus, urd): (&Server, &Server), tally: &mut Tally) {
+    fn params(&self) -> Vec<(&str, &str)> {
         let mut params = vec![("query", self.query.as_str())];
         params.extend(self.times.iter().map(|(name, value)| (*name, value.as_str())));
-        let want = prometheus.api(&format!("/api/v1/{}", self.endpoint), &params).json();
-        let got = urd.api(&format!("/prometheus/api/v1/{}", self.endpoint), &params).json();
+        params
+    }
+
+    fn answers(
+        &self,
+        (prometheus, urd): (&Server, &Server),
+        params: &[(&str, &str)],
+    ) -> (Value, Value) {
+        let want = prometheus.api(&format!("/api/v1/{}", self.endpoint), params).json();
+        let got = urd.api(&format!("/prometheus/api/v1/{}", self.endpoint), params).json();
+        (want, got)
+    }
+
+    /// The samples of every step are those that Prometheus looks at.
+    fn compare_stats(&self, servers: (&Server, &Server), tally: &mut Tally) {
+        let mut params = self.params();
+        params.push(("stats", "all"));
+        let (want, got) = self.answers(servers, &params);
+        if want["status"] == "error" {
+            return;
+        }
+        for field in ["totalQueryableSamples", "totalQueryableSamplesPerStep"] {
+            let (want, got) =
+                (&want["data"]["stats"]["samples"][field], &got["data"]["stats"]["samples"][field]);
+            if want.is_null() || want != got {
+                let how = format!("{field} {} instead of {}", short(got), short(want));
+                tally.differences.push(format!("{} {params:?}: {how}", self.endpoint));
+                return;
+            }
+        }
+        tally.same_stats += 1;
+    }
+
+    fn run(&self, (prometheus, urd): (&Server, &Server), tally: &mut Tally) {
+        let params = self.params();
+        let (want, got) = self.answers((prometheus, urd), &params);
         if want["status"] == "error" && got["status"] == "error" {
             tally.fail_alike += 1;
             return;

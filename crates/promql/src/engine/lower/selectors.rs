@@ -32,7 +32,9 @@ impl Lowering<'_> {
         let mut select = self.select(&matrix.selector, scope, range_ms)?;
         select.pos = matrix.pos;
         let windows = Windows { references: select.references, range_ms };
-        Ok(MatrixPlan { windows, source: MatrixPlanSource::Select(select), pos: matrix.pos })
+        let counts_for = scope.counts_for;
+        let source = MatrixPlanSource::Select(select);
+        Ok(MatrixPlan { windows, source, counts_for, pos: matrix.pos })
     }
 
     fn select(
@@ -54,6 +56,7 @@ impl Lowering<'_> {
             range_ms,
             purpose: purpose(scope),
             only_histogram_stats: scope.histograms.only_stats(),
+            counts_for: scope.counts_for,
             pos: selector.pos,
             pair: None,
             narrowed_by: Vec::new(),
@@ -136,7 +139,8 @@ impl Lowering<'_> {
         // Whether there was a reset between samples of a subquery, only their buckets tell.
         let histograms = HistogramNeed { buckets: true, ..scope.histograms };
         let inner = Scope { grid, step_ms, aggregate: None, histograms, ..scope };
-        Ok((MatrixShape { windows, grid, pos: subquery.pos }, inner))
+        let counts_for = scope.counts_for;
+        Ok((MatrixShape { windows, grid, counts_for, pos: subquery.pos }, inner))
     }
 
     /// The moments of the first selector in `expr`, on the grid of `info`'s call: its own `@` or

@@ -11,6 +11,7 @@ use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
 use crate::engine::context::EvalContext;
 use crate::engine::grid::Grid;
 use crate::engine::naming::settle_names;
+use crate::engine::sample_counts::CountsFor;
 use crate::engine::stream::{SeriesMap, SeriesSource, VectorStream, apply_maps};
 use crate::engine::windows::Windows;
 
@@ -19,11 +20,24 @@ pub(super) struct SubquerySource {
     inner: VectorStream,
     grid: Grid,
     windows: Windows,
+    counts_for: CountsFor,
 }
 
 impl SubquerySource {
     pub(super) fn new(inner: VectorStream, grid: Grid, windows: Windows) -> Self {
-        Self { inner, grid, windows }
+        Self { inner, grid, windows, counts_for: CountsFor::Nothing }
+    }
+
+    /// Says which steps of the query the samples in windows are counted for.
+    pub(super) fn counted(self, counts_for: CountsFor) -> Self {
+        Self { counts_for, ..self }
+    }
+
+    fn count(&self, samples: &SampleBuffer, cx: &EvalContext<'_>) {
+        if let Some(counts) = &cx.sample_counts {
+            let bounds = (0..self.windows.count()).map(|step| self.windows.bounds(step));
+            counts.add_windows(self.counts_for, bounds, samples);
+        }
     }
 
     /// The results of `function` for every series of the expression.
@@ -110,6 +124,7 @@ impl AppliedSubquery {
         for (row, head) in rows.heads.iter().enumerate() {
             cx.check()?;
             self.source.fill(rows, row, &mut samples);
+            self.source.count(&samples, cx);
             let drop_name = head.drop_name || self.function.drops_name();
             let target = out.push(SeriesHead { labels: head.labels.clone(), drop_name });
             let input = RangeInput {

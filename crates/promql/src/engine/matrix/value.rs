@@ -10,6 +10,7 @@ use crate::engine::batch::{histogram_size, label_bytes};
 use crate::engine::context::EvalContext;
 use crate::engine::plan::MatrixPlan;
 use crate::engine::run::Slots;
+use crate::engine::sample_counts::{CountsFor, widened};
 use crate::engine::selector::select_series;
 use crate::engine::windows::{WindowCursor, Windows};
 use crate::functions::extended::extended_points;
@@ -30,6 +31,7 @@ pub(crate) fn matrix_value(
             while let Some(entry) = series.next_series()? {
                 cx.check()?;
                 if let Some(one) = read_window(entry, &vector.windows, select.extension, cx)? {
+                    count_points(&one, select.counts_for, cx);
                     value.push(one)?;
                 }
             }
@@ -79,13 +81,7 @@ fn read_window(
 ) -> Result<Option<MatrixSeries>, QueryError> {
     let lookback_ms = cx.options.lookback_delta_ms;
     let (start, end) = windows.bounds(0);
-    let (from, to) = match extension {
-        RangeExtension::None => (start, end),
-        RangeExtension::Anchored => (start.saturating_sub(lookback_ms), end),
-        RangeExtension::Smoothed => {
-            (start.saturating_sub(lookback_ms), end.saturating_add(lookback_ms))
-        }
-    };
+    let (from, to) = widened((start, end), extension, lookback_ms);
     let mut samples = SampleBuffer::default();
     entry.samples.read_all(&mut samples)?;
     drop_stale(&mut samples);
@@ -107,6 +103,12 @@ fn read_window(
     }
     series.labels = entry.labels;
     Ok(Some(series))
+}
+
+fn count_points(series: &MatrixSeries, counts_for: CountsFor, cx: &EvalContext<'_>) {
+    let Some(counts) = &cx.sample_counts else { return };
+    let sizes = series.histograms.iter().map(|point| histogram_size(&point.histogram));
+    counts.add_once(counts_for, series.floats.len() as u64 + sizes.sum::<u64>());
 }
 
 fn points(samples: &SampleBuffer) -> MatrixSeries {
