@@ -22,8 +22,8 @@ fn any(duration: &DurationSpec, query: &Query) -> Outcome<(f64, i64)> {
         DurationSpec::Fixed(ms) => return Ok((seconds(*ms), *ms)),
         DurationSpec::Expr(expr) => operation(expr, query)?,
     };
-    // What fits 63 bits of nanoseconds; NaN does not.
-    if !(value.abs() * 1e9 <= i64::MAX as f64) {
+    // What fits 63 bits of nanoseconds.
+    if value.is_nan() || value.abs() * 1e9 > i64::MAX as f64 {
         return Err(format!("duration of {value} s"));
     }
     Ok((value, (value * 1000.0).trunc() as i64))
