@@ -2,6 +2,7 @@
 //! own.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bucket::{Bucket, BucketError, TenantBucket};
@@ -11,7 +12,7 @@ use hashbrown::HashMap;
 use model::{Clock, Random, TenantId};
 use parking_lot::Mutex;
 use rt::service::BoxError;
-use rt::{BoxFuture, CancellationToken, ComputePool, Metrics, Service};
+use rt::{BoxFuture, CancellationToken, ComputePool, Metrics, Service, TaskGroup};
 use tsdb::fs::SharedFs;
 
 use crate::catalog::Catalog;
@@ -52,6 +53,10 @@ pub struct Compactor {
     pub(crate) metrics: CompactorMetrics,
     /// What was last seen of each tenant.
     pub(crate) catalogs: Mutex<HashMap<TenantId, Arc<Catalog>>>,
+    /// Validations of uploaded blocks that run.
+    pub(crate) validations: AtomicU64,
+    /// What goes on beside requests.
+    pub(crate) tasks: TaskGroup,
 }
 
 impl Compactor {
@@ -60,8 +65,19 @@ impl Compactor {
         let Dependencies { config, overrides, bucket, clock, random, pool, fs, metrics } =
             dependencies;
         let metrics = CompactorMetrics::new(&metrics);
-        let catalogs = Mutex::default();
-        Arc::new(Self { config, overrides, bucket, clock, random, pool, fs, metrics, catalogs })
+        Arc::new(Self {
+            config,
+            overrides,
+            bucket,
+            clock,
+            random,
+            pool,
+            fs,
+            metrics,
+            catalogs: Mutex::default(),
+            validations: AtomicU64::new(0),
+            tasks: TaskGroup::new(&CancellationToken::new()),
+        })
     }
 
     /// The two loops.

@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | POST `/compactor/delete_tenant` | yes | marks all of the tenant's data for deletion |
 //! | GET `/compactor/delete_tenant_status` | yes | whether its blocks are gone |
+//! | POST `/api/v1/upload/block/{id}/start\|files\|finish`, GET `.../check` | yes | block upload |
 //! | GET `/compactor/tenants` | no | the tenants of the bucket |
 //! | GET `/compactor/tenant/{tenant}/planned_jobs` | no | what would be compacted now |
+
+mod upload;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub fn tenant_routes(compactor: Arc<Compactor>) -> Router {
     Router::new()
         .route("/compactor/delete_tenant", post(delete_tenant))
         .route("/compactor/delete_tenant_status", get(delete_tenant_status))
+        .merge(upload::routes())
         .with_state(compactor)
 }
 

@@ -21,6 +21,7 @@ mod compactor;
 pub mod http;
 mod jobs;
 mod metrics;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@ use model::{TenantId, TimestampMs};
 use rt::Metrics;
 use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, GaugeF64Vec, GaugeVec, Histogram};
 
+use tsdb::meta::BlockMeta;
+
 use crate::catalog::Catalog;
 
 const SYNC_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
@@ -17,6 +19,7 @@ pub(crate) struct CompactorMetrics {
     pub(crate) cleaner: CleanerMetrics,
     pub(crate) runs: RunMetrics,
     pub(crate) jobs: JobMetrics,
+    pub(crate) uploads: UploadMetrics,
     marked: CounterVec,
     syncs: Counter,
     sync_failures: Counter,
@@ -59,6 +62,36 @@ pub(crate) struct JobMetrics {
     pub(crate) max_time_delta: Histogram,
 }
 
+/// Counters of blocks that clients have uploaded.
+pub(crate) struct UploadMetrics {
+    blocks: CounterVec,
+    bytes: CounterVec,
+    files: CounterVec,
+}
+
+impl UploadMetrics {
+    fn new(metrics: &Metrics) -> Self {
+        let of_tenants = |name: &str, help: &str| metrics.counter_vec(name, help, &["user"]);
+        Self {
+            blocks: of_tenants(
+                "cortex_block_upload_api_blocks_total",
+                "Blocks that were uploaded and validated.",
+            ),
+            bytes: of_tenants("cortex_block_upload_api_bytes_total", "Bytes of these blocks."),
+            files: of_tenants("cortex_block_upload_api_files_total", "Files of these blocks."),
+        }
+    }
+
+    /// A block has been completed.
+    pub(crate) fn completed(&self, tenant: &TenantId, meta: &BlockMeta) {
+        let files = meta.thanos.as_ref().map_or(&[][..], |thanos| &thanos.files);
+        let user = &[tenant.as_str()];
+        self.blocks.with(user).inc();
+        self.bytes.with(user).inc_by(files.iter().map(|file| file.size_bytes).sum());
+        self.files.with(user).inc_by(files.len() as u64);
+    }
+}
+
 impl CompactorMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let of_tenants = |name: &str, help: &str| metrics.gauge_vec(name, help, &["user"]);
@@ -72,6 +105,7 @@ impl CompactorMetrics {
             cleaner: CleanerMetrics::new(metrics),
             runs: RunMetrics::new(metrics),
             jobs: JobMetrics::new(metrics),
+            uploads: UploadMetrics::new(metrics),
             marked: metrics.counter_vec(
                 "cortex_compactor_blocks_marked_for_deletion_total",
                 "Blocks that were marked for deletion.",

@@ -5,6 +5,7 @@ mod cleaning;
 mod compaction;
 mod faulty_store;
 mod routes;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -16,6 +16,7 @@ mod delete;
 mod file_writer;
 mod querier;
 mod samples;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};

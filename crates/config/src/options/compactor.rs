@@ -38,6 +38,8 @@ config! {
         enabled_tenants: CommaList = "", "enabled-tenants", Advanced;
         /// Tenants that are neither compacted nor cleaned, separated by commas.
         disabled_tenants: CommaList = "", "disabled-tenants", Advanced;
+        /// Uploaded blocks that are validated at once; 0 is no limit.
+        max_block_upload_validation_concurrency: u64 = "1", "max-block-upload-validation-concurrency", Advanced;
         /// Which jobs come first.
         compaction_jobs_order: CompactionJobsOrder = "smallest-range-oldest-blocks-first", "compaction-jobs-order", Advanced;
     }

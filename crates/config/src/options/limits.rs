@@ -217,13 +217,13 @@ config! {
         /// Blocks without meta.json are deleted after this; at least 4h, 0 switches it off.
         compactor_partial_block_deletion_delay: PromDuration = "1d", "compactor.partial-block-deletion-delay", Basic;
         /// Take blocks over the API.
-        compactor_block_upload_enabled: bool = "false", "compactor.block-upload-enabled", Basic, Later;
+        compactor_block_upload_enabled: bool = "false", "compactor.block-upload-enabled", Basic;
         /// Check blocks taken over the API.
-        compactor_block_upload_validation_enabled: bool = "true", "compactor.block-upload-validation-enabled", Basic, Later;
+        compactor_block_upload_validation_enabled: bool = "true", "compactor.block-upload-validation-enabled", Basic;
         /// Check the chunks of blocks taken over the API.
-        compactor_block_upload_verify_chunks: bool = "true", "compactor.block-upload-verify-chunks", Basic, Later;
+        compactor_block_upload_verify_chunks: bool = "true", "compactor.block-upload-verify-chunks", Basic;
         /// Size of a block taken over the API, in bytes; 0 is no limit.
-        compactor_block_upload_max_block_size_bytes: u64 = "0", "compactor.block-upload-max-block-size-bytes", Advanced, Later;
+        compactor_block_upload_max_block_size_bytes: u64 = "0", "compactor.block-upload-max-block-size-bytes", Advanced;
         /// Older blocks are not compacted; 0 compacts all.
         compactor_max_lookback: PromDuration = "0", "compactor.max-lookback", Experimental;
         /// Files of a block that are uploaded at once.
