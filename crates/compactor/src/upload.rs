@@ -193,7 +193,10 @@ impl Compactor {
         json: &[u8],
     ) -> Result<(), UploadError> {
         let now_ms = self.clock.now_ms();
-        let malformed = |_| UploadError::bad_request("malformed request body");
+        let malformed = |error: serde_json::Error| {
+            tracing::warn!(%error, "meta.json of a block upload is malformed");
+            UploadError::bad_request("malformed request body")
+        };
         let mut meta: BlockMeta = serde_json::from_slice(json).map_err(malformed)?;
         let limits = self.overrides.limits(upload.bucket.tenant());
         meta::sanitize(&mut meta, upload.id, now_ms)?;

@@ -123,7 +123,8 @@ pub struct ThanosMeta {
     /// Version of the section; 0 and 1 are the same.
     #[serde(skip_serializing_if = "is_zero")]
     pub version: u64,
-    /// External labels, for example the shard of a split block.
+    /// External labels, for example the shard of a split block; `null` is none.
+    #[serde(deserialize_with = "null_as_none")]
     pub labels: BTreeMap<String, String>,
     /// Downsampling.
     pub downsample: Downsample,
@@ -204,6 +205,15 @@ impl BlockMeta {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Go writes `null` for a map that was never made.
+fn null_as_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -321,7 +331,7 @@ mod tests {
     #[test]
     fn missing_and_null_sections_are_empty() {
         let json = r#"{"ulid":"01M7ZPQCKZY96HW8E6K6G4X4M9","minTime":1,"maxTime":2,"version":1,
-            "compaction":{"level":1,"sources":null}}"#;
+            "compaction":{"level":1,"sources":null},"thanos":{"labels":null}}"#;
         let meta = BlockMeta::decode(json.as_bytes()).unwrap();
         assert_eq!((meta.compaction.level, meta.compaction.sources.len()), (1, 0));
     }
