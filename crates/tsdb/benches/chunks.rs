@@ -7,7 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use model::SampleBuffer;
+use model::{Histogram, SampleBuffer, Span};
+use tsdb::chunk::encoder::{ChunkEncoder, FinishedChunk};
 use tsdb::chunk::xor::{MAX_APPEND_BYTES, XorState};
 use tsdb::chunk::{ChunkEncoding, decode, xor};
 
@@ -90,5 +91,91 @@ fn bench_xor(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, bench_xor);
+/// The other encodings, through the encoder that compaction uses. Histograms have 40 buckets.
+fn bench_others(c: &mut Criterion) {
+    let mut group = c.benchmark_group("encodings");
+    group.throughput(Throughput::Elements(SERIES / 10 * SAMPLES));
+    for (name, kind, with_start_times) in [
+        ("xor2", Kind::Float, true),
+        ("histogram", Kind::IntHistogram, false),
+        ("histogram_st", Kind::IntHistogram, true),
+        ("float_histogram", Kind::FloatHistogram, false),
+        ("float_histogram_st", Kind::FloatHistogram, true),
+    ] {
+        let series: Vec<u64> = (0..SERIES / 10).collect();
+        let mut chunks = Vec::new();
+        for &i in &series {
+            encode(kind, (i, with_start_times), &mut |chunk| {
+                chunks.push((chunk.encoding, chunk.data.to_vec()));
+            });
+        }
+        group.bench_function(format!("{name}/encode"), |b| {
+            b.iter(|| {
+                for &i in &series {
+                    encode(kind, (i, with_start_times), &mut |chunk| _ = black_box(chunk.data));
+                }
+            });
+        });
+        group.bench_function(format!("{name}/decode"), |b| {
+            let mut out = SampleBuffer::default();
+            b.iter(|| {
+                for (encoding, data) in &chunks {
+                    out.clear();
+                    decode(*encoding, data, &mut out).expect("our own chunk");
+                    black_box(&out);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Float,
+    IntHistogram,
+    FloatHistogram,
+}
+
+/// One chunk of 120 samples. Making the histograms is a small part of the time.
+fn encode(
+    kind: Kind,
+    (series, with_start_times): (u64, bool),
+    sink: &mut dyn FnMut(FinishedChunk<'_>),
+) {
+    let mut encoder = ChunkEncoder::new(SAMPLES as u16, with_start_times);
+    let start = 1_700_000_000_000;
+    let mut histogram = histogram();
+    for i in 0..SAMPLES {
+        let t = start + (i as i64 + 1) * INTERVAL_MS;
+        let pushed = match kind {
+            Kind::Float => encoder.push_floats(&[t], &[value(series, 1_000 + i)], &[start], sink),
+            Kind::IntHistogram => {
+                histogram.count += 1;
+                histogram.positive_buckets[(mix(series ^ i) % 40) as usize] += 1;
+                encoder.push_int_histogram(t, &histogram, start, sink)
+            }
+            Kind::FloatHistogram => {
+                histogram.count += 1;
+                histogram.positive_buckets[(mix(series ^ i) % 40) as usize] += 1;
+                encoder.push_float_histogram(t, &histogram.to_float(), start, sink)
+            }
+        };
+        pushed.expect("120 samples");
+    }
+    encoder.finish(sink);
+}
+
+fn histogram() -> Histogram {
+    Histogram {
+        schema: 3,
+        count: 40,
+        sum: 100.0,
+        positive_spans: vec![Span { offset: -10, length: 40 }],
+        positive_buckets: vec![0; 40],
+        ..Histogram::default()
+    }
+}
+
+criterion_group!(benches, bench_xor, bench_others);
 criterion_main!(benches);
