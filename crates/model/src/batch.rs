@@ -28,6 +28,11 @@ pub struct WriteBatch<'a> {
     pub samples: Vec<BatchSample>,
     /// All histogram samples, likewise.
     pub histograms: Vec<BatchHistogram>,
+    /// Start timestamps of `samples`, ms, as far as senders gave one for each sample; what is 0
+    /// or missing at the end is that of the series. See [`WriteBatch::start_time_of_sample`].
+    pub sample_start_times: Vec<TimestampMs>,
+    /// Start timestamps of `histograms`, likewise.
+    pub histogram_start_times: Vec<TimestampMs>,
     /// All exemplars, likewise. Their labels stand in `exemplar_labels`.
     pub exemplars: Vec<BatchExemplar>,
     /// Labels of exemplars.
@@ -240,6 +245,20 @@ impl<'a> WriteBatch<'a> {
         &self.exemplars[series.exemplars.range()]
     }
 
+    /// When the counter of float sample `index` of `samples` began, ms; 0 = unknown. `series` is
+    /// the sample's.
+    #[inline]
+    pub fn start_time_of_sample(&self, series: &BatchSeries, index: usize) -> TimestampMs {
+        own_or_of_series(&self.sample_start_times, index, series)
+    }
+
+    /// When the counter of histogram `index` of `histograms` began, ms; 0 = unknown. `series` is
+    /// the histogram's.
+    #[inline]
+    pub fn start_time_of_histogram(&self, series: &BatchSeries, index: usize) -> TimestampMs {
+        own_or_of_series(&self.histogram_start_times, index, series)
+    }
+
     /// The number of float and histogram samples.
     pub fn sample_count(&self) -> usize {
         self.samples.len() + self.histograms.len()
@@ -271,12 +290,19 @@ impl<'a> WriteBatch<'a> {
             name_lists: emptied(self.name_lists),
             samples: emptied(self.samples),
             histograms: emptied(self.histograms),
+            sample_start_times: emptied(self.sample_start_times),
+            histogram_start_times: emptied(self.histogram_start_times),
             exemplars: emptied(self.exemplars),
             exemplar_labels: reborrow(self.exemplar_labels),
             metadata: Vec::new(),
             hasher: self.hasher,
         }
     }
+}
+
+#[inline]
+fn own_or_of_series(own: &[TimestampMs], index: usize, series: &BatchSeries) -> TimestampMs {
+    own.get(index).copied().filter(|&own| own != 0).unwrap_or(series.created_timestamp_ms)
 }
 
 fn extend<T>(vector: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> BatchRange {

@@ -72,6 +72,15 @@ impl ChunkEncoding {
     }
 }
 
+/// Which encodings new chunks have where there is a choice. Readers take all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NewEncodings {
+    /// Floats as [`ChunkEncoding::Xor2`], which has start timestamps.
+    pub xor2: bool,
+    /// Histograms in the encodings with start timestamps.
+    pub histogram_start_times: bool,
+}
+
 /// Appends all samples of a chunk to `out`, whose samples must all be earlier.
 ///
 /// Timestamps that do not ascend, also from those in `out` to the chunk's, are an error. After an error `out` is as it was before.

@@ -103,6 +103,9 @@ impl Db {
             shards: options.shards,
             hasher: env.hasher,
             out_of_order_capacity: options.out_of_order_capacity,
+            encodings: options.encodings()?,
+            start_times: options.st_storage,
+            chunk_end_time_variance: options.chunk_end_time_variance,
         };
         let chunks_dir = dir.join("chunks_head");
         remove_files_after_gap(&env.fs, &chunks_dir)?;

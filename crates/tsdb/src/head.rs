@@ -9,9 +9,9 @@
 //! table.rs       hash -> slot                        slab.rs     memory of open chunks
 //! labels.rs      labels of a shard as numbers        symbols.rs  strings of the tenant, once
 //! postings.rs    label pair -> series                append.rs   a write request (locate, create)
-//! rules.rs       which samples are taken             floats.rs, histograms.rs   open chunks
+//! rules.rs       which samples are taken             floats.rs, histograms.rs, xor2.rs   open chunks
 //! log.rs         the way to the WAL                  chunks.rs   where complete chunks go
-//! delete.rs      deleted ranges
+//! delete.rs      deleted ranges                      spread.rs   where chunks of floats end
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
 //! find.rs        matchers -> series                  activity.rs who took samples lately
 //! cardinality.rs how many
@@ -41,14 +41,17 @@ mod postings;
 mod read;
 mod replay;
 mod rules;
+mod sample_records;
 mod samples;
 mod series;
 mod shards;
 mod slab;
 mod snapshot;
+mod spread;
 mod symbols;
 mod table;
 mod truncate;
+mod xor2;
 mod zeros;
 
 use std::collections::HashMap;
@@ -88,8 +91,10 @@ use postings::Postings;
 use read::ReadLease;
 use rules::NO_MAX_TIME;
 use shards::Shards;
+use spread::ChunkSpread;
 use symbols::Symbols;
 
+use crate::chunk::NewEncodings;
 use crate::fs::SharedFs;
 use crate::head_chunks::HeadChunks;
 use crate::wal::{Wal, WalOptions};
@@ -105,6 +110,13 @@ pub struct HeadOptions {
     pub hasher: SeriesHasher,
     /// How many samples that came out of order a series keeps before they become a chunk.
     pub out_of_order_capacity: usize,
+    /// The encodings of new chunks.
+    pub encodings: NewEncodings,
+    /// Whether start timestamps of samples are kept: in the logs, and in chunks whose encoding
+    /// has them.
+    pub start_times: bool,
+    /// By which part of their duration the ends of chunks differ from series to series, 0 to 1.
+    pub chunk_end_time_variance: f64,
 }
 
 /// The head of one tenant.
@@ -158,7 +170,7 @@ impl Head {
             activity: Activity::default(),
             log: HeadLog::default(),
             deleted: DeletedRanges::default(),
-            late: LateHead::new(options.out_of_order_capacity),
+            late: LateHead::new(&options),
             exemplars: Exemplars::default(),
             metadata: MetadataTable::default(),
             files,
@@ -240,7 +252,17 @@ impl Head {
     }
 
     fn chunk_sink(&self) -> ChunkSink<'_> {
-        ChunkSink { block_range_ms: self.options.block_range_ms, files: self.files.as_deref() }
+        ChunkSink {
+            block_range_ms: self.options.block_range_ms,
+            encodings: self.options.encodings,
+            spread: self.chunk_spread(),
+            files: self.files.as_deref(),
+        }
+    }
+
+    fn chunk_spread(&self) -> Option<ChunkSpread<'_>> {
+        let variance = self.options.chunk_end_time_variance;
+        (variance > 0.0).then_some(ChunkSpread { variance, symbols: &self.symbols })
     }
 
     /// About what the tables hold, by part, bytes. Cheap.

@@ -23,6 +23,8 @@ mod restarts;
 mod selecting;
 #[path = "db/snapshots.rs"]
 mod snapshots;
+#[path = "db/start_times.rs"]
+mod start_times;
 #[path = "db/support.rs"]
 mod support;
 #[path = "db/threads.rs"]

@@ -142,6 +142,11 @@ fn samples_with_start_timestamps() {
         (series_ref, t, start_t, bits(&sample["bits"]).to_bits())
     });
     assert_eq!(decode_samples(&hex), expected);
+    let mut encoder = SamplesV2Encoder::default();
+    for (series_ref, t, start_t, value) in expected {
+        encoder.push(series_ref, (t, start_t), f64::from_bits(value));
+    }
+    assert_eq!(encoder.record(), hex);
 }
 
 #[test]
@@ -240,7 +245,13 @@ fn histograms() {
     assert_eq!(decode_histograms(&hex), exponential);
     assert_eq!(decode_histograms(&custom_hex), custom);
     let Some((input, hex)) = record_vector("histogram_v2") else { return };
-    assert_eq!(decode_histograms(&hex), expected_records(&input, true, integer_histogram));
+    let expected = expected_records(&input, true, integer_histogram);
+    assert_eq!(decode_histograms(&hex), expected);
+    let mut encoder = HistogramsV2Encoder::default();
+    for h in &expected {
+        encoder.push(h.series_ref, (h.t, h.start_t), &h.histogram);
+    }
+    assert_eq!(encoder.record(), hex);
 }
 
 #[test]
@@ -260,7 +271,13 @@ fn float_histograms() {
     assert_eq!(decode_float_histograms(&hex), exponential);
     assert_eq!(decode_float_histograms(&custom_hex), custom);
     let Some((input, hex)) = record_vector("float_histogram_v2") else { return };
-    assert_eq!(decode_float_histograms(&hex), expected_records(&input, true, float_histogram));
+    let expected = expected_records(&input, true, float_histogram);
+    assert_eq!(decode_float_histograms(&hex), expected);
+    let mut encoder = FloatHistogramsV2Encoder::default();
+    for h in &expected {
+        encoder.push(h.series_ref, (h.t, h.start_t), &h.histogram);
+    }
+    assert_eq!(encoder.record(), hex);
 }
 
 /// All records of a log.

@@ -8,6 +8,8 @@ use model::batch::SeriesHasher;
 use model::{Clock, Executor, Random, TimestampMs};
 use ulid::Ulid;
 
+use crate::chunk::NewEncodings;
+use crate::error::TsdbError;
 use crate::fs::SharedFs;
 
 /// Options of a tenant's database.
@@ -34,6 +36,29 @@ pub struct DbOptions {
     pub load_snapshots: bool,
     /// The most exemplars that the replay keeps; every append says anew how many there may be.
     pub max_exemplars: u64,
+    /// By which part of their duration the ends of float chunks differ from series to series, so
+    /// that not all are written at the same moment; 0 to 1.
+    pub chunk_end_time_variance: f64,
+    /// Whether new chunks of floats are XOR2 chunks, which have start timestamps.
+    pub xor2_encoding: bool,
+    /// Whether new chunks of histograms have the encodings with start timestamps.
+    pub histograms_st_encoding: bool,
+    /// Whether start timestamps of samples are stored. Needs [`DbOptions::xor2_encoding`].
+    pub st_storage: bool,
+}
+
+impl DbOptions {
+    /// The encodings of new chunks; fails for switches that contradict each other.
+    pub(super) fn encodings(&self) -> Result<NewEncodings, TsdbError> {
+        if self.st_storage && !self.xor2_encoding {
+            let reason = "start timestamps cannot be stored: XOR chunks do not have them";
+            return Err(TsdbError::Invalid(reason.to_owned()));
+        }
+        Ok(NewEncodings {
+            xor2: self.xor2_encoding,
+            histogram_start_times: self.histograms_st_encoding,
+        })
+    }
 }
 
 impl Default for DbOptions {
@@ -48,6 +73,10 @@ impl Default for DbOptions {
             wal: Some(crate::wal::WalOptions::default()),
             load_snapshots: true,
             max_exemplars: 0,
+            chunk_end_time_variance: 0.0,
+            xor2_encoding: false,
+            histograms_st_encoding: false,
+            st_storage: false,
         }
     }
 }

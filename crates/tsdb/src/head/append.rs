@@ -20,21 +20,22 @@
 use std::sync::atomic::Ordering;
 
 use model::WriteBatch;
-use model::batch::{BatchSeries, HistogramValue};
+use model::batch::{BatchSample, BatchSeries, HistogramValue};
 use model::sample::STALE_NAN_BITS;
 
 use super::activity::Tick;
 use super::chunks::ChunkSink;
 use super::exemplars::WithExemplars;
-use super::floats::{newest_for_float, push_float};
+use super::floats::{FloatSample, newest_for_float, push_float};
 use super::histograms;
 use super::locate::{KnownLabels, Wanted, locate};
 use super::log::LogRecords;
 use super::ooo::{LateSample, LateSamples, LateValue};
 use super::outcome::{AppendLimits, AppendOutcome, DuplicateFloat, Rejection, RejectionKind};
 use super::rules::{Bounds, NO_MAX_TIME, Newest, Verdict, judge};
-use super::series::{NONE, Open, Series};
+use super::series::{NONE, Open};
 use super::shards::{Location, Shard};
+use super::xor2::{OpenXor2, open_xor2};
 use super::zeros::append_zero;
 use super::{Head, labels_of_batch};
 use crate::error::TsdbError;
@@ -81,6 +82,8 @@ pub(super) struct Request<'a, 'b> {
     pub(super) limits: &'a AppendLimits,
     pub(super) bounds: Bounds,
     pub(super) sink: ChunkSink<'a>,
+    /// Whether start timestamps are kept.
+    keeps_start_times: bool,
     pub(super) outcome: AppendOutcome,
     /// When the request came.
     now: Tick,
@@ -100,11 +103,13 @@ impl Head {
         self.log.recover(self)?;
         self.sort_by_shard(batch, scratch);
         scratch.known.clear();
+        scratch.records.samples.set_start_times(self.options.start_times);
         let mut request = Request {
             batch,
             limits,
             bounds: self.bounds(batch, limits),
             sink: self.chunk_sink(),
+            keeps_start_times: self.options.start_times,
             outcome: AppendOutcome::default(),
             now: self.activity.now(),
             times: (i64::MAX, i64::MIN),
@@ -238,18 +243,21 @@ fn append_series(
         append_zero(request, scratch, (shard, slot), batch_series);
     }
     let batch = request.batch;
-    for sample in &batch.samples[batch_series.samples.range()] {
-        let (t, bits) = (sample.timestamp_ms, sample.value.to_bits());
+    for position in batch_series.samples.range() {
+        let BatchSample { timestamp_ms: t, value } = batch.samples[position];
+        let bits = value.to_bits();
+        let start_t = request.start_time_of_sample(batch_series, position);
         if bits == STALE_NAN_BITS && shard.series[slot as usize].open == Open::Histogram {
-            append_stale_histogram(request, scratch, (index, shard, slot), (i, t));
+            append_stale_histogram(request, scratch, (index, shard, slot), (i, t, start_t));
             continue;
         }
+        let sample = FloatSample { t, start_t, value };
         let newest = newest_for_float(shard, slot, t, bits);
         match judge(newest, t, &request.bounds) {
-            Verdict::Append => push_float(shard, slot, (t, sample.value), &request.sink),
+            Verdict::Append => push_float(shard, slot, sample, &request.sink),
             Verdict::Duplicate => {}
             Verdict::OutOfOrder => {
-                let sample = LateSample { t, value: LateValue::Float(sample.value) };
+                let sample = LateSample { t, start_t, value: LateValue::Float(value) };
                 scratch.late.push(shard, Location::new(index, slot), sample);
                 request.outcome.accepted_floats += 1;
                 continue;
@@ -257,14 +265,14 @@ fn append_series(
             Verdict::Reject(kind) => {
                 request.reject(kind, i, t);
                 if kind == RejectionKind::DuplicateTimestamp {
-                    request.note_duplicate(i, t, (&shard.series[slot as usize], bits));
+                    request.note_duplicate(i, t, (shard, slot, bits));
                 }
                 continue;
             }
         }
         request.accept(t);
         request.outcome.accepted_floats += 1;
-        scratch.records.samples.push(series_ref, t, sample.value);
+        scratch.records.samples.push_float(series_ref, sample);
     }
     if !batch_series.exemplars.is_empty() {
         scratch.with_exemplars.push((i, series_ref));
@@ -281,10 +289,10 @@ fn append_stale_histogram(
     request: &mut Request<'_, '_>,
     scratch: &mut AppendScratch,
     (index, shard, slot): (usize, &mut Shard, u32),
-    (i, t): (u32, i64),
+    (i, t, start_t): (u32, i64, i64),
 ) {
     let value = histograms::stale_like_open(shard, slot);
-    if append_histogram(request, scratch, (index, shard, slot), (i, t, &value)) {
+    if append_histogram(request, scratch, (index, shard, slot), (i, (t, start_t), &value)) {
         request.outcome.accepted_floats += 1;
     }
 }
@@ -297,8 +305,10 @@ fn append_histograms(
     (i, batch_series): (u32, &BatchSeries),
 ) {
     let batch = request.batch;
-    for sample in batch.histograms_of(batch_series) {
-        let value = (i, sample.timestamp_ms, &sample.value);
+    for position in batch_series.histograms.range() {
+        let sample = &batch.histograms[position];
+        let start_t = request.start_time_of_histogram(batch_series, position);
+        let value = (i, (sample.timestamp_ms, start_t), &sample.value);
         if append_histogram(request, scratch, (index, shard, slot), value) {
             request.outcome.accepted_histograms += 1;
         }
@@ -310,7 +320,7 @@ fn append_histogram(
     request: &mut Request<'_, '_>,
     scratch: &mut AppendScratch,
     (index, shard, slot): (usize, &mut Shard, u32),
-    (i, t, value): (u32, i64, &HistogramValue),
+    (i, (t, start_t), value): (u32, (i64, i64), &HistogramValue),
 ) -> bool {
     if !histograms::is_valid(value) {
         request.reject(RejectionKind::InvalidHistogram, i, t);
@@ -318,12 +328,16 @@ fn append_histogram(
     }
     let newest = histograms::newest_for_histogram(shard, slot, t, value);
     let rejected = match judge(newest, t, &request.bounds) {
-        Verdict::Append => histograms::push_histogram(shard, slot, (t, value), &request.sink)
-            .is_err()
-            .then_some(RejectionKind::InvalidHistogram),
+        Verdict::Append => {
+            histograms::push_histogram(shard, slot, (t, start_t, value), &request.sink)
+                .is_err()
+                .then_some(RejectionKind::InvalidHistogram)
+        }
         Verdict::Duplicate => None,
         Verdict::OutOfOrder => {
-            scratch.late.push_histogram(shard, Location::new(index, slot), (t, value));
+            let value = LateValue::Histogram(value.clone());
+            let sample = LateSample { t, start_t, value };
+            scratch.late.push(shard, Location::new(index, slot), sample);
             return true;
         }
         Verdict::Reject(kind) => Some(kind),
@@ -334,10 +348,7 @@ fn append_histogram(
     }
     request.accept(t);
     let series_ref = shard.series[slot as usize].series_ref();
-    match value {
-        HistogramValue::Int(h) => scratch.records.histograms.push(series_ref, t, h),
-        HistogramValue::Float(h) => scratch.records.float_histograms.push(series_ref, t, h),
-    }
+    scratch.records.samples.push_histogram(series_ref, (t, start_t), value);
     true
 }
 
@@ -345,6 +356,16 @@ impl Request<'_, '_> {
     #[inline]
     pub(super) fn accept(&mut self, t: i64) {
         self.times = (self.times.0.min(t), self.times.1.max(t));
+    }
+
+    /// The start timestamp to keep of float sample `index` of the batch; 0 = none.
+    #[inline]
+    fn start_time_of_sample(&self, series: &BatchSeries, index: usize) -> i64 {
+        if self.keeps_start_times { self.batch.start_time_of_sample(series, index) } else { 0 }
+    }
+
+    fn start_time_of_histogram(&self, series: &BatchSeries, index: usize) -> i64 {
+        if self.keeps_start_times { self.batch.start_time_of_histogram(series, index) } else { 0 }
     }
 
     /// Counts a refused sample and keeps the first of its kind in the order of the request.
@@ -362,9 +383,11 @@ impl Request<'_, '_> {
 
     /// Notes with which sample the float collides that was refused last.
     #[cold]
-    fn note_duplicate(&mut self, i: u32, t: i64, (series, new_bits): (&Series, u64)) {
+    fn note_duplicate(&mut self, i: u32, t: i64, (shard, slot, new_bits): (&Shard, u32, u64)) {
+        let series = &shard.series[slot as usize];
         let existing_bits = match series.open {
             Open::Float => Some(series.xor.last_value().to_bits()),
+            Open::Xor2 => open_xor2(shard, slot).map(OpenXor2::last_bits),
             Open::Histogram => None,
             // Its value is in a chunk of the files.
             Open::Nothing => return,

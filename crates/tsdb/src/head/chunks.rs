@@ -4,7 +4,8 @@
 use model::{EncodedChunk, TimestampMs};
 
 use super::series::ChunkPlace;
-use crate::chunk::ChunkEncoding;
+use super::spread::ChunkSpread;
+use crate::chunk::{ChunkEncoding, NewEncodings};
 use crate::error::DecodeError;
 use crate::head_chunks::{HeadChunk, HeadChunks};
 
@@ -13,6 +14,10 @@ use crate::head_chunks::{HeadChunk, HeadChunks};
 pub(super) struct ChunkSink<'a> {
     /// No chunk crosses a multiple of this, ms.
     pub(super) block_range_ms: i64,
+    /// The encodings of new chunks.
+    pub(super) encodings: NewEncodings,
+    /// How the ends of chunks are spread; `None` = not at all.
+    pub(super) spread: Option<ChunkSpread<'a>>,
     /// The head chunk files.
     pub(super) files: Option<&'a HeadChunks>,
 }

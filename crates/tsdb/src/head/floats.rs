@@ -1,27 +1,42 @@
 //! Appending floats to the open XOR chunk of a series, and cutting it.
 //!
-//! Called by `append.rs` and `replay.rs` under the lock of the series' shard.
+//! Called by `append.rs` and `replay.rs` under the lock of the series' shard. Where the options ask
+//! for XOR2 chunks, `xor2.rs` does the work.
 
 use model::TimestampMs;
 
 use super::chunks::ChunkSink;
-use super::rules::{Newest, chunk_end, range_end};
+use super::labels::LabelArena;
+use super::rules::{Newest, range_end};
 use super::series::{FullChunk, Open, Series};
 use super::shards::Shard;
 use super::slab::{ChunkSlab, SlotRef};
+use super::spread::predicted_end;
+use super::xor2::{self, open_xor2, push_xor2};
 use crate::chunk::ChunkEncoding;
 use crate::chunk::xor::{NoRoom, XorState};
 use crate::encoding::Decoder;
 use crate::error::DecodeError;
 
 /// How many samples a chunk should have.
-const TARGET_SAMPLES: u16 = 120;
+pub(super) const TARGET_SAMPLES: u16 = 120;
 /// How many samples a chunk has at most.
-const MAX_SAMPLES: u16 = 2 * TARGET_SAMPLES;
+pub(super) const MAX_SAMPLES: u16 = 2 * TARGET_SAMPLES;
 /// A chunk that is longer than this takes no further sample, so that it stays below 1 KiB, bytes.
-const MAX_BYTES_BEFORE_APPEND: usize = 1024 - 19;
+pub(super) const MAX_BYTES_BEFORE_APPEND: usize = 1024 - 19;
 /// A new chunk gets this much memory, bytes: enough for the first two samples of most series.
 const FIRST_BYTES: usize = 24;
+
+/// A float on its way into a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FloatSample {
+    /// Time, ms.
+    pub(super) t: TimestampMs,
+    /// Start timestamp, ms; 0 = unknown. XOR chunks do not have it.
+    pub(super) start_t: TimestampMs,
+    /// Value.
+    pub(super) value: f64,
+}
 
 /// The newest sample of the series in `slot`, compared with a float.
 #[inline]
@@ -31,6 +46,9 @@ pub(super) fn newest_for_float(shard: &Shard, slot: u32, t: TimestampMs, bits: u
         let last = series.xor.last_time();
         let same = t == last && series.xor.last_value().to_bits() == bits;
         return if same { Newest::Same(last) } else { Newest::Different(last) };
+    }
+    if let Some(open) = open_xor2(shard, slot) {
+        return xor2::newest_for_float(open, t, bits);
     }
     newest_time_elsewhere(shard, slot).map_or(Newest::Nothing, Newest::Different)
 }
@@ -44,8 +62,8 @@ pub(super) fn newest_for_other(shard: &Shard, slot: u32) -> Newest {
 #[cold]
 fn newest_time_elsewhere(shard: &Shard, slot: u32) -> Option<TimestampMs> {
     let cold = shard.cold(slot)?;
-    match &cold.histogram {
-        Some(histogram) => Some(histogram.last_time()),
+    match &cold.open {
+        Some(open) => Some(open.last_time()),
         None => cold.full_max_time(),
     }
 }
@@ -55,22 +73,21 @@ pub(super) fn newest_time(shard: &Shard, slot: u32) -> Option<TimestampMs> {
     let series = &shard.series[slot as usize];
     match series.open {
         Open::Float => Some(series.xor.last_time()),
-        Open::Nothing | Open::Histogram => newest_time_elsewhere(shard, slot),
+        Open::Nothing | Open::Histogram | Open::Xor2 => newest_time_elsewhere(shard, slot),
     }
 }
 
 /// Appends a sample that is newer than all others of the series.
 #[inline]
-pub(super) fn push_float(
-    shard: &mut Shard,
-    slot: u32,
-    (t, value): (TimestampMs, f64),
-    sink: &ChunkSink<'_>,
-) {
+pub(super) fn push_float(shard: &mut Shard, slot: u32, sample: FloatSample, sink: &ChunkSink<'_>) {
+    let FloatSample { t, value, .. } = sample;
     let series = &mut shard.series[slot as usize];
     if series.open != Open::Float {
+        if sink.encodings.xor2 {
+            return push_xor2(shard, slot, sample, sink);
+        }
         open_after_other_kind(shard, slot, t, sink);
-    } else if must_cut(series, &shard.slab, t, sink.block_range_ms) {
+    } else if must_cut(series, (&shard.slab, &shard.labels), t, sink) {
         close_float(shard, slot, sink);
         open_float(shard, slot, t, sink.block_range_ms);
     }
@@ -83,9 +100,7 @@ pub(super) fn push_float(
 
 #[cold]
 fn open_after_other_kind(shard: &mut Shard, slot: u32, t: TimestampMs, sink: &ChunkSink<'_>) {
-    if shard.series[slot as usize].open == Open::Histogram {
-        super::histograms::close_histogram(shard, slot, sink);
-    }
+    super::histograms::close_open(shard, slot, sink);
     open_float(shard, slot, t, sink.block_range_ms);
 }
 
@@ -109,12 +124,16 @@ fn enlarge(series: &mut Series, slab: &mut ChunkSlab, bytes: usize) {
 /// Whether the sample at `t` begins a new chunk. Predicts the end of the chunk at a quarter of
 /// the target.
 #[inline]
-fn must_cut(series: &mut Series, slab: &ChunkSlab, t: TimestampMs, range_ms: i64) -> bool {
+fn must_cut(
+    series: &mut Series,
+    (slab, labels): (&ChunkSlab, &LabelArena),
+    t: TimestampMs,
+    sink: &ChunkSink<'_>,
+) -> bool {
     let count = series.xor.count();
     if count == TARGET_SAMPLES / 4 {
-        let start = first_time(slab.get(series.chunk_slot()));
-        let end = range_end(start, range_ms);
-        series.next_cut_ms = chunk_end(start, series.xor.last_time(), end, 4.0);
+        let times = (first_time(slab.get(series.chunk_slot())), series.xor.last_time());
+        series.next_cut_ms = predicted_end(times, (labels, series.labels), sink);
     }
     t >= series.next_cut_ms
         || count >= MAX_SAMPLES
@@ -148,7 +167,7 @@ pub(super) fn resume_float(
     shard: &mut Shard,
     slot: u32,
     (chunk, times): (&[u8], (TimestampMs, TimestampMs)),
-    block_range_ms: i64,
+    sink: &ChunkSink<'_>,
 ) -> Result<bool, DecodeError> {
     let resumed = XorState::resume(chunk, TARGET_SAMPLES / 4)?;
     let (state, start) = (resumed.state, resumed.first_time);
@@ -162,11 +181,12 @@ pub(super) fn resume_float(
     let class = ChunkSlab::class_for(length.max(FIRST_BYTES));
     let memory = shard.slab.allocate(class.expect("chunks of that length have a class"));
     shard.slab.get_mut(memory)[..length].copy_from_slice(&chunk[..length]);
-    let end = range_end(start, block_range_ms);
     let is_predicted = state.count() > TARGET_SAMPLES / 4;
     let series = &mut shard.series[slot as usize];
-    series.next_cut_ms =
-        if is_predicted { chunk_end(start, resumed.nth_time, end, 4.0) } else { end };
+    series.next_cut_ms = match is_predicted {
+        true => predicted_end((start, resumed.nth_time), (&shard.labels, series.labels), sink),
+        false => range_end(start, sink.block_range_ms),
+    };
     series.xor = state;
     series.set_chunk_slot(memory);
     series.open = Open::Float;

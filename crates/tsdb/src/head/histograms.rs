@@ -10,8 +10,9 @@ use model::{FloatHistogram, Histogram, TimeRange, TimestampMs};
 use super::chunks::ChunkSink;
 use super::floats::{close_float, newest_for_other};
 use super::rules::{Newest, chunk_end, range_end};
-use super::series::{ChunkPlace, FullChunk, Open};
+use super::series::{ChunkPlace, ColdChunk, FullChunk, Open};
 use super::shards::Shard;
+use super::xor2::close_xor2;
 use crate::chunk::ChunkEncoding;
 use crate::chunk::histogram::{
     AppendOutcome, CounterResetHeader, Floats, HistogramAppender, HistogramKind, Integers,
@@ -77,8 +78,8 @@ impl OpenHistogram {
 
     fn parts(&self) -> (ChunkEncoding, &[u8], u16) {
         match &self.appender {
-            Appender::Int(a) => (ChunkEncoding::Histogram, a.bytes(), a.count()),
-            Appender::Float(a) => (ChunkEncoding::FloatHistogram, a.bytes(), a.count()),
+            Appender::Int(a) => (a.encoding(), a.bytes(), a.count()),
+            Appender::Float(a) => (a.encoding(), a.bytes(), a.count()),
         }
     }
 
@@ -112,7 +113,7 @@ impl OpenHistogram {
 
 /// How many buckets the histograms of the open chunk of a series have.
 pub(super) fn open_bucket_count(shard: &Shard, slot: u32) -> u32 {
-    let open = shard.cold(slot).and_then(|cold| cold.histogram.as_deref());
+    let open = shard.cold(slot).and_then(|cold| cold.histogram());
     let count = open.map_or(0, |open| match &open.appender {
         Appender::Int(appender) => appender.bucket_count(),
         Appender::Float(appender) => appender.bucket_count(),
@@ -156,7 +157,7 @@ pub(super) fn newest_for_histogram(
     t: TimestampMs,
     value: &HistogramValue,
 ) -> Newest {
-    match shard.cold(slot).and_then(|cold| cold.histogram.as_ref()) {
+    match shard.cold(slot).and_then(|cold| cold.histogram()) {
         Some(open) if open.last_time() == t && open.last_is(value) => Newest::Same(t),
         Some(open) => Newest::Different(open.last_time()),
         None => newest_for_other(shard, slot),
@@ -166,7 +167,7 @@ pub(super) fn newest_for_histogram(
 /// A stale marker of the kind of the open histogram chunk.
 pub(super) fn stale_like_open(shard: &Shard, slot: u32) -> HistogramValue {
     let sum = model::stale_nan();
-    let open = shard.cold(slot).and_then(|cold| cold.histogram.as_ref());
+    let open = shard.cold(slot).and_then(|cold| cold.histogram());
     match open.map(|open| &open.appender) {
         Some(Appender::Float(_)) => {
             HistogramValue::Float(Box::new(FloatHistogram { sum, ..FloatHistogram::default() }))
@@ -179,12 +180,12 @@ pub(super) fn stale_like_open(shard: &Shard, slot: u32) -> HistogramValue {
 
 /// The time of the first sample of the open histogram chunk.
 pub(super) fn first_open_time(shard: &Shard, slot: u32) -> Option<TimestampMs> {
-    Some(shard.cold(slot)?.histogram.as_ref()?.first_time_ms)
+    Some(shard.cold(slot)?.histogram()?.first_time_ms)
 }
 
 /// The newest sample of the open histogram chunk.
 pub(super) fn last_open(shard: &Shard, slot: u32) -> Option<HistogramValue> {
-    let open = shard.cold(slot)?.histogram.as_ref()?;
+    let open = shard.cold(slot)?.histogram()?;
     Some(match &open.appender {
         Appender::Int(appender) => HistogramValue::Int(Box::new(appender.last_histogram())),
         Appender::Float(appender) => HistogramValue::Float(Box::new(appender.last_histogram())),
@@ -193,7 +194,7 @@ pub(super) fn last_open(shard: &Shard, slot: u32) -> Option<HistogramValue> {
 
 /// A copy of the open histogram chunk, if it has samples in `range`.
 pub(super) fn copy_open(shard: &Shard, slot: u32, range: TimeRange) -> Option<FullChunk> {
-    let open = shard.cold(slot)?.histogram.as_ref()?;
+    let open = shard.cold(slot)?.histogram()?;
     let (min_time_ms, max_time_ms) = (open.first_time_ms, open.last_time());
     let (encoding, bytes, _) = open.parts();
     range.overlaps(min_time_ms, max_time_ms).then(|| FullChunk {
@@ -204,42 +205,45 @@ pub(super) fn copy_open(shard: &Shard, slot: u32, range: TimeRange) -> Option<Fu
 }
 
 /// Appends a sample that is newer than all others of the series. Fails, and changes nothing,
-/// where spans and buckets do not match.
+/// where spans and buckets do not match. `start_t` is its start timestamp, 0 = unknown.
 pub(super) fn push_histogram(
     shard: &mut Shard,
     slot: u32,
-    (t, value): (TimestampMs, &HistogramValue),
+    (t, start_t, value): (TimestampMs, TimestampMs, &HistogramValue),
     sink: &ChunkSink<'_>,
 ) -> Result<(), DecodeError> {
     match value {
-        HistogramValue::Int(value) => push::<Integers>(shard, slot, (t, value), sink),
-        HistogramValue::Float(value) => push::<Floats>(shard, slot, (t, value), sink),
+        HistogramValue::Int(value) => push::<Integers>(shard, slot, (t, start_t, value), sink),
+        HistogramValue::Float(value) => push::<Floats>(shard, slot, (t, start_t, value), sink),
     }
 }
 
 fn push<K: Kind>(
     shard: &mut Shard,
     slot: u32,
-    (t, value): (TimestampMs, &K::Histogram),
+    sample: Sample<'_, K>,
     sink: &ChunkSink<'_>,
 ) -> Result<(), DecodeError> {
-    let Some(header) = append_to_open::<K>(shard, slot, (t, value), sink.block_range_ms)? else {
+    let Some(header) = append_to_open::<K>(shard, slot, sample, sink.block_range_ms)? else {
         return Ok(());
     };
     close_open(shard, slot, sink);
-    open_histogram::<K>(shard, slot, (t, value, header), sink.block_range_ms)
+    open_histogram::<K>(shard, slot, (sample, header), sink)
 }
+
+/// Time, start timestamp and value of a histogram.
+type Sample<'a, K> = (TimestampMs, TimestampMs, &'a <K as HistogramKind>::Histogram);
 
 /// Appends a sample to the open chunk. Where it does not belong there, nothing has changed and
 /// the header of the chunk that it begins is returned.
 fn append_to_open<K: Kind>(
     shard: &mut Shard,
     slot: u32,
-    (t, value): (TimestampMs, &K::Histogram),
+    (t, start_t, value): Sample<'_, K>,
     block_range_ms: i64,
 ) -> Result<Option<CounterResetHeader>, DecodeError> {
     let mut next_cut_ms = shard.series[slot as usize].next_cut_ms;
-    let open = shard.cold_mut(slot).and_then(|cold| cold.histogram.as_mut());
+    let open = shard.cold_mut(slot).and_then(|cold| cold.histogram_mut());
     let Some(open) = open else {
         return HistogramAppender::<K>::header_after(None, value).map(Some);
     };
@@ -250,7 +254,7 @@ fn append_to_open<K: Kind>(
             return HistogramAppender::<K>::header_after(previous.as_deref(), value).map(Some);
         }
     };
-    let outcome = appender.append(t, value, 0)?;
+    let outcome = appender.append(t, value, start_t)?;
     shard.series[slot as usize].next_cut_ms = next_cut_ms;
     Ok(match outcome {
         AppendOutcome::Appended | AppendOutcome::Recoded => None,
@@ -258,37 +262,39 @@ fn append_to_open<K: Kind>(
     })
 }
 
-fn close_open(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
+/// Moves the open chunk to the full chunks, of whatever kind it is.
+pub(super) fn close_open(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
     match shard.series[slot as usize].open {
         Open::Nothing => {}
         Open::Float => close_float(shard, slot, sink),
         Open::Histogram => close_histogram(shard, slot, sink),
+        Open::Xor2 => close_xor2(shard, slot, sink),
     }
 }
 
 fn open_histogram<K: Kind>(
     shard: &mut Shard,
     slot: u32,
-    (t, value, header): (TimestampMs, &K::Histogram, CounterResetHeader),
-    block_range_ms: i64,
+    ((t, start_t, value), header): (Sample<'_, K>, CounterResetHeader),
+    sink: &ChunkSink<'_>,
 ) -> Result<(), DecodeError> {
-    let mut appender = HistogramAppender::<K>::new(header, false);
-    appender.append(t, value, 0)?;
+    let mut appender = HistogramAppender::<K>::new(header, sink.encodings.histogram_start_times);
+    appender.append(t, value, start_t)?;
     let open =
         OpenHistogram { appender: K::wrap(appender), first_time_ms: t, is_end_predicted: false };
-    shard.cold_or_new(slot).histogram = Some(Box::new(open));
+    shard.cold_or_new(slot).open = Some(Box::new(ColdChunk::Histogram(open)));
     let series = &mut shard.series[slot as usize];
     series.open = Open::Histogram;
-    series.next_cut_ms = range_end(t, block_range_ms);
+    series.next_cut_ms = range_end(t, sink.block_range_ms);
     Ok(())
 }
 
 /// Moves the open histogram chunk to the full chunks.
-pub(super) fn close_histogram(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
+fn close_histogram(shard: &mut Shard, slot: u32, sink: &ChunkSink<'_>) {
     let series_ref = shard.series[slot as usize].series_ref();
     shard.series[slot as usize].open = Open::Nothing;
     let Some(cold) = shard.cold_mut(slot) else { return };
-    let Some(open) = cold.histogram.take() else { return };
+    let Some(ColdChunk::Histogram(open)) = cold.open.take().map(|open| *open) else { return };
     let (encoding, bytes, _) = open.parts();
     let times = (open.first_time_ms, open.last_time());
     let place = sink.store(series_ref, times, encoding, bytes);

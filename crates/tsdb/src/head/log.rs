@@ -14,20 +14,17 @@ use parking_lot::Mutex;
 
 use super::Head;
 use super::append::AppendScratch;
+use super::sample_records::SampleRecords;
 use super::shards::Location;
 use crate::error::TsdbError;
-use crate::wal::record::{
-    ExemplarsEncoder, FloatHistogramsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
-};
+use crate::wal::record::{ExemplarsEncoder, SeriesEncoder};
 use crate::wal::{LogScratch, Wal};
 
 /// The records of one request.
 #[derive(Debug, Default)]
 pub(super) struct LogRecords {
     series: SeriesEncoder,
-    pub(super) samples: SamplesEncoder,
-    pub(super) histograms: HistogramsEncoder,
-    pub(super) float_histograms: FloatHistogramsEncoder,
+    pub(super) samples: SampleRecords,
     pub(super) exemplars: ExemplarsEncoder,
     scratch: LogScratch,
 }
@@ -41,23 +38,19 @@ impl LogRecords {
 
     /// Bytes that are held, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.series.record().len() + self.samples.record().len()
+        self.series.record().len() + self.samples.float_bytes()
     }
 
     fn clear(&mut self) {
         self.series.clear();
         self.samples.clear();
-        self.histograms.clear();
-        self.float_histograms.clear();
         self.exemplars.clear();
     }
 
     /// In the order in which they are logged: labels before the samples.
-    fn all(&self) -> [&[u8]; 7] {
-        let [ints, custom_ints] = self.histograms.records();
-        let [floats, custom_floats] = self.float_histograms.records();
-        let (series, samples) = (self.series.record(), self.samples.record());
-        [series, samples, ints, custom_ints, floats, custom_floats, self.exemplars.record()]
+    fn all(&self) -> [&[u8]; 10] {
+        let [a, b, c, d, e, f, g, h] = self.samples.all();
+        [self.series.record(), a, b, c, d, e, f, g, h, self.exemplars.record()]
     }
 }
 

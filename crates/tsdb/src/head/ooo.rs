@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use model::TimestampMs;
 
+use super::HeadOptions;
 use super::series::FullChunk;
 
 pub(super) use append::LateSamples;
@@ -51,10 +52,10 @@ pub(super) struct LateHead {
 }
 
 impl LateHead {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(options: &HeadOptions) -> Self {
         Self {
-            capacity: capacity.max(1),
-            log: LateLog::default(),
+            capacity: options.out_of_order_capacity.max(1),
+            log: LateLog::new(options.start_times),
             min_time_ms: AtomicI64::new(TimestampMs::MAX),
             max_time_ms: AtomicI64::new(TimestampMs::MIN),
             appended_floats: AtomicU64::new(0),

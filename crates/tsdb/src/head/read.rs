@@ -24,6 +24,7 @@ use super::order::Row;
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
 use super::shards::Shard;
+use super::xor2::{OpenXor2, open_xor2};
 use crate::postings::{
     IndexPostings, SERIES_TO_SAMPLE, add_names, is_cheaper_by_series, narrow, query_shard,
 };
@@ -142,6 +143,7 @@ pub(super) fn open_start(shard: &Shard, slot: u32) -> i64 {
         Open::Nothing => i64::MAX,
         Open::Float => first_time(shard.slab.get(series.chunk_slot())),
         Open::Histogram => super::histograms::first_open_time(shard, slot).unwrap_or(i64::MAX),
+        Open::Xor2 => open_xor2(shard, slot).map_or(i64::MAX, OpenXor2::first_time),
     }
 }
 

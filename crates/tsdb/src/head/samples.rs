@@ -13,6 +13,7 @@ use super::histograms;
 use super::read::ReadLease;
 use super::series::{ChunkPlace, FullChunk, Open};
 use super::shards::Shard;
+use super::xor2;
 use crate::chunk::{self, ChunkEncoding};
 use crate::error::TsdbError;
 use crate::head_chunks::HeadChunks;
@@ -64,6 +65,7 @@ pub(super) fn open_chunk(shard: &Shard, slot: u32, range: TimeRange) -> Option<F
             })
         }
         Open::Histogram => histograms::copy_open(shard, slot, range),
+        Open::Xor2 => xor2::copy_open(shard, slot, range),
     }
 }
 

@@ -11,6 +11,7 @@ use super::activity::Tick;
 use super::histograms::OpenHistogram;
 use super::ooo::LateSeries;
 use super::slab::SlotRef;
+use super::xor2::OpenXor2;
 use crate::chunk::ChunkEncoding;
 use crate::chunk::xor::XorState;
 use crate::head_chunks::ChunkDiskRef;
@@ -31,6 +32,25 @@ pub(super) enum Open {
     Float,
     /// To a histogram chunk in the cold part.
     Histogram,
+    /// To an XOR2 chunk in the cold part.
+    Xor2,
+}
+
+/// An open chunk in the cold part.
+#[derive(Debug)]
+pub(super) enum ColdChunk {
+    Histogram(OpenHistogram),
+    Xor2(OpenXor2),
+}
+
+impl ColdChunk {
+    /// Time of the newest sample, ms.
+    pub(super) fn last_time(&self) -> TimestampMs {
+        match self {
+            Self::Histogram(open) => open.last_time(),
+            Self::Xor2(open) => open.last_time(),
+        }
+    }
 }
 
 /// The hot part of a series: one cache line.
@@ -132,8 +152,8 @@ impl Series {
 pub(super) struct Cold {
     /// Chunks that are complete, ascending in time, not overlapping.
     pub(super) full: Vec<FullChunk>,
-    /// The histogram chunk that is being appended to.
-    pub(super) histogram: Option<Box<OpenHistogram>>,
+    /// The chunk that is being appended to, unless it is an XOR chunk.
+    pub(super) open: Option<Box<ColdChunk>>,
     /// Samples that came out of order.
     pub(super) late: Option<Box<LateSeries>>,
 }
@@ -164,9 +184,41 @@ impl Cold {
         self.full.last().map(|chunk| chunk.max_time_ms)
     }
 
+    /// The open histogram chunk.
+    pub(super) fn histogram(&self) -> Option<&OpenHistogram> {
+        match self.open.as_deref() {
+            Some(ColdChunk::Histogram(open)) => Some(open),
+            Some(ColdChunk::Xor2(_)) | None => None,
+        }
+    }
+
+    /// The open histogram chunk.
+    pub(super) fn histogram_mut(&mut self) -> Option<&mut OpenHistogram> {
+        match self.open.as_deref_mut() {
+            Some(ColdChunk::Histogram(open)) => Some(open),
+            Some(ColdChunk::Xor2(_)) | None => None,
+        }
+    }
+
+    /// The open XOR2 chunk.
+    pub(super) fn xor2(&self) -> Option<&OpenXor2> {
+        match self.open.as_deref() {
+            Some(ColdChunk::Xor2(open)) => Some(open),
+            Some(ColdChunk::Histogram(_)) | None => None,
+        }
+    }
+
+    /// The open XOR2 chunk.
+    pub(super) fn xor2_mut(&mut self) -> Option<&mut OpenXor2> {
+        match self.open.as_deref_mut() {
+            Some(ColdChunk::Xor2(open)) => Some(open),
+            Some(ColdChunk::Histogram(_)) | None => None,
+        }
+    }
+
     /// Whether nothing is left in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.histogram.is_none() && !self.has_late()
+        self.full.is_empty() && self.open.is_none() && !self.has_late()
     }
 
     /// Whether there are samples that came out of order, or some are on their way.

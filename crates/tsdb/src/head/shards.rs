@@ -243,7 +243,7 @@ impl Shard {
         self.drop_open_float(slot);
         self.series[slot as usize].open = Open::Nothing;
         if let Some(cold) = self.cold_mut(slot) {
-            cold.histogram = None;
+            cold.open = None;
         }
     }
 

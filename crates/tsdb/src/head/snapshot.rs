@@ -23,6 +23,7 @@ use super::samples::open_chunk;
 use super::series::{ChunkPlace, Open};
 use super::shards::Shard;
 use super::symbols::Symbols;
+use super::xor2::open_xor2;
 use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head_chunks::HeadChunks;
@@ -293,6 +294,9 @@ fn write_series(
     let chunk = open_chunk(shard, slot, everything);
     let last = match series.open {
         Open::Histogram => last_open(shard, slot).map(LastValue::Histogram),
+        Open::Xor2 => {
+            open_xor2(shard, slot).map(|open| LastValue::Float(f64::from_bits(open.last_bits())))
+        }
         Open::Float | Open::Nothing => Some(LastValue::Float(series.xor.last_value())),
     };
     output.push(|out| {

@@ -9,7 +9,7 @@ use model::batch::{BatchSeries, HistogramValue};
 use model::{CounterResetHint, FloatHistogram, Histogram, TimestampMs};
 
 use super::append::{AppendScratch, Request};
-use super::floats::{newest_for_float, push_float};
+use super::floats::{FloatSample, newest_for_float, push_float};
 use super::histograms::{newest_for_histogram, push_histogram};
 use super::rules::{Verdict, judge};
 use super::shards::Shard;
@@ -50,10 +50,12 @@ fn append_float_zero(
 ) {
     let newest = newest_for_float(shard, slot, t, 0f64.to_bits());
     if judge(newest, t, &request.bounds) == Verdict::Append {
-        push_float(shard, slot, (t, 0.0), &request.sink);
+        let sample = FloatSample { t, start_t: 0, value: 0.0 };
+        push_float(shard, slot, sample, &request.sink);
         request.accept(t);
         request.outcome.accepted_floats += 1;
-        scratch.records.samples.push(shard.series[slot as usize].series_ref(), t, 0.0);
+        let series_ref = shard.series[slot as usize].series_ref();
+        scratch.records.samples.push_float(series_ref, sample);
     }
 }
 
@@ -65,17 +67,14 @@ fn append_histogram_zero(
 ) {
     let newest = newest_for_histogram(shard, slot, t, value);
     if judge(newest, t, &request.bounds) != Verdict::Append
-        || push_histogram(shard, slot, (t, value), &request.sink).is_err()
+        || push_histogram(shard, slot, (t, 0, value), &request.sink).is_err()
     {
         return;
     }
     request.accept(t);
     request.outcome.accepted_histograms += 1;
     let series_ref = shard.series[slot as usize].series_ref();
-    match value {
-        HistogramValue::Int(h) => scratch.records.histograms.push(series_ref, t, h),
-        HistogramValue::Float(h) => scratch.records.float_histograms.push(series_ref, t, h),
-    }
+    scratch.records.samples.push_histogram(series_ref, (t, 0), value);
 }
 
 /// A histogram without observations that fits into one chunk with `value`. It is a counter reset

@@ -6,6 +6,7 @@
 
 pub mod decode;
 pub mod encode;
+mod encode_v2;
 mod histogram;
 mod reduce;
 
@@ -20,6 +21,8 @@ pub use encode::{
     ExemplarsEncoder, FloatHistogramsEncoder, HistogramsEncoder, MetadataEncoder,
     MmapMarkersEncoder, SamplesEncoder, SeriesEncoder, TombstonesEncoder,
 };
+
+pub use encode_v2::{FloatHistogramsV2Encoder, HistogramsV2Encoder, SamplesV2Encoder};
 
 pub(crate) use decode::read_labels;
 pub(crate) use histogram::{put_float_histogram, put_histogram};

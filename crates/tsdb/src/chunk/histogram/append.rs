@@ -2,6 +2,7 @@
 
 use model::{CounterResetHint, Span, TimestampMs};
 
+use super::super::ChunkEncoding;
 use super::super::bits::BitWriter;
 use super::super::field::{Field, XorField};
 use super::super::start_time::StartTimes;
@@ -359,6 +360,16 @@ impl<K: HistogramKind> HistogramAppender<K> {
     /// The number of samples.
     pub fn count(&self) -> u16 {
         self.count
+    }
+
+    /// How the chunk is encoded.
+    pub fn encoding(&self) -> ChunkEncoding {
+        match (K::IS_INTEGER, self.starts.is_some()) {
+            (true, false) => ChunkEncoding::Histogram,
+            (true, true) => ChunkEncoding::HistogramSt,
+            (false, false) => ChunkEncoding::FloatHistogram,
+            (false, true) => ChunkEncoding::FloatHistogramSt,
+        }
     }
 
     /// The header that the chunk was started with.

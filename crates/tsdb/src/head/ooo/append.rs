@@ -5,8 +5,6 @@
 
 use std::sync::atomic::Ordering;
 
-use model::batch::HistogramValue;
-
 use super::super::Head;
 use super::super::chunks::ChunkSink;
 use super::super::series::{ChunkPlace, FullChunk};
@@ -54,18 +52,6 @@ impl LateSamples {
         let series_ref = shard.series[slot as usize].series_ref();
         shard.cold_or_new(slot).late_or_new().pending += 1;
         self.samples.push(Accepted { location, series_ref, sample });
-    }
-
-    /// Takes a histogram of a series and pins the series.
-    #[cold]
-    pub(in crate::head) fn push_histogram(
-        &mut self,
-        shard: &mut Shard,
-        location: Location,
-        (t, value): (i64, &HistogramValue),
-    ) {
-        let value = LateValue::Histogram(value.clone());
-        self.push(shard, location, LateSample { t, value });
     }
 }
 
@@ -166,7 +152,7 @@ impl LateSeries {
         series_ref: u64,
         sink: &ChunkSink<'_>,
     ) -> Result<(), DecodeError> {
-        for chunk in encode_late(&self.samples, NO_FLOAT_LIMIT)? {
+        for chunk in encode_late(&self.samples, NO_FLOAT_LIMIT, sink.encodings)? {
             let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
             let place = sink.store_late(series_ref, &chunk)?;
             self.full.push(FullChunk { min_time_ms, max_time_ms, place });

@@ -25,7 +25,7 @@ use super::LateSeries;
 use super::marker::CompactedMarker;
 use super::sample::{LateSample, decode_late, encode_late};
 use crate::block::{BlockChunk, BlockWriter};
-use crate::chunk::ChunkEncoding;
+use crate::chunk::{ChunkEncoding, NewEncodings};
 use crate::error::TsdbError;
 use crate::fs::SharedFs;
 use crate::head_chunks::ChunkDiskRef;
@@ -174,7 +174,14 @@ impl Head {
         samples.retain(|s| range.start_ms_incl <= s.t && s.t <= range.end_ms_incl);
         samples.sort_by_key(|sample| sample.t);
         samples.dedup_by_key(|sample| sample.t);
-        encode_late(&samples, BLOCK_CHUNK_FLOATS)
+        // What was stored with other options keeps its start timestamps.
+        let has_starts = samples.iter().any(|sample| sample.start_t != 0);
+        let options = self.options.encodings;
+        let encodings = NewEncodings {
+            xor2: options.xor2 || has_starts,
+            histogram_start_times: options.histogram_start_times || has_starts,
+        };
+        encode_late(&samples, BLOCK_CHUNK_FLOATS, encodings)
             .map_err(|e| TsdbError::corrupt("late samples of the head", e))
     }
 

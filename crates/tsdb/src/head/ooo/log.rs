@@ -15,13 +15,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::TsdbError;
 use crate::fs::SharedFs;
-use crate::wal::record::{
-    FloatHistogramsEncoder, HistogramsEncoder, MmapMarkersEncoder, SamplesEncoder,
-};
+use crate::wal::record::MmapMarkersEncoder;
 use crate::wal::{LogScratch, Wal, WalOptions};
 
+use super::super::floats::FloatSample;
+use super::super::sample_records::SampleRecords;
 use super::sample::{LateSample, LateValue};
-use model::batch::HistogramValue;
 
 /// The log of late samples, or none.
 #[derive(Default)]
@@ -48,6 +47,13 @@ pub(super) struct Commits {
 }
 
 impl LateLog {
+    /// A log that is not attached yet; `with_start_times` tells whether its records have them.
+    pub(super) fn new(with_start_times: bool) -> Self {
+        let mut log = Self::default();
+        log.commits.get_mut().records.samples.set_start_times(with_start_times);
+        log
+    }
+
     /// Writes to the log in `dir` from now on. To be called once, after the replay.
     pub(in crate::head) fn attach(&self, fs: SharedFs, dir: PathBuf, options: WalOptions) {
         let place = Place { fs, dir, options };
@@ -111,9 +117,7 @@ pub(super) struct LateRecords {
     ends: Vec<usize>,
     /// The last group: its markers come before its samples.
     markers: MmapMarkersEncoder,
-    samples: SamplesEncoder,
-    histograms: HistogramsEncoder,
-    float_histograms: FloatHistogramsEncoder,
+    samples: SampleRecords,
     /// The series whose samples came last in the group.
     newest_series: Option<u64>,
 }
@@ -131,13 +135,14 @@ impl LateRecords {
     /// Adds a sample.
     pub(super) fn push_sample(&mut self, series_ref: u64, sample: &LateSample) {
         self.newest_series = Some(series_ref);
-        match &sample.value {
-            LateValue::Float(value) => self.samples.push(series_ref, sample.t, *value),
-            LateValue::Histogram(HistogramValue::Int(value)) => {
-                self.histograms.push(series_ref, sample.t, value);
+        let LateSample { t, start_t, value } = sample;
+        match value {
+            LateValue::Float(value) => {
+                let sample = FloatSample { t: *t, start_t: *start_t, value: *value };
+                self.samples.push_float(series_ref, sample);
             }
-            LateValue::Histogram(HistogramValue::Float(value)) => {
-                self.float_histograms.push(series_ref, sample.t, value);
+            LateValue::Histogram(value) => {
+                self.samples.push_histogram(series_ref, (*t, *start_t), value);
             }
         }
     }
@@ -153,11 +158,9 @@ impl LateRecords {
     }
 
     /// The records of the last group; some may be empty.
-    fn group(&self) -> [&[u8]; 6] {
-        let [ints, custom_ints] = self.histograms.records();
-        let [floats, custom_floats] = self.float_histograms.records();
-        let (markers, samples) = (self.markers.record(), self.samples.record());
-        [markers, samples, ints, custom_ints, floats, custom_floats]
+    fn group(&self) -> [&[u8]; 9] {
+        let [a, b, c, d, e, f, g, h] = self.samples.all();
+        [self.markers.record(), a, b, c, d, e, f, g, h]
     }
 
     fn all(&self) -> Vec<&[u8]> {
@@ -172,8 +175,6 @@ impl LateRecords {
         self.newest_series = None;
         self.markers.clear();
         self.samples.clear();
-        self.histograms.clear();
-        self.float_histograms.clear();
     }
 
     fn clear(&mut self) {

@@ -10,7 +10,7 @@ use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::Shard;
 use super::LateSeries;
 use super::sample::{NO_FLOAT_LIMIT, encode_late};
-use crate::chunk::ChunkEncoding;
+use crate::chunk::{ChunkEncoding, NewEncodings};
 use crate::head_chunks::HeadChunks;
 use crate::merge::MergeSamples;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub(in crate::head) fn late_snapshot(
     let overlaps = |c: &&FullChunk| range.overlaps(c.min_time_ms, c.max_time_ms);
     let chunks = late.visible_chunks(view).filter(overlaps);
     let mut chunks: SmallVec<[FullChunk; 2]> = chunks.cloned().collect();
-    chunks.extend(late.list_as_chunks(range));
+    chunks.extend(late.list_as_chunks(range, view.encodings));
     (!chunks.is_empty()).then_some(chunks)
 }
 
 impl LateSeries {
     /// The list as chunks in memory, if it has samples in `range`.
-    fn list_as_chunks(&self, range: TimeRange) -> Vec<FullChunk> {
+    fn list_as_chunks(&self, range: TimeRange, encodings: NewEncodings) -> Vec<FullChunk> {
         let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else {
             return Vec::new();
         };
@@ -40,7 +40,7 @@ impl LateSeries {
             return Vec::new();
         }
         // Everything in the list was checked when it was accepted.
-        let chunks = encode_late(&self.samples, NO_FLOAT_LIMIT).unwrap_or_default();
+        let chunks = encode_late(&self.samples, NO_FLOAT_LIMIT, encodings).unwrap_or_default();
         let full = chunks.into_iter().filter_map(|chunk| {
             let encoding = ChunkEncoding::from_number(chunk.encoding).ok()?;
             Some(FullChunk {
@@ -64,6 +64,8 @@ impl LateSeries {
 pub(in crate::head) struct LateView {
     /// The query sees the blocks that a compaction has written, and not what they were made from.
     without_compacted: bool,
+    /// In which encodings it sees what is in no chunk.
+    encodings: NewEncodings,
 }
 
 /// Whether a series may have late samples in `range`.
@@ -121,7 +123,7 @@ impl Head {
     /// What a query that begins now looks at. To be called while the list of blocks that it sees
     /// cannot change.
     pub(in crate::head) fn late_view(&self) -> LateView {
-        LateView { without_compacted: self.has_compacted_late() }
+        LateView { without_compacted: self.has_compacted_late(), encodings: self.options.encodings }
     }
 
     /// Times of the oldest and the newest sample that came out of order; `None` when there is

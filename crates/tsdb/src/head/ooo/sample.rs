@@ -13,7 +13,8 @@ use crate::chunk::histogram::{
     Integers,
 };
 use crate::chunk::xor::{self, MAX_APPEND_BYTES, XorState};
-use crate::chunk::{self, ChunkEncoding};
+use crate::chunk::xor2::Xor2Appender;
+use crate::chunk::{self, ChunkEncoding, NewEncodings};
 use crate::error::DecodeError;
 
 /// A late sample.
@@ -21,6 +22,8 @@ use crate::error::DecodeError;
 pub(in crate::head) struct LateSample {
     /// Time, ms.
     pub(in crate::head) t: TimestampMs,
+    /// Start timestamp, ms; 0 = unknown.
+    pub(in crate::head) start_t: TimestampMs,
     /// Value.
     pub(in crate::head) value: LateValue,
 }
@@ -34,23 +37,26 @@ pub(in crate::head) enum LateValue {
     Histogram(HistogramValue),
 }
 
-const _: () = assert!(size_of::<LateSample>() == 24, "a series may have many");
+const _: () = assert!(size_of::<LateSample>() == 32, "a series may have many");
 
 /// Encodes samples, ascending in time, as chunks: a new one where the kind changes, where a
 /// histogram does not fit, and after so many floats.
 pub(super) fn encode_late<'a>(
     samples: impl IntoIterator<Item = &'a LateSample>,
     max_floats: u16,
+    encodings: NewEncodings,
 ) -> Result<Vec<EncodedChunk>, DecodeError> {
-    let mut encoder = Encoder { max_floats, open: Open::Nothing, chunks: Vec::new() };
+    let mut encoder = Encoder { max_floats, encodings, open: Open::Nothing, chunks: Vec::new() };
     for sample in samples {
+        let times = (sample.t, sample.start_t);
         match &sample.value {
+            LateValue::Float(value) if encodings.xor2 => encoder.push_xor2(times, *value)?,
             LateValue::Float(value) => encoder.push_float(sample.t, *value)?,
             LateValue::Histogram(HistogramValue::Int(value)) => {
-                encoder.push_histogram::<Integers>(sample.t, value)?;
+                encoder.push_histogram::<Integers>(times, value)?;
             }
             LateValue::Histogram(HistogramValue::Float(value)) => {
-                encoder.push_histogram::<Floats>(sample.t, value)?;
+                encoder.push_histogram::<Floats>(times, value)?;
             }
         }
     }
@@ -69,7 +75,11 @@ pub(in crate::head) fn decode_late(
             let mut buffer = SampleBuffer::default();
             chunk::decode(encoding, data, &mut buffer)?;
             let floats = buffer.float_times.iter().zip(&buffer.float_values);
-            out.extend(floats.map(|(&t, &v)| LateSample { t, value: LateValue::Float(v) }));
+            let mut starts = buffer.float_start_times.iter();
+            out.extend(floats.map(|(&t, &v)| {
+                let start_t = starts.next().copied().unwrap_or(0);
+                LateSample { t, start_t, value: LateValue::Float(v) }
+            }));
             Ok(())
         }
         ChunkEncoding::Histogram | ChunkEncoding::HistogramSt => {
@@ -92,9 +102,9 @@ fn decode_histograms<K: HistogramKind>(
     value: impl Fn(K::Histogram) -> HistogramValue,
 ) -> Result<(), DecodeError> {
     let mut reader = HistogramReader::<K>::new(data, has_start_times)?;
-    while let Some((t, _)) = reader.advance()? {
+    while let Some((t, start_t)) = reader.advance()? {
         let value = LateValue::Histogram(value(reader.histogram()));
-        out.push(LateSample { t, value });
+        out.push(LateSample { t, start_t, value });
     }
     Ok(())
 }
@@ -103,6 +113,7 @@ fn decode_histograms<K: HistogramKind>(
 enum Open {
     Nothing,
     Float(TimestampMs, XorState, Vec<u8>),
+    Xor2(TimestampMs, Box<Xor2Appender>),
     Int(TimestampMs, Box<HistogramAppender<Integers>>),
     FloatHistogram(TimestampMs, Box<HistogramAppender<Floats>>),
 }
@@ -133,8 +144,12 @@ impl Kind for Floats {
     }
 }
 
+/// Time and start timestamp of a sample.
+type Times = (TimestampMs, TimestampMs);
+
 struct Encoder {
     max_floats: u16,
+    encodings: NewEncodings,
     open: Open,
     chunks: Vec<EncodedChunk>,
 }
@@ -155,29 +170,44 @@ impl Encoder {
         appended.map(|_| ()).map_err(|_| DecodeError::Invalid("too many samples for one chunk"))
     }
 
+    fn push_xor2(&mut self, (t, start_t): Times, value: f64) -> Result<(), DecodeError> {
+        let is_full =
+            matches!(&self.open, Open::Xor2(_, chunk) if chunk.count() >= self.max_floats);
+        if is_full || !matches!(self.open, Open::Xor2(..)) {
+            self.close();
+            self.open = Open::Xor2(t, Box::default());
+        }
+        let Open::Xor2(_, chunk) = &mut self.open else { return Ok(()) };
+        match chunk.append(t, value, start_t) {
+            true => Ok(()),
+            false => Err(DecodeError::Invalid("too many samples for one chunk")),
+        }
+    }
+
     fn push_histogram<K: Kind>(
         &mut self,
-        t: TimestampMs,
+        (t, start_t): Times,
         value: &K::Histogram,
     ) -> Result<(), DecodeError> {
         let header = match K::unwrap(&mut self.open) {
             None => HistogramAppender::<K>::header_after(None, value)?,
-            Some(appender) => match appender.append(t, value, 0)? {
+            Some(appender) => match appender.append(t, value, start_t)? {
                 AppendOutcome::Appended | AppendOutcome::Recoded => return Ok(()),
                 AppendOutcome::Cut(header) => header,
             },
         };
-        self.open_histogram::<K>(t, value, header)
+        self.open_histogram::<K>((t, start_t), value, header)
     }
 
     fn open_histogram<K: Kind>(
         &mut self,
-        t: TimestampMs,
+        (t, start_t): Times,
         value: &K::Histogram,
         header: CounterResetHeader,
     ) -> Result<(), DecodeError> {
-        let mut appender = HistogramAppender::<K>::new(header, false);
-        appender.append(t, value, 0)?;
+        let with_start_times = self.encodings.histogram_start_times;
+        let mut appender = HistogramAppender::<K>::new(header, with_start_times);
+        appender.append(t, value, start_t)?;
         self.close();
         self.open = K::wrap(t, appender);
         Ok(())
@@ -192,11 +222,12 @@ impl Encoder {
                     state.write_count(&mut memory);
                     (first, state.last_time(), ChunkEncoding::Xor, Arc::from(memory))
                 }
-                Open::Int(first, a) => {
-                    (first, a.last_time(), ChunkEncoding::Histogram, Arc::from(a.bytes()))
+                Open::Xor2(first, chunk) => {
+                    (first, chunk.last_time(), ChunkEncoding::Xor2, Arc::from(chunk.bytes()))
                 }
+                Open::Int(first, a) => (first, a.last_time(), a.encoding(), Arc::from(a.bytes())),
                 Open::FloatHistogram(first, a) => {
-                    (first, a.last_time(), ChunkEncoding::FloatHistogram, Arc::from(a.bytes()))
+                    (first, a.last_time(), a.encoding(), Arc::from(a.bytes()))
                 }
             };
         let encoding = encoding.number();

@@ -9,9 +9,15 @@ use super::Row;
 
 fn head() -> Head {
     let hasher = SeriesHasher::new(3);
-    let out_of_order_capacity = 32;
-    let options =
-        HeadOptions { block_range_ms: 7_200_000, shards: 4, hasher, out_of_order_capacity };
+    let options = HeadOptions {
+        block_range_ms: 7_200_000,
+        shards: 4,
+        hasher,
+        out_of_order_capacity: 32,
+        encodings: Default::default(),
+        start_times: false,
+        chunk_end_time_variance: 0.0,
+    };
     Head::new(options, None)
 }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use model::{Executor, TimestampMs};
 use parking_lot::Mutex;
 
-use super::super::floats::{newest_time, push_float};
+use super::super::floats::{FloatSample, newest_time, push_float};
 use super::super::histograms::push_histogram;
 use super::super::series::{ChunkPlace, FullChunk, Open};
 use super::super::shards::{Location, Shard};
 use super::decode::{RecordBatch, SampleItem, SampleRun, SampleValue, SeriesItem, SeriesRun};
+use super::late::LateItem;
 use super::{Replay, late};
 use crate::wal::Corruption;
 
@@ -138,7 +139,7 @@ impl Replay<'_> {
             for items in run.by_shard[index].chunks(AHEAD) {
                 look_ahead(&shard, items);
                 for item in items {
-                    self.apply_sample(&mut shard, item, &mut applied);
+                    self.apply_sample(&mut shard, (item, run.start_of(item)), &mut applied);
                 }
             }
         }
@@ -150,23 +151,30 @@ impl Replay<'_> {
     }
 
     #[inline]
-    fn apply_sample(&self, shard: &mut Shard, item: &SampleItem, applied: &mut Applied) {
+    fn apply_sample(
+        &self,
+        shard: &mut Shard,
+        (item, start_t): (&SampleItem, TimestampMs),
+        applied: &mut Applied,
+    ) {
         let (slot, t) = (item.slot, item.t);
         if shard.is_in_files(slot, t) {
             applied.skipped += 1;
             return;
         }
         if newest_time(shard, slot).is_some_and(|newest| t <= newest) {
-            applied.late.push(item.clone());
+            applied.late.push(LateItem { item: item.clone(), start_t });
             // It may be older than everything that was applied so far.
             applied.times.0 = applied.times.0.min(t);
             return;
         }
         let sink = self.head.chunk_sink();
         match &item.value {
-            SampleValue::Float(value) => push_float(shard, slot, (t, *value), &sink),
+            SampleValue::Float(value) => {
+                push_float(shard, slot, FloatSample { t, start_t, value: *value }, &sink);
+            }
             SampleValue::Histogram(value) => {
-                if push_histogram(shard, slot, (t, value), &sink).is_err() {
+                if push_histogram(shard, slot, (t, start_t, value), &sink).is_err() {
                     applied.skipped += 1;
                     return;
                 }
@@ -186,7 +194,7 @@ impl Replay<'_> {
 struct Applied {
     count: u64,
     skipped: u64,
-    late: Vec<SampleItem>,
+    late: Vec<LateItem>,
     times: (TimestampMs, TimestampMs),
 }
 

@@ -200,9 +200,14 @@ impl<'a> SeriesRun<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct SampleItem {
     pub(super) slot: u32,
+    /// Where its start timestamp stands in [`SampleRun::starts`], counted from 1; 0 = unknown. In
+    /// this way it takes no more memory than without.
+    start: u32,
     pub(super) t: TimestampMs,
     pub(super) value: SampleValue,
 }
+
+const _: () = assert!(size_of::<SampleItem>() == 32, "a batch has many");
 
 /// Its value.
 #[derive(Debug, Clone)]
@@ -215,6 +220,8 @@ pub(super) enum SampleValue {
 #[derive(Debug, Default)]
 pub(super) struct SampleRun {
     pub(super) by_shard: Vec<Vec<SampleItem>>,
+    /// Start timestamps of samples that have one.
+    starts: Vec<TimestampMs>,
     /// Samples before the valid time.
     pub(super) skipped: u64,
     /// Samples of unknown series.
@@ -260,7 +267,8 @@ impl SampleRun {
                     if let Some(location) =
                         self.place(sample.series_ref, sample.t, refs, min_valid_ms)
                     {
-                        self.push(location, sample.t, SampleValue::Float(sample.value));
+                        let value = SampleValue::Float(sample.value);
+                        self.push(location, (sample.t, sample.start_t), value);
                     }
                 }
             }
@@ -270,8 +278,9 @@ impl SampleRun {
                     if let Some(location) =
                         self.place(sample.series_ref, sample.t, refs, min_valid_ms)
                     {
+                        let times = (sample.t, sample.start_t);
                         let value = HistogramValue::Int(Box::new(sample.histogram));
-                        self.push(location, sample.t, SampleValue::Histogram(Arc::new(value)));
+                        self.push(location, times, SampleValue::Histogram(Arc::new(value)));
                     }
                 }
             }
@@ -281,8 +290,9 @@ impl SampleRun {
                     if let Some(location) =
                         self.place(sample.series_ref, sample.t, refs, min_valid_ms)
                     {
+                        let times = (sample.t, sample.start_t);
                         let value = HistogramValue::Float(Box::new(sample.histogram));
-                        self.push(location, sample.t, SampleValue::Histogram(Arc::new(value)));
+                        self.push(location, times, SampleValue::Histogram(Arc::new(value)));
                     }
                 }
             }
@@ -320,8 +330,26 @@ impl SampleRun {
     }
 
     #[inline]
-    fn push(&mut self, location: Location, t: TimestampMs, value: SampleValue) {
+    fn push(
+        &mut self,
+        location: Location,
+        (t, start_t): (TimestampMs, TimestampMs),
+        value: SampleValue,
+    ) {
         let slot = location.slot();
-        self.by_shard[location.shard()].push(SampleItem { slot, t, value });
+        let start = if start_t == 0 { 0 } else { self.add_start(start_t) };
+        self.by_shard[location.shard()].push(SampleItem { slot, start, t, value });
+    }
+
+    #[cold]
+    fn add_start(&mut self, start_t: TimestampMs) -> u32 {
+        self.starts.push(start_t);
+        u32::try_from(self.starts.len()).expect("a run has far fewer samples")
+    }
+
+    /// The start timestamp of one of its samples; 0 = unknown.
+    #[inline]
+    pub(super) fn start_of(&self, item: &SampleItem) -> TimestampMs {
+        if item.start == 0 { 0 } else { self.starts[item.start as usize - 1] }
     }
 }

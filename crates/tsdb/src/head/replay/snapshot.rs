@@ -3,7 +3,6 @@
 //! A snapshot that is not current, not whole or damaged is put out of the way, the report says
 //! so, and the log is replayed from its beginning: it has everything.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +10,7 @@ use model::batch::SeriesHasher;
 use parking_lot::Mutex;
 
 use super::super::chunks::ChunkSink;
-use super::super::floats::{newest_time, resume_float};
+use super::super::floats::{FloatSample, newest_time, push_float, resume_float};
 use super::super::histograms::push_histogram;
 use super::super::series::FullChunk;
 use super::super::shards::{Location, Shard, Shards};
@@ -19,6 +18,7 @@ use super::super::snapshot::record::{SnapshotChunk, SnapshotRecord};
 use super::super::snapshot::{SnapshotDir, has_its_files, list, set_aside};
 use super::apply::{RUN_BYTES, collect};
 use super::decode::{RecordBatch, SampleValue, SeriesItem, SeriesRun};
+use super::late::SamplesByTime;
 use super::progress::ReplayStage;
 use super::source::Source;
 use super::{Replay, exemplars, late};
@@ -180,17 +180,21 @@ impl Replay<'_> {
         let sink = self.head.chunk_sink();
         let times = (chunk.min_time_ms, chunk.max_time_ms);
         let encoding = ChunkEncoding::from_number(chunk.encoding)?;
+        // A chunk of another encoding than new ones have is not gone on with.
+        let is_wanted = encoding.has_start_times()
+            == match encoding.is_float() {
+                true => sink.encodings.xor2,
+                false => sink.encodings.histogram_start_times,
+            };
         let is_resumed = match encoding {
-            ChunkEncoding::Xor => {
-                resume_float(shard, slot, (chunk.data, times), sink.block_range_ms)?
+            ChunkEncoding::Xor if is_wanted => {
+                resume_float(shard, slot, (chunk.data, times), &sink)?
             }
-            ChunkEncoding::Histogram | ChunkEncoding::FloatHistogram => {
-                push_histograms(shard, slot, (encoding, chunk.data), &sink)?;
+            _ if is_wanted => {
+                push_all(shard, slot, (encoding, chunk.data), &sink)?;
                 true
             }
-            ChunkEncoding::Xor2 | ChunkEncoding::HistogramSt | ChunkEncoding::FloatHistogramSt => {
-                false
-            }
+            _ => false,
         };
         if !is_resumed {
             let series_ref = shard.series[slot as usize].series_ref();
@@ -203,19 +207,24 @@ impl Replay<'_> {
     }
 }
 
-/// Appends the samples of a histogram chunk.
-fn push_histograms(
+/// Appends the samples of a chunk.
+fn push_all(
     shard: &mut Shard,
     slot: u32,
     (encoding, data): (ChunkEncoding, &[u8]),
     sink: &ChunkSink<'_>,
 ) -> Result<(), DecodeError> {
-    let mut samples = BTreeMap::new();
+    let mut samples = SamplesByTime::new();
     late::decode_into(encoding, data, &mut samples)
-        .map_err(|_| DecodeError::Invalid("histogram chunk"))?;
-    for (t, value) in samples {
-        if let SampleValue::Histogram(value) = value {
-            push_histogram(shard, slot, (t, &value), sink)?;
+        .map_err(|_| DecodeError::Invalid("open chunk"))?;
+    for (t, (start_t, value)) in samples {
+        match value {
+            SampleValue::Float(value) => {
+                push_float(shard, slot, FloatSample { t, start_t, value }, sink);
+            }
+            SampleValue::Histogram(value) => {
+                push_histogram(shard, slot, (t, start_t, &value), sink)?;
+            }
         }
     }
     Ok(())

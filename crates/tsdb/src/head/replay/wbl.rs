@@ -20,7 +20,7 @@ use super::Replay;
 use crate::error::{DecodeError, TsdbError};
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head_chunks::{ChunkDiskRef, HeadChunk};
-use crate::wal::record::Record;
+use crate::wal::record::{Record, SampleRecord};
 use crate::wal::{CorruptionKind, WalError, WalReader, list_segments};
 
 /// The most samples that a list holds during a replay: the most that any writer keeps in one.
@@ -112,23 +112,26 @@ impl Replay<'_> {
             Record::Samples(samples) => {
                 for sample in samples {
                     let sample = sample?;
-                    let late = LateSample { t: sample.t, value: LateValue::Float(sample.value) };
+                    let SampleRecord { t, start_t, value, .. } = sample;
+                    let late = LateSample { t, start_t, value: LateValue::Float(value) };
                     self.insert_late(shards, sample.series_ref, late);
                 }
             }
             Record::Histograms(samples) => {
                 for sample in samples {
                     let sample = sample?;
+                    let (t, start_t) = (sample.t, sample.start_t);
                     let value = HistogramValue::Int(Box::new(sample.histogram));
-                    let late = LateSample { t: sample.t, value: LateValue::Histogram(value) };
+                    let late = LateSample { t, start_t, value: LateValue::Histogram(value) };
                     self.insert_late(shards, sample.series_ref, late);
                 }
             }
             Record::FloatHistograms(samples) => {
                 for sample in samples {
                     let sample = sample?;
+                    let (t, start_t) = (sample.t, sample.start_t);
                     let value = HistogramValue::Float(Box::new(sample.histogram));
-                    let late = LateSample { t: sample.t, value: LateValue::Histogram(value) };
+                    let late = LateSample { t, start_t, value: LateValue::Histogram(value) };
                     self.insert_late(shards, sample.series_ref, late);
                 }
             }

@@ -1,8 +1,7 @@
 //! What stays of each record in a checkpoint. Pure: records in, records out.
 //!
-//! A record of which everything stays is copied as it is. One with start timestamps is copied
-//! whole as soon as one item stays, because this version does not write that layout; the replay
-//! leaves out what is too old anyway.
+//! A record of which everything stays is copied as it is. One of which a part stays is written anew,
+//! with start timestamps if it has them.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +10,10 @@ use model::TimestampMs;
 use super::CheckpointStats;
 use crate::error::DecodeError;
 use crate::wal::record::{
-    ExemplarIter, ExemplarsEncoder, FloatHistogramIter, FloatHistogramsEncoder, HistogramIter,
-    HistogramsEncoder, MetadataEncoder, MetadataIter, MetricType, Record, RecordType, SampleIter,
-    SamplesEncoder, SeriesEncoder, SeriesIter, TombstoneIter, TombstonesEncoder,
+    ExemplarIter, ExemplarsEncoder, FloatHistogramIter, FloatHistogramsEncoder,
+    FloatHistogramsV2Encoder, HistogramIter, HistogramsEncoder, HistogramsV2Encoder,
+    MetadataEncoder, MetadataIter, MetricType, Record, RecordType, SampleIter, SamplesEncoder,
+    SamplesV2Encoder, SeriesEncoder, SeriesIter, TombstoneIter, TombstonesEncoder,
 };
 
 /// A metadata record is begun anew when it has so many bytes.
@@ -116,7 +116,7 @@ impl<'a> Filter<'a> {
     /// Keeps a record as it is, if that is what the split asks for; false when it must be
     /// rewritten.
     fn is_settled(&mut self, record: &[u8], split: Split) -> bool {
-        if split.kept > 0 && (split.dropped == 0 || has_start_times(record)) {
+        if split.kept > 0 && split.dropped == 0 {
             self.push(record);
             return true;
         }
@@ -146,10 +146,16 @@ impl<'a> Filter<'a> {
         split.add_to(&mut self.stats.samples, &mut self.stats.dropped_samples);
         if !self.is_settled(record, split) {
             let mut encoder = SamplesEncoder::default();
-            for sample in items.flatten().filter(|s| s.t >= mint) {
-                encoder.push(sample.series_ref, sample.t, sample.value);
+            let mut with_starts = SamplesV2Encoder::default();
+            for s in items.flatten().filter(|s| s.t >= mint) {
+                if has_start_times(record) {
+                    with_starts.push(s.series_ref, (s.t, s.start_t), s.value);
+                } else {
+                    encoder.push(s.series_ref, s.t, s.value);
+                }
             }
             self.push(encoder.record());
+            self.push(with_starts.record());
         }
         Ok(())
     }
@@ -160,9 +166,15 @@ impl<'a> Filter<'a> {
         split.add_to(&mut self.stats.histograms, &mut self.stats.dropped_histograms);
         if !self.is_settled(record, split) {
             let mut encoder = HistogramsEncoder::default();
+            let mut with_starts = HistogramsV2Encoder::default();
             for h in items.flatten().filter(|h| h.t >= mint) {
-                encoder.push(h.series_ref, h.t, &h.histogram);
+                if has_start_times(record) {
+                    with_starts.push(h.series_ref, (h.t, h.start_t), &h.histogram);
+                } else {
+                    encoder.push(h.series_ref, h.t, &h.histogram);
+                }
             }
+            self.push(with_starts.record());
             encoder.records().into_iter().for_each(|record| self.push(record));
         }
         Ok(())
@@ -178,9 +190,15 @@ impl<'a> Filter<'a> {
         split.add_to(&mut self.stats.histograms, &mut self.stats.dropped_histograms);
         if !self.is_settled(record, split) {
             let mut encoder = FloatHistogramsEncoder::default();
+            let mut with_starts = FloatHistogramsV2Encoder::default();
             for h in items.flatten().filter(|h| h.t >= mint) {
-                encoder.push(h.series_ref, h.t, &h.histogram);
+                if has_start_times(record) {
+                    with_starts.push(h.series_ref, (h.t, h.start_t), &h.histogram);
+                } else {
+                    encoder.push(h.series_ref, h.t, &h.histogram);
+                }
             }
+            self.push(with_starts.record());
             encoder.records().into_iter().for_each(|record| self.push(record));
         }
         Ok(())
