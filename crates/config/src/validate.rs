@@ -193,6 +193,9 @@ fn tsdb(tsdb: &TsdbConfig) -> Check {
     if tsdb.wal_fsync == WalFsync::Interval && !tsdb.wal_fsync_interval.is_positive() {
         return fail("-blocks-storage.tsdb.wal-fsync-interval must be greater than 0");
     }
+    if tsdb.st_storage && !tsdb.xor2_encoding {
+        return fail("-blocks-storage.tsdb.st-storage needs -blocks-storage.tsdb.xor2-encoding");
+    }
     block_ranges(tsdb)
 }
 

@@ -17,6 +17,7 @@ use tsdb::db::DbEnv;
 use tsdb::error::TsdbError;
 use tsdb::fs::{FileLock, SharedFs};
 
+use crate::error_samples::ErrorSampler;
 use crate::inflight::Inflight;
 use crate::lifecycle::ShutdownRequests;
 use crate::metadata::MetadataStore;
@@ -128,6 +129,7 @@ pub struct Ingester {
     pub(crate) metadata: RwLock<HashMap<TenantId, Arc<MetadataStore>>>,
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) ingestion: Arc<EwmaRate>,
+    pub(crate) errors: ErrorSampler,
     pub(crate) metrics: Arc<IngesterMetrics>,
     pub(crate) retired: Arc<Mutex<WalTotals>>,
     /// After how long without a push a head is cut whole.
@@ -151,7 +153,7 @@ impl Ingester {
         );
         let opener = Opener {
             dir: open::tsdb_dir(&deps.tsdb_config),
-            options: open::db_options(&deps.tsdb_config),
+            options: open::db_options(&deps.tsdb_config, &deps.config),
             env: DbEnv {
                 clock: Arc::clone(&deps.clock),
                 random: deps.random,
@@ -166,6 +168,7 @@ impl Ingester {
         let ingester = Self {
             shutdown: ShutdownRequests::default(),
             tasks: TaskGroup::new(&CancellationToken::new()),
+            errors: ErrorSampler::new(deps.config.error_sample_rate),
             config: deps.config,
             tsdb_config: deps.tsdb_config,
             overrides: deps.overrides,

@@ -13,6 +13,7 @@
 //! compaction.rs, early.rs, shipper.rs, idle.rs   what carries it out
 //! deletion_mark.rs      tenants that are being deleted
 //! active.rs             active series, counted       cardinality.rs          how many series
+//! error_samples.rs      which errors are logged
 //! ```
 //!
 //! Pushes and queries come on their callers' compute threads; everything else runs on the
@@ -23,6 +24,7 @@ mod cardinality;
 mod compaction;
 mod deletion_mark;
 mod early;
+mod error_samples;
 mod errors;
 pub mod http;
 mod idle;

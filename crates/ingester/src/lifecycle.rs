@@ -117,11 +117,14 @@ impl Ingester {
         };
         let sync = every(stop, fsync_interval, || self.sync_wals());
         let rates = every(stop, self.config.rate_update_period, || async { self.tick_rates() });
+        let limits = every(stop, self.config.tsdb_config_update_period, || async {
+            self.apply_limits();
+        });
         let period = config::GoDuration::from_secs(HOUSEKEEPING_PERIOD.as_secs() as i64);
         let housekeeping = every(stop, period, || self.keep_house());
         let period = self.active_update_period().unwrap_or(config::GoDuration::ZERO);
         let active = every(stop, period, || self.update_active_series());
-        futures::join!(cut, ship, sync, rates, housekeeping, active);
+        futures::join!(cut, ship, sync, rates, limits, housekeeping, active);
         stop.cancelled().await;
     }
 
@@ -149,6 +152,15 @@ impl Ingester {
         let period = self.config.rate_update_period.std();
         self.ingestion.tick(period);
         self.tenants.all().iter().for_each(|tenant| tenant.ingestion().tick(period));
+    }
+
+    /// Tells the open TSDBs limits that may have changed. A push tells its own; this is for tenants
+    /// that nothing is pushed for: exemplars beyond the limit give their memory back.
+    pub(crate) fn apply_limits(&self) {
+        for tenant in self.tenants.all() {
+            let limits = self.overrides.limits(tenant.id());
+            tenant.db().head().set_max_exemplars(limits.max_global_exemplars_per_user);
+        }
     }
 
     /// Forgets the metadata of a tenant that is gone.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Overrides, TsdbConfig, WalFsync};
+use config::{IngesterConfig, Overrides, TsdbConfig, WalFsync};
 use model::{Clock, TenantId};
 use tsdb::db::{Db, DbEnv, DbOptions};
 use tsdb::error::TsdbError;
@@ -141,7 +141,7 @@ impl Opener {
 }
 
 /// The options of every TSDB of this process.
-pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
+pub(crate) fn db_options(config: &TsdbConfig, ingester: &IngesterConfig) -> DbOptions {
     let defaults = DbOptions::default();
     let block_range = config.block_ranges_period.0.first();
     DbOptions {
@@ -156,7 +156,20 @@ pub(crate) fn db_options(config: &TsdbConfig) -> DbOptions {
         load_snapshots: config.memory_snapshot_on_shutdown,
         // By tenant, when one is opened.
         max_exemplars: 0,
+        unlimited_metrics: metric_names(&ingester.ignore_series_limit_for_metric_names),
+        chunk_end_time_variance: config.head_chunks_end_time_variance.clamp(0.0, 1.0),
+        xor2_encoding: config.xor2_encoding,
+        histograms_st_encoding: config.histograms_st_encoding,
+        st_storage: config.st_storage,
     }
+}
+
+/// The names of a list with commas, ascending.
+fn metric_names(list: &str) -> Arc<[String]> {
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names.into()
 }
 
 fn wal_options(config: &TsdbConfig) -> WalOptions {
@@ -187,13 +200,13 @@ mod tests {
     #[test]
     fn options_become_those_of_a_tsdb() {
         let mut config = config::Config::default().blocks_storage.tsdb;
-        let options = db_options(&config);
+        let options = db_options(&config, &IngesterConfig::default());
         assert_eq!((options.block_range_ms, options.shards), (7_200_000, 64));
         assert_eq!(options.wal, Some(WalOptions::default()));
         config.wal_compression_enabled = true;
         config.wal_fsync = WalFsync::Always;
         config.stripe_size = 1;
-        let options = db_options(&config);
+        let options = db_options(&config, &IngesterConfig::default());
         let wal = options.wal.unwrap();
         assert_eq!(options.shards, 1);
         assert_eq!((wal.compression, wal.fsync), (Compression::Snappy, FsyncPolicy::Always));

@@ -11,6 +11,7 @@ use tsdb::head::{
 use wire::client::{IngesterPush, PushError};
 
 use crate::Ingester;
+use crate::error_samples::ErrorKind;
 use crate::errors::{self, InstanceLimit, LimitValues};
 use crate::ingester::Phase;
 use crate::metadata::MetadataStore;
@@ -96,7 +97,7 @@ impl Ingester {
                     out_of_order_window: window,
                     ignore_out_of_order_exemplars: limits.ignore_ooo_exemplars,
                 };
-                self.verdict(&outcome, &values, bound)
+                self.verdict(tenant.id(), &outcome, &values, bound)
             }
             Err(error) => {
                 tenant.counters().pushed(0, batch.sample_count() as u64);
@@ -121,6 +122,7 @@ impl Ingester {
     /// succeed later; then the first sample that was refused.
     fn verdict(
         &self,
+        tenant: &TenantId,
         outcome: &AppendOutcome,
         limits: &LimitValues,
         bound: SeriesBound,
@@ -138,11 +140,23 @@ impl Ingester {
             (Some(sample), exemplar)
                 if exemplar.is_none_or(|exemplar| sample.series_index <= exemplar.series_index) =>
             {
-                Err(errors::rejection(sample, limits))
+                let error = errors::rejection(sample, limits);
+                Err(self.logged(tenant, ErrorKind::Sample(sample.kind), error))
             }
-            (_, Some(exemplar)) => Err(errors::exemplar_rejection(exemplar)),
+            (_, Some(exemplar)) => {
+                let error = errors::exemplar_rejection(exemplar);
+                Err(self.logged(tenant, ErrorKind::Exemplar, error))
+            }
             (_, None) => Ok(()),
         }
+    }
+
+    /// The same error; logged, if it is the turn of one of its kind.
+    fn logged(&self, tenant: &TenantId, kind: ErrorKind, error: PushError) -> PushError {
+        self.errors.log(kind, |sampled| {
+            tracing::warn!(user = %tenant, %error, sampled, "a part of a push was refused");
+        });
+        error
     }
 
     /// The tenant's limit or what the process has left, whichever is less. With one ingester and
@@ -173,7 +187,9 @@ impl Ingester {
         let outcome = store.add(&batch.metadata, limits, self.clock.now_ms());
         self.metrics.metadata(tenant, &outcome);
         if let Some(error) = outcome.first_error {
-            tracing::warn!(user = %tenant, error, "some metadata were refused");
+            self.errors.log(ErrorKind::Metadata, |sampled| {
+                tracing::warn!(user = %tenant, error, sampled, "some metadata were refused");
+            });
         }
     }
 

@@ -106,6 +106,7 @@ impl Db {
             encodings: options.encodings()?,
             start_times: options.st_storage,
             chunk_end_time_variance: options.chunk_end_time_variance,
+            unlimited_metrics: options.unlimited_metrics.clone(),
         };
         let chunks_dir = dir.join("chunks_head");
         remove_files_after_gap(&env.fs, &chunks_dir)?;

@@ -100,7 +100,7 @@ use crate::head_chunks::HeadChunks;
 use crate::wal::{Wal, WalOptions};
 
 /// Options of a head.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct HeadOptions {
     /// The range of a block, ms; no chunk crosses a multiple of it.
     pub block_range_ms: i64,
@@ -117,6 +117,8 @@ pub struct HeadOptions {
     pub start_times: bool,
     /// By which part of their duration the ends of chunks differ from series to series, 0 to 1.
     pub chunk_end_time_variance: f64,
+    /// Metrics to which [`AppendLimits::max_series_per_metric`] does not apply, ascending.
+    pub unlimited_metrics: Arc<[String]>,
 }
 
 /// The head of one tenant.
@@ -161,7 +163,6 @@ impl Head {
     pub fn new(options: HeadOptions, files: Option<Arc<HeadChunks>>) -> Self {
         let seed = options.hasher.hash(&[]);
         Self {
-            options,
             hasher: options.hasher,
             shards: Shards::new(options.shards),
             symbols: RwLock::new(Symbols::new(seed)),
@@ -186,6 +187,7 @@ impl Head {
             min_time_ms: AtomicI64::new(TimestampMs::MAX),
             max_time_ms: AtomicI64::new(NO_MAX_TIME),
             min_valid_time_ms: AtomicI64::new(TimestampMs::MIN),
+            options,
         }
     }
 

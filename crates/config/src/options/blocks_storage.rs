@@ -112,6 +112,8 @@ config! {
         head_compaction_concurrency: usize = "1", "head-compaction-concurrency", Advanced;
         /// A head without a sample for this long is cut whole; up to 25% is added so that not all are cut at once; 0 switches it off.
         head_compaction_idle_timeout: GoDuration = "1h", "head-compaction-idle-timeout", Advanced;
+        /// By which part of their duration the ends of chunks differ from series to series, from 0 to 1, so that not all are written at the same moment. The last chunk of a block range ends with it.
+        head_chunks_end_time_variance: f64 = "0", "head-chunks-end-time-variance", Experimental;
         /// Shards of the series of a head; a power of two.
         stripe_size: usize = "16384", "stripe-size", Advanced;
         /// Compress the records of the write-ahead log.
@@ -142,6 +144,12 @@ config! {
         wal_fsync: WalFsync = "interval", "wal-fsync", Advanced, Urd;
         /// Time between two syncs of the write-ahead log under -blocks-storage.tsdb.wal-fsync=interval.
         wal_fsync_interval: GoDuration = "1s", "wal-fsync-interval", Advanced, Urd;
+        /// Write floats in XOR2 chunks, which only readers of 2026 and later know.
+        xor2_encoding: bool = "false", "xor2-encoding", Experimental, Urd;
+        /// Write native histograms in chunks with start timestamps, which only readers of 2026 and later know.
+        histograms_st_encoding: bool = "false", "histograms-st-encoding", Experimental, Urd;
+        /// Store the start timestamps of samples. Needs -blocks-storage.tsdb.xor2-encoding.
+        st_storage: bool = "false", "st-storage", Experimental, Urd;
     }
 }
 

@@ -16,14 +16,14 @@ config! {
         active_series_metrics_update_period: GoDuration = "1m", "active-series-metrics-update-period", Advanced;
         /// A series without a sample for this long is no longer active.
         active_series_metrics_idle_timeout: GoDuration = "20m", "active-series-metrics-idle-timeout", Advanced;
-        /// How often changed limits are applied to open TSDBs.
-        tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental, Later;
+        /// How often changed limits are applied to open TSDBs that nothing is written to; a write brings its own.
+        tsdb_config_update_period: GoDuration = "15s", "tsdb-config-update-period", Experimental;
         /// Metric names, separated by commas, to which the per-metric series limit does not apply.
-        ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced, Later;
+        ignore_series_limit_for_metric_names: String = "", "ignore-series-limit-for-metric-names", Advanced;
         /// Only series that the ring gives to an ingester count for the series limit; without a ring these are all.
         use_ingester_owned_series_for_limits: bool = "false", "use-ingester-owned-series-for-limits", Experimental;
         /// Log only one in this many errors of the same kind; 0 logs all.
-        error_sample_rate: u64 = "10", "error-sample-rate", Advanced, Later;
+        error_sample_rate: u64 = "10", "error-sample-rate", Advanced;
     } sections {
         /// The ingesters' ring.
         ring: IngesterRingConfig => "ring", "ingester.ring.";

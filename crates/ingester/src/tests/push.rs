@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::WriteBatch;
-use model::batch::{MetricMetadata, MetricType};
+use model::batch::{BatchSample, MetricMetadata, MetricType};
+use model::{Label, WriteBatch};
 use wire::client::{IngesterPush, IngesterQuery, MetadataFilter, PushErrorCause};
 
 use super::fixture::{Fixture, START_MS, samples, tenant};
@@ -24,6 +24,40 @@ async fn what_is_pushed_is_queried_by_its_tenant_alone() {
     assert_eq!(f.metric("cortex_ingester_memory_users"), 2.0);
     assert_eq!(f.metric("cortex_ingester_queried_series_sum"), 3.0);
     assert_eq!(f.metric("cortex_ingester_queried_samples_sum"), 4.0);
+}
+
+#[tokio::test]
+async fn named_metrics_are_exempt_from_the_limit_of_a_metric() {
+    let f = Fixture::running(|s| {
+        s.limits.max_global_series_per_metric = 1;
+        s.config.ignore_series_limit_for_metric_names = "other, up ,".to_owned();
+    })
+    .await;
+    let push = |metric| {
+        let mut batch = WriteBatch::new(f.ingester.hasher());
+        for id in ["1", "2"] {
+            let labels =
+                [Label { name: "__name__", value: metric }, Label { name: "id", value: id }];
+            batch.push_float(&labels, BatchSample { timestamp_ms: START_MS, value: 1.0 });
+        }
+        f.ingester.push(&tenant("a"), &batch)
+    };
+    push("up").unwrap();
+    let error = push("down").unwrap_err();
+    assert!(error.message.contains("err-mimir-max-series-per-metric"), "{error}");
+    assert_eq!(f.metric("cortex_ingester_memory_series"), 3.0);
+}
+
+#[tokio::test]
+async fn changed_limits_reach_tenants_that_nothing_is_pushed_for() {
+    let f = Fixture::running(|s| s.limits.max_global_exemplars_per_user = 5).await;
+    f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+    let tenant = f.ingester.tenants.all().remove(0);
+    let head = tenant.db().head();
+    // As if the limit had been another one when the tenant was written to.
+    head.set_max_exemplars(70);
+    f.ingester.apply_limits();
+    assert_eq!(head.exemplar_stats().capacity, 5);
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ pub struct DbOptions {
     pub load_snapshots: bool,
     /// The most exemplars that the replay keeps; every append says anew how many there may be.
     pub max_exemplars: u64,
+    /// Metrics to which [`crate::head::AppendLimits::max_series_per_metric`] does not apply,
+    /// ascending.
+    pub unlimited_metrics: Arc<[String]>,
     /// By which part of their duration the ends of float chunks differ from series to series, so
     /// that not all are written at the same moment; 0 to 1.
     pub chunk_end_time_variance: f64,
@@ -73,6 +76,7 @@ impl Default for DbOptions {
             wal: Some(crate::wal::WalOptions::default()),
             load_snapshots: true,
             max_exemplars: 0,
+            unlimited_metrics: [].into(),
             chunk_end_time_variance: 0.0,
             xor2_encoding: false,
             histograms_st_encoding: false,

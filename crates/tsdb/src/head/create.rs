@@ -89,6 +89,10 @@ impl Head {
         let Some(name) = labels.iter().find(|label| label.name == METRIC_NAME_LABEL) else {
             return false;
         };
+        let is_named = |metric: &String| metric.as_str().cmp(name.value);
+        if self.options.unlimited_metrics.binary_search_by(is_named).is_ok() {
+            return false;
+        }
         let symbols = self.symbols.read();
         let (Some(label), Some(metric)) = (symbols.find(name.name), symbols.find(name.value))
         else {

@@ -45,6 +45,8 @@ pub struct ExemplarStats {
     pub appended: u64,
     /// Exemplars that were refused because they were out of order.
     pub out_of_order: u64,
+    /// How many the ring may hold.
+    pub capacity: u64,
     /// Exemplars in the ring.
     pub stored: u64,
     /// Series that have some of them.
@@ -71,6 +73,7 @@ impl Head {
         ExemplarStats {
             appended: this.appended.load(Ordering::Relaxed),
             out_of_order: this.out_of_order.load(Ordering::Relaxed),
+            capacity: this.capacity.load(Ordering::Relaxed) as u64,
             stored: ring.len() as u64,
             series: ring.series_count() as u64,
             oldest_ms: this.oldest_ms.load(Ordering::Relaxed),

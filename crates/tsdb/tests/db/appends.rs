@@ -1,9 +1,12 @@
 //! Which samples are taken, and that they come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::batch::{BatchSample, SeriesHasher};
-use model::{Label, Labels, WriteBatch, stale_nan};
+use model::{
+    Label, Labels, QueryContext, Queryable as _, SelectHints, TimeRange, WriteBatch, stale_nan,
+};
 use proptest::prelude::*;
 use tsdb::head::{AppendLimits, RejectionKind};
 
@@ -69,11 +72,63 @@ fn the_series_limit_stops_new_series_only() {
     let outcome = try_append(&db, &samples, &limits).unwrap();
     assert_eq!((outcome.accepted_floats, outcome.created_series), (3, 0));
     assert!(
-        contents(&db)
-            .keys()
-            .cloned()
-            .eq(known.into_iter().map(labels).collect::<std::collections::BTreeSet<_>>())
+        contents(&db).keys().cloned().eq(known.into_iter().map(labels).collect::<BTreeSet<_>>())
     );
+}
+
+#[test]
+fn named_metrics_have_no_limit_of_their_own() {
+    let mut world = World::new();
+    world.options.unlimited_metrics = ["b".to_owned()].into();
+    let db = world.open();
+    let limits = AppendLimits { max_series_per_metric: 1, ..AppendLimits::default() };
+    let mut batch = WriteBatch::default();
+    for (name, id) in [("a", "0"), ("a", "1"), ("b", "0"), ("b", "1"), ("b", "2")] {
+        let labels = [Label { name: "__name__", value: name }, Label { name: "id", value: id }];
+        batch.push_float(&labels, BatchSample { timestamp_ms: 10 * HOUR, value: 1.0 });
+    }
+    let outcome = db.append(&batch, &limits).unwrap();
+    assert_eq!(
+        (outcome.created_series, outcome.rejected(RejectionKind::MetricSeriesLimit)),
+        (4, 1)
+    );
+}
+
+/// The ends of the chunks of some series, by time.
+fn chunk_ends(variance: f64, xor2_encoding: bool) -> Vec<Vec<i64>> {
+    let mut world = World::new();
+    world.options.chunk_end_time_variance = variance;
+    world.options.xor2_encoding = xor2_encoding;
+    let db = world.open();
+    for round in 0..480 {
+        let samples: Vec<_> = (0..20).map(|i| float(i, 10 * HOUR + round * 15_000, 1.0)).collect();
+        append(&db, &samples);
+    }
+    let context = Arc::new(QueryContext::unlimited());
+    let querier = db.querier(TimeRange::new(i64::MIN, i64::MAX), &context).unwrap();
+    let mut set = querier.select(&[], &SelectHints::default()).unwrap();
+    let mut ends = Vec::new();
+    while let Some(mut entry) = set.next_series().unwrap() {
+        let chunks = entry.samples.encoded_chunks().unwrap().unwrap();
+        ends.push(chunks.iter().map(|chunk| chunk.max_time_ms).collect());
+    }
+    ends
+}
+
+#[test]
+fn ends_of_chunks_are_spread_over_the_series_as_far_as_the_option_says() {
+    let together = chunk_ends(0.0, false);
+    assert!(together.iter().all(|ends| *ends == together[0] && ends.len() == 4), "{together:?}");
+    let spread = chunk_ends(0.5, false);
+    let firsts: BTreeSet<i64> = spread.iter().map(|ends| ends[0]).collect();
+    assert!(firsts.len() > 10, "{firsts:?}");
+    // 30 minutes, and a quarter of that more or less.
+    let range = 10 * HOUR + 22 * 60_000..10 * HOUR + 38 * 60_000;
+    assert!(firsts.iter().all(|end| range.contains(end)), "{firsts:?}");
+    let last = 12 * HOUR - 15_000;
+    assert!(spread.iter().all(|ends| ends.last() == Some(&last)), "the range is the end");
+    assert_eq!(chunk_ends(0.5, false), spread, "it follows from the labels");
+    assert_eq!(chunk_ends(0.5, true), spread, "and not from the encoding");
 }
 
 #[test]

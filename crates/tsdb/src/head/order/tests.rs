@@ -17,6 +17,7 @@ fn head() -> Head {
         encodings: Default::default(),
         start_times: false,
         chunk_end_time_variance: 0.0,
+        unlimited_metrics: [].into(),
     };
     Head::new(options, None)
 }
