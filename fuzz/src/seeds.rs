@@ -3,7 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use model::Histogram;
 use serde_json::Value;
+use tsdb::wal::record::{
+    HistogramsEncoder, MmapMarkersEncoder, SamplesEncoder, SamplesV2Encoder, SeriesEncoder,
+};
 
 /// The folder with the conformance data, which may be missing.
 pub struct Seeds {
@@ -173,6 +177,60 @@ fn framed(record: &[u8]) -> Vec<u8> {
     out.extend(tsdb::encoding::crc32c(record).to_be_bytes());
     out.extend(record);
     out
+}
+
+/// Records as a segment.
+pub(crate) fn framed_log(records: &[Vec<u8>]) -> Vec<u8> {
+    records.iter().flat_map(|record| framed(record)).collect()
+}
+
+/// The log in order of a tenant with three series: labels, and a sample of each.
+pub(crate) fn late_series() -> Vec<Vec<u8>> {
+    let (mut series, mut samples) = (SeriesEncoder::default(), SamplesEncoder::default());
+    for (number, name) in [(1, "a"), (2, "b"), (3, "c")] {
+        series.push(number, [("__name__", name)]);
+        samples.push(number, LATE_MS + 900_000, 1.0);
+    }
+    vec![series.record().to_vec(), samples.record().to_vec()]
+}
+
+/// About when the samples that come out of order are, ms.
+const LATE_MS: i64 = 3_600_000;
+
+/// Logs of samples of [`late_series`] that come out of order, behind a byte that says how they are
+/// put on the disk.
+pub(crate) fn late_logs(seeds: &Seeds) -> Vec<Vec<u8>> {
+    let mut markers = MmapMarkersEncoder::default();
+    let (mut floats, mut with_starts) = (SamplesEncoder::default(), SamplesV2Encoder::default());
+    let mut histograms = HistogramsEncoder::default();
+    for i in 0..20_i64 {
+        let (series, t) = (i as u64 % 3 + 1, LATE_MS - i * 7_919 % 100_000);
+        floats.push(series, t, i as f64);
+        with_starts.push(series, (t + 1, LATE_MS - 200_000), i as f64);
+        let histogram = Histogram { count: 2, zero_count: 2, ..Histogram::default() };
+        histograms.push(series, t + 2, &histogram);
+    }
+    markers.push(1, 0);
+    markers.push(2, 1 << 32 | 8);
+    let [histograms, _] = histograms.records();
+    let parts = [markers.record(), floats.record(), with_starts.record(), histograms];
+    let parts = parts.map(<[u8]>::to_vec);
+    let log = framed_log(&parts);
+    let reversed: Vec<_> = parts.iter().rev().cloned().collect();
+    let mut logs = vec![[&[0], &log[..]].concat(), [&[1], &framed_log(&reversed)[..]].concat()];
+    let chunks = seeds.head_chunks();
+    logs.extend(chunks.iter().map(|chunks| [&[2], &log[..], chunks].concat()));
+    logs
+}
+
+/// Marks of blocks and tenants.
+pub(crate) fn marks(_: &Seeds) -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"id":"01M7ZPQCKZY96HW8E6K6G4X4M9","version":1,"details":"x","deletion_time":5}"#,
+        r#"{"id":"01M7ZPQCKZY96HW8E6K6G4X4M9","version":1,"no_compact_time":5,"reason":"manual"}"#,
+        r#"{"deletion_time":1700000000,"finished_time":1700000001}"#,
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
 /// Sections of an index without their frames, behind the number of their kind.

@@ -142,6 +142,21 @@ pub(super) fn meta(data: &[u8]) {
     assert_eq!(again.encode(), meta.encode());
 }
 
+/// A mark of a block or a tenant.
+pub(super) fn marks(data: &[u8]) {
+    mark::<bucket::DeletionMark>(data);
+    mark::<bucket::NoCompactMark>(data);
+    mark::<bucket::TenantDeletionMark>(data);
+}
+
+fn mark<M: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+    data: &[u8],
+) {
+    let Ok(mark) = serde_json::from_slice::<M>(data) else { return };
+    let json = serde_json::to_vec(&mark).expect("a mark has only plain fields");
+    assert_eq!(serde_json::from_slice::<M>(&json).ok(), Some(mark));
+}
+
 pub(super) fn bucket_index(data: &[u8]) {
     let Ok(index) = bucket::BucketIndex::decode(data) else { return };
     let again = bucket::BucketIndex::decode(&index.encode()).expect("what was written can be read");

@@ -17,6 +17,7 @@ use tsdb::wal::{
 };
 
 use super::blocks::put;
+use crate::seeds;
 
 const DIR: &str = "/tenant";
 
@@ -129,6 +130,27 @@ pub(super) fn replay(data: &[u8]) {
     // The first start repairs, so the second one must find nothing wrong and the same samples.
     let Some((first, _)) = restart(&fs) else { return };
     let Some((second, damage)) = restart(&fs) else { panic!("the second start fails") };
+    assert!(damage.is_empty(), "damage again: {damage:?}");
+    assert_eq!(first, second, "a restart changes what is there");
+}
+
+/// A restart with `data` as the log of samples that came out of order, in one segment or two, and
+/// as a file of head chunks where a first byte says so.
+pub(super) fn wbl(data: &[u8]) {
+    let Some((&kind, data)) = data.split_first() else { return };
+    let fs: SharedFs = Arc::new(FaultFs::new());
+    let dir = Path::new(DIR);
+    put(&*fs, &dir.join("wal/00000000"), &seeds::framed_log(&seeds::late_series()));
+    let cut = if kind & 1 == 0 { data.len() } else { data.len() / 2 };
+    put(&*fs, &dir.join("wbl/00000000"), &data[..cut]);
+    if kind & 1 != 0 {
+        put(&*fs, &dir.join("wbl/00000001"), &data[cut..]);
+    }
+    if kind & 2 != 0 {
+        put(&*fs, &dir.join("chunks_head/000001"), &data[data.len() / 3..]);
+    }
+    let (first, _) = restart(&fs).expect("damage is cut off");
+    let (second, damage) = restart(&fs).expect("the second start");
     assert!(damage.is_empty(), "damage again: {damage:?}");
     assert_eq!(first, second, "a restart changes what is there");
 }

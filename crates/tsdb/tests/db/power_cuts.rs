@@ -1,6 +1,6 @@
 //! One run of everything a database does (appends, deletions, compactions, truncations,
 //! checkpoints), ended at every single change of the disk: whatever was acknowledged before is
-//! there afterwards, and the database goes on.
+//! there afterwards, and the database goes on. Likewise one of samples that come out of order.
 
 use std::collections::BTreeMap;
 
@@ -121,6 +121,94 @@ fn workload(world: &World, known: &mut Known) -> Result<(), TsdbError> {
     assert!(db.replay_report().damage.is_empty(), "{:?}", db.replay_report());
     write(&db, known, START_MS + 4 * RANGE_MS + 6 * STEP_MS, 3 * STEP_MS)?;
     db.close()
+}
+
+/// Samples that come late, on both sides of ends of blocks, until the disk gives up: lists, chunks,
+/// the log with its markers, blocks of their own, and restarts in between.
+fn late_workload(world: &World, known: &mut Known) -> Result<(), TsdbError> {
+    let db = world.try_open()?;
+    for round in 0..3 {
+        write_late(&db, known, START_MS + round * RANGE_MS, RANGE_MS)?;
+        db.compact_head(CompactionMode::Regular)?;
+    }
+    db.close()?;
+    let db = world.try_open()?;
+    assert!(db.replay_report().damage.is_empty(), "{:?}", db.replay_report());
+    write_late(&db, known, START_MS + 3 * RANGE_MS, RANGE_MS / 2)?;
+    db.compact_head(CompactionMode::Forced)?;
+    write_late(&db, known, START_MS + 4 * RANGE_MS, RANGE_MS / 4)?;
+    db.close()
+}
+
+fn write_late(db: &Db, known: &mut Known, from: i64, length: i64) -> Result<(), TsdbError> {
+    let window = AppendLimits { out_of_order_window_ms: 2 * RANGE_MS, ..AppendLimits::default() };
+    for t in (from..from + length).step_by(2 * STEP_MS as usize) {
+        let mut samples = vec![float(0, t, (t / 1000) as f64), float(1, t, 0.5)];
+        // Between the samples in order, never twice at one time, the newest ones first.
+        let late = (0..3).map(|i| t - RANGE_MS / 2 - i * 3 * STEP_MS - 1 - i);
+        samples.extend(late.map(|late| float(0, late, (late / 1000) as f64 + 0.25)));
+        if t % 3 == 0 {
+            samples.push(float(2, t - RANGE_MS, 7.0));
+        }
+        let result = try_append(db, &samples, &window);
+        known.sent(&samples, result.is_ok());
+        assert_eq!(result?.rejected_total(), 0);
+    }
+    Ok(())
+}
+
+fn late_world() -> World {
+    let mut world = world();
+    world.options.out_of_order_capacity = 5;
+    world
+}
+
+#[test]
+fn the_late_workload_reaches_every_part() {
+    let world = late_world();
+    let mut known = Known::default();
+    late_workload(&world, &mut known).unwrap();
+    let db = world.open();
+    known.check(&contents(&db), "without a fault");
+    assert!(known.uncertain.values().all(BTreeMap::is_empty));
+    let dirs = db.blocks().into_iter().map(|block| block.dir);
+    let metas: Vec<_> = dirs.map(|dir| world.fs.read(&dir.join("meta.json")).unwrap()).collect();
+    let is_late = |meta: &&Vec<u8>| String::from_utf8_lossy(meta).contains("from-out-of-order");
+    assert!(metas.iter().filter(is_late).count() >= 3, "{} blocks", metas.len());
+    assert!(db.head().out_of_order_bounds().is_some(), "and some are left for the next start");
+}
+
+#[test]
+fn a_crash_between_any_two_changes_loses_no_late_sample() {
+    let world_of_all = late_world();
+    late_workload(&world_of_all, &mut Known::default()).unwrap();
+    let changes = world_of_all.fs.counts().changes;
+    for stop in 0..changes {
+        let how = match stop % 3 {
+            0 => Crash::Process,
+            1 => Crash::LoseUnsynced,
+            _ => Crash::Random(stop),
+        };
+        let world = late_world();
+        let mut known = Known::default();
+        world.fs.stop_after(stop);
+        late_workload(&world, &mut known).expect_err("the disk gave up");
+        world.fs.crash(how);
+        recover(&world, &known, &format!("change {stop} of {changes}, {how:?}"));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_moment_loses_no_late_sample() {
+    for step in 0..30u64 {
+        let world = late_world();
+        let mut known = Known::default();
+        world.fs.set_free_bytes(Some(step * step * 40));
+        let _ = late_workload(&world, &mut known);
+        world.fs.set_free_bytes(None);
+        world.fs.crash(Crash::LoseUnsynced);
+        recover(&world, &known, &format!("{} bytes free", step * step * 40));
+    }
 }
 
 fn write(db: &Db, known: &mut Known, from: i64, length: i64) -> Result<(), TsdbError> {
