@@ -1,7 +1,9 @@
 //! `cargo xtask fairness`: how long a tenant's query takes beside one that keeps the server busy.
 //!
-//! Asks a running server: first the guest alone, then the guest while the hostile tenant asks
-//! for something heavy on several connections without a pause.
+//! Asks a running server, or starts one and fills it: first the guest alone, then the guest while
+//! the hostile tenant asks for something heavy on several connections without a pause.
+
+mod server;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::commands::say;
 
-const USAGE: &str = "cargo xtask fairness HOST:PORT GUEST HOSTILE END_SECONDS [CONNECTIONS]";
+const USAGE: &str = "cargo xtask fairness --urd BINARY [CONNECTIONS], or \
+                     cargo xtask fairness HOST:PORT GUEST HOSTILE END_SECONDS [CONNECTIONS]";
+const CONNECTIONS: usize = 8;
 /// `i_sum_rate` of the query set.
 const GUEST_QUERY: &str = "sum by (namespace) (rate(http_requests_total[5m]))";
 const HOSTILE_QUERY: &str = "quantile_over_time(0.9,{__name__=~\".+\"}[30m])";
@@ -26,12 +30,30 @@ fn now() -> Instant {
 }
 
 pub(crate) fn fairness(args: &[&str]) -> Result<()> {
-    let (address, guest, hostile, end, connections) = match args {
-        [address, guest, hostile, end] => (*address, *guest, *hostile, *end, 8),
-        [address, guest, hostile, end, n] => (*address, *guest, *hostile, *end, n.parse()?),
+    match args {
+        ["--urd", binary] => beside_own_server(binary, CONNECTIONS),
+        ["--urd", binary, n] => beside_own_server(binary, n.parse()?),
+        [address, guest, hostile, end] => {
+            measure(address, (guest, hostile), (end.parse().context(USAGE)?, CONNECTIONS))
+        }
+        [address, guest, hostile, end, n] => {
+            measure(address, (guest, hostile), (end.parse().context(USAGE)?, n.parse()?))
+        }
         _ => bail!("{USAGE}"),
-    };
-    let end: u64 = end.parse().context(USAGE)?;
+    }
+}
+
+fn beside_own_server(binary: &str, connections: usize) -> Result<()> {
+    let (guest, hostile) = ("guest", "hostile");
+    let server = server::FilledServer::start(binary, &[guest, hostile])?;
+    measure(&server.address, (guest, hostile), (server.end_seconds, connections))
+}
+
+fn measure(
+    address: &str,
+    (guest, hostile): (&str, &str),
+    (end, connections): (u64, usize),
+) -> Result<()> {
     let guest = Client { address, tenant: guest };
     let hostile = Client { address, tenant: hostile };
     let alone = guest.times(end)?;

@@ -2,19 +2,24 @@
 //!
 //! Made by the query layer, handed to storage and engine. Cheap to ask from hot loops.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::Labels;
 use crate::env::Clock;
 
 /// Upper bounds of one query; 0 = no bound.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QueryLimits {
-    /// Series fetched from storage.
+    /// Series fetched from storage, each once however often it is fetched.
     pub max_series: u64,
     /// Chunks fetched from storage.
     pub max_chunks: u64,
+    /// Chunks that are to be fetched, as indices tell before anything is read.
+    pub max_estimated_chunks: u64,
     /// Bytes of chunks fetched from storage.
     pub max_chunk_bytes: u64,
     /// Estimated memory that the query holds at one time, bytes.
@@ -30,6 +35,8 @@ pub enum LimitKind {
     Series,
     /// [`QueryLimits::max_chunks`].
     Chunks,
+    /// [`QueryLimits::max_estimated_chunks`].
+    EstimatedChunks,
     /// [`QueryLimits::max_chunk_bytes`].
     ChunkBytes,
     /// [`QueryLimits::max_memory_bytes`].
@@ -50,38 +57,39 @@ impl LimitError {
     fn message(&self) -> String {
         let (what, unit, id, flag) = match self.kind {
             LimitKind::Series => (
-                "number of series",
+                "the query exceeded the maximum number of series",
                 "series",
                 "max-series-per-query",
                 "max-fetched-series-per-query",
             ),
             LimitKind::Chunks => (
-                "number of chunks",
+                "the query exceeded the maximum number of chunks",
                 "chunks",
                 "max-chunks-per-query",
                 "max-fetched-chunks-per-query",
             ),
+            LimitKind::EstimatedChunks => (
+                "the estimated number of chunks for the query exceeded the maximum allowed",
+                "chunks",
+                "max-estimated-chunks-per-query",
+                "max-estimated-fetched-chunks-per-query-multiplier",
+            ),
             LimitKind::ChunkBytes => (
-                "aggregated chunks size limit",
+                "the query exceeded the aggregated chunks size limit",
                 "bytes",
                 "max-chunks-bytes-per-query",
                 "max-fetched-chunk-bytes-per-query",
             ),
             LimitKind::Memory => (
-                "allowed estimated amount of memory consumed by a single query",
+                "the query exceeded the maximum allowed estimated amount of memory consumed by a \
+                 single query",
                 "bytes",
                 "max-estimated-memory-consumption-per-query",
                 "max-estimated-memory-consumption-per-query",
             ),
         };
-        let start = match self.kind {
-            LimitKind::Series | LimitKind::Chunks => {
-                format!("the query exceeded the maximum {what}")
-            }
-            LimitKind::ChunkBytes | LimitKind::Memory => format!("the query exceeded the {what}"),
-        };
         format!(
-            "{start} (limit: {} {unit}) (err-mimir-{id}). Consider reducing the time range and/or \
+            "{what} (limit: {} {unit}) (err-mimir-{id}). Consider reducing the time range and/or \
              number of series selected by the query. One way to reduce the number of selected \
              series is to add more label matchers to the query. Otherwise, to adjust the related \
              per-tenant limit, configure -querier.{flag}, or contact your service administrator.",
@@ -108,6 +116,8 @@ pub struct QueryContext {
     deadline: Option<Duration>,
     cancelled: AtomicBool,
     series: AtomicU64,
+    /// The hashes of the series that were fetched, where their number is limited.
+    distinct_series: Mutex<HashSet<u64>>,
     chunks: AtomicU64,
     chunk_bytes: AtomicU64,
     memory_bytes: AtomicU64,
@@ -134,6 +144,7 @@ impl QueryContext {
             deadline: None,
             cancelled: AtomicBool::new(false),
             series: AtomicU64::new(0),
+            distinct_series: Mutex::default(),
             chunks: AtomicU64::new(0),
             chunk_bytes: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
@@ -160,14 +171,32 @@ impl QueryContext {
         }
     }
 
-    /// Counts fetched series.
-    pub fn add_series(&self, count: u64) -> Result<(), LimitError> {
-        count_up(&self.series, count, self.limits.max_series, LimitKind::Series)
+    /// Counts a fetched series. One that was fetched before does not count again for the limit.
+    pub fn add_series(&self, labels: &Labels) -> Result<(), LimitError> {
+        self.series.fetch_add(1, Ordering::Relaxed);
+        let limit = self.limits.max_series;
+        if limit == 0 {
+            return Ok(());
+        }
+        let mut distinct = self.distinct_series.lock().unwrap_or_else(PoisonError::into_inner);
+        distinct.insert(labels.stable_hash());
+        if distinct.len() as u64 > limit {
+            return Err(LimitError { kind: LimitKind::Series, limit });
+        }
+        Ok(())
     }
 
-    /// Counts fetched chunks and their bytes.
+    /// Counts chunks and their bytes, before they are fetched where the index tells.
     pub fn add_chunks(&self, count: u64, bytes: u64) -> Result<(), LimitError> {
-        count_up(&self.chunks, count, self.limits.max_chunks, LimitKind::Chunks)?;
+        let estimated = self.limits.max_estimated_chunks;
+        let now = self.chunks.fetch_add(count, Ordering::Relaxed) + count;
+        for (limit, kind) in
+            [(estimated, LimitKind::EstimatedChunks), (self.limits.max_chunks, LimitKind::Chunks)]
+        {
+            if limit != 0 && now > limit {
+                return Err(LimitError { kind, limit });
+            }
+        }
         let limit = self.limits.max_chunk_bytes;
         count_up(&self.chunk_bytes, bytes, limit, LimitKind::ChunkBytes)
     }
@@ -246,6 +275,31 @@ mod tests {
         let error = context.add_chunks(1, 1).unwrap_err();
         assert_eq!(error, LimitError { kind: LimitKind::Chunks, limit: 10 });
         assert!(error.to_string().contains("(limit: 10 chunks) (err-mimir-max-chunks-per-query)"));
+    }
+
+    #[test]
+    fn a_series_that_is_fetched_again_counts_once() {
+        let limits = QueryLimits { max_series: 2, ..QueryLimits::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::new(0)));
+        let series = |name: &str| Labels::from_pairs([("__name__", name)]);
+        for name in ["a", "b", "a", "b"] {
+            assert_eq!(context.add_series(&series(name)), Ok(()));
+        }
+        let error = context.add_series(&series("c")).unwrap_err();
+        assert_eq!(error, LimitError { kind: LimitKind::Series, limit: 2 });
+        assert_eq!(context.usage().series, 5);
+    }
+
+    #[test]
+    fn an_estimate_is_checked_before_the_number_of_chunks() {
+        let limits =
+            QueryLimits { max_chunks: 5, max_estimated_chunks: 5, ..QueryLimits::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::new(0)));
+        let error = context.add_chunks(6, 0).unwrap_err();
+        assert_eq!(error.kind, LimitKind::EstimatedChunks);
+        let text = "the estimated number of chunks for the query exceeded the maximum allowed \
+                    (limit: 5 chunks) (err-mimir-max-estimated-chunks-per-query)";
+        assert!(error.to_string().starts_with(text), "{error}");
     }
 
     #[test]

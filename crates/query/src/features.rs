@@ -4,10 +4,36 @@
 //! parser knows only on and off: what is on but not named is refused here.
 
 use config::Limits;
-use promql::ast::{Expr, RangeExtension, VectorSelector, Visit};
-use promql::parser::ParserOptions;
+use promql::ast::{DurationSpec, Expr, RangeExtension, VectorSelector, Visit};
+use promql::parser::{ParserOptions, parse_expr};
 
 use crate::error::ApiError;
+
+/// The expression of a query, if the tenant may use all of it.
+pub(crate) fn parse(query: &str, limits: &Limits) -> Result<Expr, ApiError> {
+    let mut expr = parse_expr(query, &parser_options(limits))
+        .map_err(|error| ApiError::invalid_parameter("query", error))?;
+    check(&expr, limits)?;
+    if limits.prom2_range_compat {
+        take_in_the_start(&mut expr);
+    }
+    Ok(expr)
+}
+
+/// Subqueries as wide as their step had two points in Prometheus 2, where windows were closed at
+/// both ends; a millisecond more gives them back.
+fn take_in_the_start(expr: &mut Expr) {
+    expr.visit_mut(&mut |node| {
+        if let Expr::Subquery(subquery) = node
+            && let (DurationSpec::Fixed(range_ms), Some(DurationSpec::Fixed(step_ms))) =
+                (&mut subquery.range, &subquery.step)
+            && *range_ms == *step_ms
+        {
+            *range_ms += 1;
+        }
+        Visit::Children
+    });
+}
 
 /// The switches of the parser for a tenant.
 pub(crate) fn parser_options(limits: &Limits) -> ParserOptions {
@@ -20,7 +46,7 @@ pub(crate) fn parser_options(limits: &Limits) -> ParserOptions {
 }
 
 /// Refuses experimental functions, aggregations and range selectors that are not named.
-pub(crate) fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
+fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
     let functions = &limits.enabled_promql_experimental_functions;
     let selectors = &limits.enabled_promql_extended_range_selectors;
     let mut refused = None;
@@ -74,7 +100,6 @@ fn allows(list: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use promql::parser::parse_expr;
 
     #[test]
     fn only_what_is_named_may_be_used() {
@@ -82,8 +107,7 @@ mod tests {
         limits.enabled_promql_experimental_functions = "limitk, mad_over_time".to_owned();
         limits.enabled_promql_extended_range_selectors = "anchored".to_owned();
         let ask = |query: &str, limits: &Limits| {
-            let expr = parse_expr(query, &parser_options(limits)).unwrap();
-            check(&expr, limits).map_err(|error| error.message)
+            parse(query, limits).map(|_| ()).map_err(|error| error.message)
         };
         for query in
             ["up", "limitk(2, up)", "1 + sum(mad_over_time(up[5m]))", "rate(up[5m] anchored)"]
@@ -95,5 +119,15 @@ mod tests {
         assert!(ask("rate(up[5m] smoothed)", &limits).is_err());
         limits.enabled_promql_experimental_functions = "all".to_owned();
         assert_eq!(ask("limit_ratio(0.5, up)", &limits), Ok(()));
+    }
+
+    #[test]
+    fn windows_of_one_step_are_widened_for_those_who_come_from_prometheus_2() {
+        let mut limits = config::Config::default().limits;
+        let text = "sum(rate(up[5m:5m])) + rate(up[5m:1m]) + rate(up[1m:])";
+        assert_eq!(parse(text, &limits).unwrap().to_string(), text);
+        limits.prom2_range_compat = true;
+        let widened = "sum(rate(up[5m1ms:5m])) + rate(up[5m:1m]) + rate(up[1m:])";
+        assert_eq!(parse(text, &limits).unwrap().to_string(), widened);
     }
 }

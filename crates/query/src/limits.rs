@@ -12,10 +12,22 @@ pub(crate) fn query_limits(limits: &Limits, timeout: Duration) -> QueryLimits {
     QueryLimits {
         max_series: limits.max_fetched_series_per_query,
         max_chunks: limits.max_fetched_chunks_per_query,
+        max_estimated_chunks: estimated_chunks(limits),
         max_chunk_bytes: limits.max_fetched_chunk_bytes_per_query,
         max_memory_bytes: limits.max_estimated_memory_consumption_per_query,
         timeout: Some(timeout),
     }
+}
+
+/// A multiple of the limit of chunks; 0 is no limit.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a whole number; what is too large is no bound"
+)]
+fn estimated_chunks(limits: &Limits) -> u64 {
+    let multiplier = limits.max_estimated_fetched_chunks_per_query_multiplier;
+    (multiplier * limits.max_fetched_chunks_per_query as f64) as u64
 }
 
 /// Refuses an expression that is too long.

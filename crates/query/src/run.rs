@@ -8,7 +8,6 @@ use config::{FrontendConfig, Limits, Overrides, QuerierConfig};
 use model::{Clock, Executor, QueryContext, TenantId, TimeRange, TimestampMs};
 use promql::annotations::Severity;
 use promql::ast::Expr;
-use promql::parser::parse_expr;
 use promql::{Engine, EngineOptions, QueryKind};
 use rt::{ComputePool, Metrics};
 use wire::client::{BlockStore, IngesterQuery};
@@ -138,7 +137,6 @@ impl QueryService {
     ) -> Result<Answer, ApiError> {
         let limits = self.limits(&tenant);
         limits::check_expression_size(&request.query, &limits)?;
-        let options = features::parser_options(&limits);
         let this = Arc::clone(self);
         let timeout = self.timeout(request.timeout);
         let log = QueryLog::new(&tenant, &request);
@@ -150,9 +148,7 @@ impl QueryService {
                 let _activity = this.activity.track(|| activity_text(&tenant, &request));
                 let now = || this.sources.clock.monotonic();
                 wanted.iter_mut().for_each(|timings| timings.started = now());
-                let expr = parse_expr(&request.query, &options)
-                    .map_err(|error| ApiError::invalid_parameter("query", error))?;
-                features::check(&expr, &limits)?;
+                let expr = features::parse(&request.query, &limits)?;
                 wanted.iter_mut().for_each(|timings| timings.parsed = now());
                 let mut answer = this.evaluate(tenant, (&request, &expr), &limits, &context)?;
                 answer.stats = wanted
@@ -255,6 +251,11 @@ impl QueryService {
     pub(crate) fn context(&self, limits: &Limits, timeout: Duration) -> Arc<QueryContext> {
         let limits = limits::query_limits(limits, timeout);
         Arc::new(QueryContext::new(limits, Arc::clone(&self.sources.clock)))
+    }
+
+    /// Where the parts of one request run at the same time.
+    pub(crate) fn executor(&self) -> &dyn Executor {
+        &*self.executor
     }
 
     /// The threads that queries run on.

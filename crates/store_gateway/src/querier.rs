@@ -128,9 +128,9 @@ impl SeriesSet for CountedSeriesSet {
         }
         self.request.context.check()?;
         let entry = self.set.next_series()?;
-        if entry.is_some() {
+        if let Some(entry) = &entry {
             self.left -= 1;
-            self.request.context.add_series(1)?;
+            self.request.context.add_series(&entry.labels)?;
         }
         Ok(entry)
     }

@@ -97,7 +97,7 @@ config! {
         /// Chunks that a query may read; 0 is no limit.
         max_fetched_chunks_per_query: u64 = "2000000", "querier.max-fetched-chunks-per-query", Basic;
         /// Chunks that a query may be estimated to read, as a multiple of the limit of chunks; 0 is no limit.
-        max_estimated_fetched_chunks_per_query_multiplier: f64 = "0", "querier.max-estimated-fetched-chunks-per-query-multiplier", Advanced, Later;
+        max_estimated_fetched_chunks_per_query_multiplier: f64 = "0", "querier.max-estimated-fetched-chunks-per-query-multiplier", Advanced;
         /// Series that a query may read; 0 is no limit.
         max_fetched_series_per_query: u64 = "0", "querier.max-fetched-series-per-query", Basic;
         /// Bytes of chunks that a query may read; 0 is no limit.
@@ -154,8 +154,8 @@ config! {
         enabled_promql_experimental_functions: String = "", "query-frontend.enabled-promql-experimental-functions", Basic;
         /// Extended range selectors that are allowed, separated by commas; all allows every one.
         enabled_promql_extended_range_selectors: String = "", "query-frontend.enabled-promql-extended-range-selectors", Basic;
-        /// Turn ranges and lookback of Prometheus 2 into those of Prometheus 3.
-        prom2_range_compat: bool = "false", "query-frontend.prom2-range-compat", Experimental, Later;
+        /// Widen subqueries whose range is their step by 1 ms, so that they have two points as in Prometheus 2.
+        prom2_range_compat: bool = "false", "query-frontend.prom2-range-compat", Experimental;
         /// Run subqueries of instant queries as range queries.
         subquery_spin_off_enabled: bool = "false", "query-frontend.subquery-spin-off-enabled", Experimental, Later;
         /// Simplify the selectors of label queries.

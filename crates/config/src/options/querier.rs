@@ -10,6 +10,8 @@ config! {
         query_store_after: GoDuration = "12h", "query-store-after", Advanced;
         /// Queries at once in this process.
         max_concurrent: usize = "20", "max-concurrent", Basic;
+        /// Queries of one remote-read request that run at once; 0 or less is no limit.
+        max_concurrent_remote_read_queries: i64 = "2", "max-concurrent-remote-read-queries", Advanced;
         /// Time within which a query must be answered.
         timeout: GoDuration = "2m", "timeout", Basic;
         /// Samples that one query may hold in memory at once.

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use model::TenantId;
 use model::context::QueryUsage;
-use promql::parser::parse_expr;
 use promql::value::Value;
 use promql::{Analysis, Engine, Operator, QueryKind};
 
@@ -53,9 +52,7 @@ fn run(
     context: &Arc<model::QueryContext>,
 ) -> Result<Analysis, ApiError> {
     let limits = service.limits(&tenant);
-    let expr = parse_expr(&request.query, &features::parser_options(&limits))
-        .map_err(|error| ApiError::invalid_parameter("query", error))?;
-    features::check(&expr, &limits)?;
+    let expr = features::parse(&request.query, &limits)?;
     let kind = service.clamp(request.kind, &limits)?;
     let queryable = service.tenant_queryable(tenant, &limits);
     let engine = Engine::new(service.engine_options(request, &limits));
@@ -159,7 +156,8 @@ mod tests {
             storage.append_float(&labels, (1000, 0), 1.0).unwrap();
         }
         let query = "sum(up) + 1";
-        let expr = parse_expr(query, &promql::parser::ParserOptions::all()).unwrap();
+        let expr =
+            promql::parser::parse_expr(query, &promql::parser::ParserOptions::all()).unwrap();
         let context = Arc::new(QueryContext::unlimited());
         let kind = QueryKind::Instant { time_ms: 2000 };
         let engine = Engine::new(EngineOptions::default());

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
+use bytes::Bytes;
 use model::{Labels, MatchOp, Matcher, Querier, QueryContext, SelectHints, TenantId};
 
 use super::params::Params;
-use super::{ApiResult, json_response, success};
+use super::{ApiResult, json_stream};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::{push_labels, push_string};
@@ -28,11 +29,13 @@ pub(super) async fn names(
     let selectors = params.selectors()?;
     let allowed = service.limits(&tenant).max_label_names_limit;
     let limit = result_limit(params.count("limit")?, allowed);
-    let job = move |querier: &dyn Querier, _: &QueryContext| {
-        merged(&selectors, limit, |matchers, limit| Ok(querier.label_names(matchers, limit)?))
+    let job = move |querier: &dyn Querier, context: &QueryContext| {
+        merged(&selectors, limit, |matchers, limit| {
+            counted(querier.label_names(matchers, limit)?, context)
+        })
     };
     let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
-    Ok(json_response(string_list(&texts, is_cut)))
+    Ok(json_stream(ListPieces::new(texts, is_cut, push_text)))
 }
 
 pub(super) async fn values(
@@ -52,13 +55,13 @@ pub(super) async fn values(
     }
     let allowed = service.limits(&tenant).max_label_values_limit;
     let limit = result_limit(params.count("limit")?, allowed);
-    let job = move |querier: &dyn Querier, _: &QueryContext| {
+    let job = move |querier: &dyn Querier, context: &QueryContext| {
         merged(&selectors, limit, |matchers, limit| {
-            Ok(querier.label_values(&name, matchers, limit)?)
+            counted(querier.label_values(&name, matchers, limit)?, context)
         })
     };
     let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
-    Ok(json_response(string_list(&texts, is_cut)))
+    Ok(json_stream(ListPieces::new(texts, is_cut, push_text)))
 }
 
 /// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage
@@ -112,12 +115,11 @@ fn merged(
     Ok((texts, is_cut))
 }
 
-fn string_list(texts: &[String], is_cut: bool) -> Vec<u8> {
-    let mut body = success(|out| {
-        push_list(out, texts.iter(), |out, text| push_string(out, text));
-    });
-    push_truncated(&mut body, is_cut);
-    body
+/// Counts the memory of texts.
+fn counted(texts: Vec<String>, context: &QueryContext) -> Result<Vec<String>, ApiError> {
+    let bytes: usize = texts.iter().map(|text| text.len() + size_of::<String>()).sum();
+    context.reserve_memory(bytes as u64).map_err(model::StorageError::from)?;
+    Ok(texts)
 }
 
 pub(super) async fn series(
@@ -149,9 +151,7 @@ pub(super) async fn series(
     if is_cut {
         sets.truncate(limit);
     }
-    let mut body = success(|out| push_list(out, sets.iter(), push_labels));
-    push_truncated(&mut body, is_cut);
-    Ok(json_response(body))
+    Ok(json_stream(ListPieces::new(sets, is_cut, push_labels)))
 }
 
 /// The label sets of series that any of the selectors selects, in label order, each once.
@@ -183,22 +183,52 @@ fn series_of(
     Ok(sets)
 }
 
-fn push_list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, push: impl Fn(&mut Vec<u8>, T)) {
-    out.push(b'[');
-    for (i, item) in items.enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        push(out, item);
-    }
-    out.push(b']');
+#[expect(clippy::ptr_arg, reason = "what a list of texts holds")]
+fn push_text(out: &mut Vec<u8>, text: &String) {
+    push_string(out, text);
 }
 
-/// Puts the warning of a cut result before the closing brace.
-fn push_truncated(body: &mut Vec<u8>, is_cut: bool) {
-    if is_cut {
-        body.pop();
-        body.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]}}").as_bytes());
+/// An answer that is a list, written piece by piece while it is sent.
+struct ListPieces<T> {
+    /// What is left; `None` when the end is written.
+    items: Option<std::vec::IntoIter<T>>,
+    push: fn(&mut Vec<u8>, &T),
+    is_first: bool,
+    is_cut: bool,
+}
+
+impl<T> ListPieces<T> {
+    fn new(items: Vec<T>, is_cut: bool, push: fn(&mut Vec<u8>, &T)) -> Self {
+        Self { items: Some(items.into_iter()), push, is_first: true, is_cut }
+    }
+}
+
+impl<T> Iterator for ListPieces<T> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        const PIECE_BYTES: usize = 64 << 10;
+        let items = self.items.as_mut()?;
+        let mut out = Vec::new();
+        if self.is_first {
+            out.extend_from_slice(br#"{"status":"success","data":["#);
+        }
+        for item in items.by_ref() {
+            if !std::mem::take(&mut self.is_first) {
+                out.push(b',');
+            }
+            (self.push)(&mut out, &item);
+            if out.len() >= PIECE_BYTES {
+                return Some(out.into());
+            }
+        }
+        self.items = None;
+        out.push(b']');
+        if self.is_cut {
+            out.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]").as_bytes());
+        }
+        out.push(b'}');
+        Some(out.into())
     }
 }
 
@@ -271,8 +301,23 @@ mod tests {
         let (cut, is_cut) = merged(&selectors, 2, ask).unwrap();
         assert_eq!((cut.join(""), is_cut), ("ab".to_owned(), true));
         assert_eq!(
-            String::from_utf8(string_list(&cut, true)).unwrap(),
+            written(cut, true),
             r#"{"status":"success","data":["a","b"],"warnings":["results truncated due to limit"]}"#
         );
+    }
+
+    fn written(texts: Vec<String>, is_cut: bool) -> String {
+        let pieces: Vec<Bytes> = ListPieces::new(texts, is_cut, push_text).collect();
+        String::from_utf8(pieces.concat()).unwrap()
+    }
+
+    #[test]
+    fn lists_of_any_length_are_written_whole() {
+        assert_eq!(written(Vec::new(), false), r#"{"status":"success","data":[]}"#);
+        // Each as long as a piece, and many that make several pieces.
+        for texts in [vec!["x".repeat(70_000); 3], vec!["some \"text\"".to_owned(); 20_000]] {
+            let json: serde_json::Value = serde_json::from_str(&written(texts.clone(), false)).unwrap();
+            assert_eq!(json["data"], serde_json::Value::from(texts));
+        }
     }
 }

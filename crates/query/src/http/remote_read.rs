@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -20,6 +21,7 @@ use model::{
     EncodedChunk, Labels, Matcher, QueryContext, Queryable as _, SampleReader, SelectHints,
     SeriesSet, StorageError, TenantId, TimeRange,
 };
+use parking_lot::Mutex;
 use tsdb::merge::{TypedValue, decode_typed, disjoint_chunks, encode_all};
 use wire::remote_read::{
     FrameBuilder, ReadQuery, ReadRequest, ResponseType, STREAMED_CONTENT_TYPE, compress_response,
@@ -146,6 +148,12 @@ impl Source {
         self.queryable.querier(range, &self.context)?.select(&selection.matchers, &hints)
     }
 
+    /// How many of `all` selections run at once.
+    fn concurrency(&self, all: usize) -> usize {
+        let asked = self.service.querier.max_concurrent_remote_read_queries;
+        usize::try_from(asked).ok().filter(|n| *n > 0).unwrap_or(all).max(1)
+    }
+
     /// The next series with its chunks.
     fn next_series(
         &self,
@@ -188,26 +196,43 @@ async fn samples(source: Source, selections: Vec<Selection>) -> Result<Response,
 
 fn samples_body(source: &Source, selections: &[Selection]) -> Result<Vec<u8>, ApiError> {
     let mut response = Vec::new();
-    let mut count = 0;
-    for selection in selections {
-        let mut set = source.select(selection)?;
-        let mut result = Vec::new();
-        while let Some((labels, chunks)) = source.next_series(&mut *set)? {
-            let before = result.len();
-            count += put_samples(&mut result, (&labels, &chunks), selection.range)?;
-            check_count(count, source.service.querier.max_samples)?;
-            // Twice: once in the result, once in the response.
-            let grown = 2 * (result.len() - before) as u64;
-            source.context.reserve_memory(grown).map_err(StorageError::from)?;
+    let count = AtomicU64::new(0);
+    for part in selections.chunks(source.concurrency(selections.len())) {
+        let results: Vec<_> = part.iter().map(|_| Mutex::new(None)).collect();
+        source.service.executor().for_each(part.len(), &|index| {
+            *results[index].lock() = Some(result_of(source, &part[index], &count));
+        });
+        for result in results {
+            let missing = || ApiError::new(ErrorType::Internal, "a query was not run");
+            end_result(&mut response, &result.into_inner().ok_or_else(missing)??);
         }
-        end_result(&mut response, &result);
     }
     compress_response(&response)
         .ok_or_else(|| ApiError::bad_data("the response is too large for one message"))
 }
 
-fn check_count(count: usize, max: u64) -> Result<(), ApiError> {
-    if max > 0 && count as u64 > max {
+/// The series of one selection; `count` is that of the samples of all.
+fn result_of(
+    source: &Source,
+    selection: &Selection,
+    count: &AtomicU64,
+) -> Result<Vec<u8>, ApiError> {
+    let mut set = source.select(selection)?;
+    let mut result = Vec::new();
+    while let Some((labels, chunks)) = source.next_series(&mut *set)? {
+        let before = result.len();
+        let more = put_samples(&mut result, (&labels, &chunks), selection.range)? as u64;
+        let sum = count.fetch_add(more, Ordering::Relaxed) + more;
+        check_count(sum, source.service.querier.max_samples)?;
+        // Twice: once in the result, once in the response.
+        let grown = 2 * (result.len() - before) as u64;
+        source.context.reserve_memory(grown).map_err(StorageError::from)?;
+    }
+    Ok(result)
+}
+
+fn check_count(count: u64, max: u64) -> Result<(), ApiError> {
+    if max > 0 && count > max {
         return Err(ApiError::bad_data(format!("exceeded sample limit ({max})")));
     }
     Ok(())

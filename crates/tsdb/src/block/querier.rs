@@ -139,7 +139,7 @@ impl BlockSeriesSet {
         labels: Labels,
         chunks: Vec<ChunkMeta>,
     ) -> Result<SeriesEntry, StorageError> {
-        self.context.add_series(1)?;
+        self.context.add_series(&labels)?;
         let deleted = self.block.tombstones().get(u64::from(series)).to_vec();
         let chunks = self.needed(chunks, deleted.is_empty());
         self.context.add_chunks(chunks.len() as u64, 0)?;

@@ -276,7 +276,7 @@ impl HeadSeriesSet {
         &self,
         (labels, snapshot, deleted): (Labels, Snapshot, Vec<Interval>),
     ) -> Result<SeriesEntry, StorageError> {
-        self.context.add_series(1)?;
+        self.context.add_series(&labels)?;
         let (chunks, bytes) = snapshot.size();
         self.context.add_chunks(chunks, bytes)?;
         let samples: Box<dyn SampleReader> = match snapshot {

@@ -14,6 +14,7 @@ mod exemplars;
 mod harness;
 mod hostile;
 mod lifecycle;
+mod limits;
 mod live;
 mod out_of_order;
 mod promql;
