@@ -316,7 +316,8 @@ mod tests {
         assert_eq!(written(Vec::new(), false), r#"{"status":"success","data":[]}"#);
         // Each as long as a piece, and many that make several pieces.
         for texts in [vec!["x".repeat(70_000); 3], vec!["some \"text\"".to_owned(); 20_000]] {
-            let json: serde_json::Value = serde_json::from_str(&written(texts.clone(), false)).unwrap();
+            let json: serde_json::Value =
+                serde_json::from_str(&written(texts.clone(), false)).unwrap();
             assert_eq!(json["data"], serde_json::Value::from(texts));
         }
     }
