@@ -3,8 +3,9 @@
 //! Writers push samples whose times run far ahead of the clock, so that heads are cut and
 //! truncated, logs checkpointed, blocks uploaded and deleted several times a second. The process
 //! is killed at a random moment, of its start too, and started again; then all samples that were
-//! ever acknowledged must be answered. `cargo xtask crash --rounds N` runs the same with more
-//! rounds.
+//! ever acknowledged must be answered. On every other directory there is a window for samples that
+//! come out of order, and half of the samples do. `cargo xtask crash --rounds N` runs the same with
+//! more rounds.
 
 mod check;
 mod writers;
@@ -35,6 +36,10 @@ const OPTIONS: &[&str] = &[
     "-blocks-storage.bucket-store.ignore-blocks-within=0s",
 ];
 
+/// What a directory with samples out of order has besides.
+const LATE_OPTIONS: &[&str] =
+    &["-ingester.out-of-order-time-window=3h", "-blocks-storage.tsdb.out-of-order-capacity-max=5"];
+
 #[test]
 fn acknowledged_samples_survive_kill_9() {
     let rounds = order("URD_CRASH_ROUNDS").unwrap_or(DEFAULT_ROUNDS);
@@ -42,10 +47,12 @@ fn acknowledged_samples_survive_kill_9() {
     let random = SeededRandom::new(seed);
     let mut totals = Totals::default();
     let mut left = rounds;
+    let mut is_late = false;
     while left > 0 {
-        let count = left.min(ROUNDS_PER_DIRECTORY);
-        run_on_one_directory(&random, count, &mut totals);
+        let count = left.min(ROUNDS_PER_DIRECTORY).min(rounds.div_ceil(2));
+        run_on_one_directory((&random, is_late), count, &mut totals);
         left -= count;
+        is_late = !is_late;
         eprintln!("crash: {} of {rounds} rounds, seed {seed}: {totals:?}", rounds - left);
     }
     assert!(totals.acknowledged > rounds * 20, "hardly anything was written: {totals:?}");
@@ -58,47 +65,57 @@ struct Totals {
     acknowledged: u64,
     /// Rounds in which the process was killed while it started.
     killed_at_start: u64,
+    /// Those of them on directories with samples out of order.
+    acknowledged_late: u64,
     /// Blocks that had been written to the bucket, over all directories.
     blocks: u64,
 }
 
-fn run_on_one_directory(random: &SeededRandom, rounds: u64, totals: &mut Totals) {
+fn run_on_one_directory(
+    (random, is_late): (&SeededRandom, bool),
+    rounds: u64,
+    totals: &mut Totals,
+) {
     let mut dir = tempfile::tempdir().unwrap();
     // Kept for inspection when something is missing.
     dir.disable_cleanup(true);
-    let mut fleet = Fleet::new(random);
+    let mut fleet = Fleet::new(random, is_late);
     for _ in 0..rounds {
         if random.below(8) == 0 {
-            kill_at_start(dir.path(), random);
+            kill_at_start(dir.path(), (random, is_late));
             totals.killed_at_start += 1;
         }
-        let mut server = start(dir.path(), random);
+        let mut server = start(dir.path(), (random, is_late));
         check::recent(&server, &fleet);
         fleet.write_until_killed(&mut server, Duration::from_millis(random.below(700)));
     }
-    let server = start(dir.path(), random);
+    let server = start(dir.path(), (random, is_late));
     check::everything(&server, &fleet);
     totals.acknowledged += fleet.acknowledged();
+    totals.acknowledged_late += if is_late { fleet.acknowledged() } else { 0 };
     totals.blocks += blocks_in(&dir.path().join("blocks/anonymous"));
     drop(server);
     dir.disable_cleanup(false);
 }
 
-fn start(dir: &Path, random: &SeededRandom) -> Server {
-    let server = harness::urd_starting(dir, &options(random));
+fn start(dir: &Path, (random, is_late): (&SeededRandom, bool)) -> Server {
+    let server = harness::urd_starting(dir, &options(random, is_late));
     server.wait_ready();
     server
 }
 
-fn kill_at_start(dir: &Path, random: &SeededRandom) {
-    let mut server = harness::urd_starting(dir, &options(random));
+fn kill_at_start(dir: &Path, (random, is_late): (&SeededRandom, bool)) {
+    let mut server = harness::urd_starting(dir, &options(random, is_late));
     std::thread::park_timeout(Duration::from_millis(random.below(60)));
     server.kill();
 }
 
 /// What may change from one start to the next.
-fn options(random: &SeededRandom) -> Vec<&'static str> {
+fn options(random: &SeededRandom, is_late: bool) -> Vec<&'static str> {
     let mut options = OPTIONS.to_vec();
+    if is_late {
+        options.extend(LATE_OPTIONS);
+    }
     if random.below(3) == 0 {
         options.push("-blocks-storage.tsdb.wal-compression-enabled=true");
     }

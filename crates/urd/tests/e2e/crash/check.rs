@@ -11,16 +11,17 @@ use crate::harness::Server;
 pub(super) fn recent(server: &Server, fleet: &Fleet) {
     for (number, writer) in fleet.writers.iter().enumerate() {
         let log = writer.log();
-        let samples = 600.min(writer.next() + 1);
-        check_samples(server, number, &log, (writer.next() - samples, writer.next()));
-        check_counts(server, number, &log, writer.next());
+        let last = fleet.last(writer);
+        let samples = 600.min(last + 1);
+        check_samples(server, number, &log, (last - samples, last));
+        check_counts(server, number, &log, last);
     }
 }
 
 /// Looks at each sample that was ever written.
 pub(super) fn everything(server: &Server, fleet: &Fleet) {
     for (number, writer) in fleet.writers.iter().enumerate() {
-        check_samples(server, number, &writer.log(), (-1, writer.next()));
+        check_samples(server, number, &writer.log(), (-1, fleet.last(writer)));
     }
 }
 

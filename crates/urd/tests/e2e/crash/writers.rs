@@ -17,6 +17,9 @@ pub(super) const SERIES_PER_WRITER: usize = 12;
 pub(super) const START_MS: i64 = 1_699_999_200_000 + 4_321;
 /// So long that every few dozen requests a block is due.
 pub(super) const STEP_MS: i64 = 240_000;
+/// Late samples change places inside of groups of eight: 5, 4, 7, 6, 1, 0, 3, 2.
+const LATE_GROUP: i64 = 7;
+const LATE_ORDER: i64 = 5;
 /// How far a writer may be ahead of the slowest one, samples: what is more than an hour behind
 /// the newest sample is refused.
 const MAX_LEAD: i64 = 10;
@@ -24,13 +27,15 @@ const MAX_LEAD: i64 = 10;
 /// All writers, over all lives of the process.
 pub(super) struct Fleet {
     pub(super) writers: Vec<Writer>,
+    /// Whether samples are sent in another order than that of their times.
+    is_late: bool,
     flush_seed: u64,
 }
 
 /// One writer; sample `i` has the time `START_MS + i * STEP_MS` and the value `i`.
 #[derive(Default)]
 pub(super) struct Writer {
-    /// The sample to be sent next.
+    /// The place of the sample to be sent next.
     next: AtomicI64,
     log: Mutex<Log>,
 }
@@ -48,16 +53,26 @@ impl Writer {
         self.log.lock().unwrap().clone()
     }
 
-    /// The sample that is to be sent next.
+    /// The place of the sample that is to be sent next.
     pub(super) fn next(&self) -> i64 {
         self.next.load(Ordering::Relaxed)
     }
 }
 
 impl Fleet {
-    pub(super) fn new(random: &SeededRandom) -> Self {
+    pub(super) fn new(random: &SeededRandom, is_late: bool) -> Self {
         let writers = (0..WRITERS).map(|_| Writer::default()).collect();
-        Self { writers, flush_seed: random.next_u64() }
+        Self { writers, is_late, flush_seed: random.next_u64() }
+    }
+
+    /// The sample that is sent in place `position`: each one once.
+    fn sample_at(&self, position: i64) -> i64 {
+        if self.is_late { position ^ LATE_ORDER } else { position }
+    }
+
+    /// The last sample that a writer can have sent.
+    pub(super) fn last(&self, writer: &Writer) -> i64 {
+        if self.is_late { writer.next() | LATE_GROUP } else { writer.next() }
     }
 
     /// Requests that were answered with success.
@@ -104,13 +119,14 @@ impl Fleet {
                 std::thread::yield_now();
                 continue;
             }
-            writer.log.lock().unwrap().unanswered.insert(next);
-            let body = remote_write::compressed(&remote_write::message(&series(number, next)));
+            let sample = self.sample_at(next);
+            writer.log.lock().unwrap().unanswered.insert(sample);
+            let body = remote_write::compressed(&remote_write::message(&series(number, sample)));
             let Some(answer) = server.try_post("/api/v1/push", HEADERS, &body) else { return };
             assert_eq!(answer.status, 200, "{}", answer.body);
             let mut log = writer.log.lock().unwrap();
-            log.unanswered.remove(&next);
-            log.acknowledged.insert(next);
+            log.unanswered.remove(&sample);
+            log.acknowledged.insert(sample);
             drop(log);
             writer.next.store(next + 1, Ordering::Relaxed);
         }
