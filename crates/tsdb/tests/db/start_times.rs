@@ -335,6 +335,22 @@ fn switches_can_be_turned_at_each_start() {
 }
 
 #[test]
+fn samples_without_one_of_their_own_have_the_start_timestamp_of_their_series() {
+    let db = world().open();
+    let mut batch = WriteBatch::new(hasher());
+    let labels = [Label { name: "__name__", value: "up" }];
+    batch.push_float(&labels, BatchSample { timestamp_ms: START, value: 1.0 });
+    batch.push_float(&labels, BatchSample { timestamp_ms: START + STEP, value: 2.0 });
+    batch.series.iter_mut().for_each(|series| series.created_timestamp_ms = START - STEP);
+    batch.sample_start_times = vec![0, START - 1];
+    db.append(&batch, &AppendLimits::default()).unwrap();
+    // The zero where the counter began has none.
+    let want = [(START - STEP, 0), (START, START - STEP), (START + STEP, START - 1)];
+    let got = starts(&found(&db)).into_values().next().unwrap();
+    assert_eq!(got, BTreeMap::from(want));
+}
+
+#[test]
 fn start_timestamps_need_an_encoding_that_has_them() {
     let mut world = world();
     world.options.xor2_encoding = false;
