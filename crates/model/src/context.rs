@@ -171,6 +171,11 @@ impl QueryContext {
         }
     }
 
+    /// Whether the number of distinct series is limited: they must be told apart then.
+    pub fn limits_series(&self) -> bool {
+        self.limits.max_series > 0
+    }
+
     /// Counts a fetched series. One that was fetched before does not count again for the limit.
     pub fn add_series(&self, labels: &Labels) -> Result<(), LimitError> {
         self.series.fetch_add(1, Ordering::Relaxed);

@@ -65,6 +65,9 @@ pub struct SelectHints {
     /// Only one moment is evaluated, `end_ms_incl`: of each series nothing but the newest sample
     /// inside the range is needed.
     pub newest_only: bool,
+    /// The caller needs no labels and takes the series in any order, to count them say. A source
+    /// may ignore it. Who merges sources must: series without labels cannot be told apart.
+    pub without_labels: bool,
 }
 
 /// Why storage could not answer.

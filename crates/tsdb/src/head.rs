@@ -14,11 +14,13 @@
 //! delete.rs      deleted ranges                      spread.rs   where chunks of floats end
 //! ooo.rs         samples that come out of order      zeros.rs    zeros where counters begin
 //! find.rs        matchers -> series                  activity.rs who took samples lately
+//! any_order.rs   series for those who count
 //! cardinality.rs how many
 //! exemplars.rs   a ring of exemplars                 metadata.rs type, unit and help of series
 //! ```
 
 mod activity;
+mod any_order;
 mod append;
 mod cardinality;
 mod checkpoint;

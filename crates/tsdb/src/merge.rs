@@ -54,6 +54,10 @@ impl Querier for MergeQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        if let [source] = &self.sources[..] {
+            return source.select(matchers, hints);
+        }
+        let hints = &SelectHints { without_labels: false, ..hints.clone() };
         let mut sets = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
             sets.push(source.select(matchers, hints)?);

@@ -20,7 +20,7 @@ mod values;
 pub(crate) use ops::numbers_of_bits;
 pub use ops::{count_common, intersect, intersects, subtract, union};
 pub use packed::{PackedCursor, PackedList};
-pub use plan::{Found, find_series, postings_for_matchers};
+pub use plan::{Found, find_series, postings_for_matchers, selects_all};
 pub use shard::{QUERY_SHARD_LABEL, query_shard};
 pub use values::{
     Narrowed, is_cheaper_by_series, label_names_for_matchers, label_values_for_matchers, narrow,

@@ -12,6 +12,7 @@ mod reduce_matchers;
 mod share_expressions;
 mod share_selectors;
 mod tree;
+mod without_labels;
 
 use std::sync::Arc;
 
@@ -124,6 +125,8 @@ pub(crate) struct SelectPlan {
     pub(crate) pair: Option<Box<SelectPair>>,
     /// Nodes whose series narrow it, each with the label whose values they have.
     pub(crate) narrowed_by: Vec<(NodeId, String)>,
+    /// Neither the labels of its series nor their order matter.
+    pub(crate) without_labels: bool,
 }
 
 /// The part of a selector in a pair of selectors that read storage once.

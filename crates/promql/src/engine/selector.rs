@@ -103,6 +103,7 @@ fn ask_storage(
         grouping: plan.purpose.grouping.clone(),
         grouping_is_by: plan.purpose.grouping_is_by,
         newest_only: plan.needs_newest_only(),
+        without_labels: plan.without_labels,
         ..SelectHints::default()
     };
     Ok(querier.select(matchers, &hints)?)

@@ -110,6 +110,7 @@ fn select_info(
         pos: call.site.pos,
         pair: None,
         narrowed_by: Vec::new(),
+        without_labels: false,
     };
     collect_with(&plan, Box::new(InfoKernel { references, lookback_ms }), call.cx)
 }

@@ -113,23 +113,19 @@ impl Head {
     ) -> Result<(), TsdbError> {
         let (matchers, shard) = query_shard(matchers, &SelectHints::default())
             .map_err(|error| TsdbError::Invalid(error.to_string()))?;
-        let (rows, set) = {
+        let (numbers, rows, set) = {
             let _select = self.selects.read();
             let set = self.active_set(now);
-            let mut rows = self.rows(&self.matching_active(&matchers, &set)?);
-            self.visit_rows(&mut rows, |shard, part| {
-                for row in part {
-                    row.series_ref = shard.series[row.location.slot() as usize].series_ref();
-                }
-            });
-            self.sort_rows(&mut rows);
-            (rows, set)
+            let mut numbers = self.matching_active(&matchers, &set)?;
+            self.sort_by_labels(&mut numbers);
+            let rows = self.rows(&numbers, |_, _| true);
+            (numbers, rows, set)
         };
-        for row in rows {
+        for (number, row) in numbers.into_iter().zip(rows) {
             // It may have been removed meanwhile.
             let Some(labels) = self.labels_of(&row) else { continue };
             if shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index) {
-                visit(labels, set.bucket_count(row.number))?;
+                visit(labels, set.bucket_count(number))?;
             }
         }
         Ok(())

@@ -106,8 +106,7 @@ impl Head {
         let querier = HeadQuerier::new(Arc::clone(self), range, context);
         let _select = self.selects.read();
         let mut deleted = Vec::new();
-        let visited = querier.visit(matchers, |shard, row| {
-            let slot = row.location.slot();
+        let visited = querier.visit(matchers, |shard, slot| {
             let (oldest, newest) = (oldest_time(shard, slot), newest_time(shard, slot));
             let interval = Interval {
                 min_ms: range.start_ms_incl.max(oldest),

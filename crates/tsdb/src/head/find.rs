@@ -11,12 +11,50 @@ use model::Matcher;
 use parking_lot::RwLockReadGuard;
 
 use super::Head;
-use super::order::Row;
 use super::postings::Postings;
-use super::shards::Shard;
+use super::series::Series;
+use super::shards::{Location, Shard};
 use super::symbols::{Symbol, Symbols};
 use crate::error::TsdbError;
 use crate::postings::{Found, IndexPostings, PostingsList, find_series};
+
+/// So many series are looked at together.
+const PIECE: usize = 4096;
+
+/// A series that a select has found. The reference tells whether it is still there: slots are
+/// used again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) location: Location,
+    ref_low: u32,
+}
+
+impl Row {
+    pub(super) fn new(location: Location, series: &Series) -> Self {
+        Self { location, ref_low: series.series_ref() as u32 }
+    }
+
+    /// The series, if it is still there.
+    pub(super) fn series<'s>(&self, shard: &'s Shard) -> Option<&'s Series> {
+        let series = shard.series.get(self.location.slot() as usize)?;
+        (series.is_live() && series.series_ref() as u32 == self.ref_low).then_some(series)
+    }
+}
+
+/// Where one of several series is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    location: Location,
+    /// Which one of them it is.
+    pub(super) index: usize,
+}
+
+impl At {
+    /// Its slot in the shard.
+    pub(super) fn slot(&self) -> usize {
+        self.location.slot() as usize
+    }
+}
 
 /// Strings and postings at one moment. While it lives, no lock of a shard may be taken.
 pub(super) struct HeadIndex<'h> {
@@ -42,38 +80,66 @@ impl Head {
             return Ok(series);
         }
         let mut kept = Vec::with_capacity(series.len());
-        self.visit_rows(&mut self.rows(&series), |shard, rows| {
+        self.visit_series(&series, |shard, part| {
             let symbols = self.symbols.read();
-            let accepted = rows.iter().filter(|row| rest.accepts(shard, row, &symbols));
-            kept.extend(accepted.map(|row| row.number));
+            let accepted = part.iter().filter(|at| rest.accepts(shard, at.slot(), &symbols));
+            kept.extend(accepted.map(|at| series[at.index]));
         });
         kept.sort_unstable();
         Ok(kept)
     }
 
-    /// Where series are, in order of their places.
-    pub(super) fn rows(&self, numbers: &[u32]) -> Vec<Row> {
-        let postings = self.postings.read();
-        let row = |&number| Row { location: postings.location(number), number, series_ref: 0 };
-        let mut rows: Vec<Row> = numbers.iter().map(row).collect();
-        rows.sort_unstable_by_key(|row| row.location);
-        rows
+    /// Calls `visit` with shards, locked, and those of the series that are in them; some
+    /// thousands of series at a time, so that the memory that takes is bounded.
+    pub(super) fn visit_series(&self, numbers: &[u32], mut visit: impl FnMut(&Shard, &[At])) {
+        let mut places = Vec::with_capacity(numbers.len().min(PIECE));
+        for (piece, numbers) in numbers.chunks(PIECE).enumerate() {
+            self.places(numbers, piece * PIECE, &mut places);
+            for part in places.chunk_by(|a, b| a.location.shard() == b.location.shard()) {
+                visit(&self.shards.lock(part[0].location.shard()), part);
+            }
+        }
     }
 
-    /// Calls `visit` with each shard, locked, and its part of the rows.
-    pub(super) fn visit_rows(&self, rows: &mut [Row], mut visit: impl FnMut(&Shard, &mut [Row])) {
-        for part in rows.chunk_by_mut(|a, b| a.location.shard() == b.location.shard()) {
-            visit(&self.shards.lock(part[0].location.shard()), part);
+    /// Where series are, in the order of their places. `first` is the index of the first one.
+    fn places(&self, numbers: &[u32], first: usize, places: &mut Vec<At>) {
+        places.clear();
+        {
+            let postings = self.postings.read();
+            let at = |(i, &number)| At { location: postings.location(number), index: first + i };
+            places.extend(numbers.iter().enumerate().map(at));
         }
+        places.sort_unstable_by_key(|at| at.location);
+    }
+
+    /// The rows of the series that `keep` accepts, in the order of the numbers.
+    pub(super) fn rows(
+        &self,
+        numbers: &[u32],
+        mut keep: impl FnMut(&Shard, u32) -> bool,
+    ) -> Vec<Row> {
+        let mut rows = Vec::with_capacity(numbers.len());
+        let mut found = Vec::new();
+        for piece in numbers.chunks(PIECE) {
+            found.clear();
+            found.resize(piece.len(), None);
+            self.visit_series(piece, |shard, part| {
+                for at in part.iter().filter(|at| keep(shard, at.location.slot())) {
+                    found[at.index] = Some(Row::new(at.location, &shard.series[at.slot()]));
+                }
+            });
+            rows.extend(found.iter().flatten());
+        }
+        rows
     }
 
     /// The values of a label of some series.
     pub(super) fn values_of(&self, name: &str, numbers: &[u32]) -> BTreeSet<Symbol> {
         let mut values = BTreeSet::new();
         let Some(name) = self.symbols.read().find(name) else { return values };
-        self.visit_rows(&mut self.rows(numbers), |shard, rows| {
+        self.visit_series(numbers, |shard, part| {
             let symbols = self.symbols.read();
-            values.extend(rows.iter().filter_map(|row| value_of(shard, row, name, &symbols)));
+            values.extend(part.iter().filter_map(|at| value_of(shard, at.slot(), name, &symbols)));
         });
         values
     }
@@ -81,8 +147,8 @@ impl Head {
     /// The label names of some series.
     pub(super) fn names_of(&self, numbers: &[u32]) -> BTreeSet<Symbol> {
         let mut shapes = BTreeSet::new();
-        self.visit_rows(&mut self.rows(numbers), |shard, rows| {
-            let series = rows.iter().map(|row| &shard.series[row.location.slot() as usize]);
+        self.visit_series(numbers, |shard, part| {
+            let series = part.iter().map(|at| &shard.series[at.slot()]);
             let live = series.filter(|series| series.is_live());
             shapes.extend(live.map(|series| shard.labels.shape(series.labels)));
         });
@@ -92,8 +158,8 @@ impl Head {
 }
 
 /// The value of a label of a series; `None` where it has none.
-fn value_of(shard: &Shard, row: &Row, name: Symbol, symbols: &Symbols) -> Option<Symbol> {
-    let series = &shard.series[row.location.slot() as usize];
+fn value_of(shard: &Shard, slot: usize, name: Symbol, symbols: &Symbols) -> Option<Symbol> {
+    let series = &shard.series[slot];
     if !series.is_live() {
         return None;
     }
@@ -103,16 +169,17 @@ fn value_of(shard: &Shard, row: &Row, name: Symbol, symbols: &Symbols) -> Option
 }
 
 /// Matchers that a plan has left.
-struct Rest<'m>(Vec<(Option<Symbol>, &'m Matcher)>);
+pub(super) struct Rest<'m>(Vec<(Option<Symbol>, &'m Matcher)>);
 
 impl<'m> Rest<'m> {
-    fn new(symbols: &Symbols, matchers: &[&'m Matcher]) -> Self {
+    pub(super) fn new(symbols: &Symbols, matchers: &[&'m Matcher]) -> Self {
         Self(matchers.iter().map(|&matcher| (symbols.find(matcher.name()), matcher)).collect())
     }
 
-    fn accepts(&self, shard: &Shard, row: &Row, symbols: &Symbols) -> bool {
+    /// Whether the series in a slot satisfies all of them.
+    pub(super) fn accepts(&self, shard: &Shard, slot: usize, symbols: &Symbols) -> bool {
         self.0.iter().all(|&(name, matcher)| {
-            let value = name.and_then(|name| value_of(shard, row, name, symbols));
+            let value = name.and_then(|name| value_of(shard, slot, name, symbols));
             matcher.matches(value.map_or("", |value| symbols.get(value)))
         })
     }

@@ -11,21 +11,12 @@
 mod ranking;
 
 use std::cmp::Ordering as Compare;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::Head;
-use super::shards::Location;
 use super::symbols::Symbols;
-
-/// A series that a select has found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) location: Location,
-    pub(super) number: u32,
-    pub(super) series_ref: u64,
-}
 
 /// The ranks of the series that were compared already.
 #[derive(Debug, Default)]
@@ -35,6 +26,8 @@ pub(super) struct LabelOrder {
     debt: AtomicUsize,
     /// Held by the one that extends the ranks.
     extending: Mutex<()>,
+    /// How often series were given new numbers.
+    pub(super) renumbered: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -57,47 +50,30 @@ struct Words {
 const MERGE_FACTOR: usize = 8;
 
 impl Head {
-    /// Puts rows in label order.
-    pub(super) fn sort_rows(&self, rows: &mut Vec<Row>) {
+    /// Puts numbers of series in label order.
+    pub(super) fn sort_by_labels(&self, numbers: &mut Vec<u32>) {
         let known = self.order.ranked.read().ranks.len();
-        let unranked = rows.iter().filter(|row| row.number as usize >= known).count();
+        let unranked = numbers.iter().filter(|&&number| number as usize >= known).count();
         if unranked > 0 {
             let debt = self.order.debt.fetch_add(unranked, Ordering::Relaxed) + unranked;
             let total = self.postings.read().len();
             if debt < total - known.min(total) || !self.extend_ranks() {
-                return self.sort_with_unranked(rows);
+                return self.sort_with_unranked(numbers);
             }
         }
-        self.order.ranked.read().sort(rows);
+        self.order.ranked.read().sort(numbers);
     }
 
-    /// Sorts the rows that have a rank and inserts the others.
-    fn sort_with_unranked(&self, rows: &mut Vec<Row>) {
-        let unranked: Vec<Row> = {
+    /// Sorts the numbers that have a rank and inserts the others.
+    fn sort_with_unranked(&self, numbers: &mut Vec<u32>) {
+        let unranked: Vec<u32> = {
             let ranked = self.order.ranked.read();
             let known = ranked.ranks.len();
-            let unranked = rows.extract_if(.., |row| row.number as usize >= known).collect();
-            ranked.sort(rows);
+            let unranked = numbers.extract_if(.., |number| *number as usize >= known).collect();
+            ranked.sort(numbers);
             unranked
         };
-        let words = self.words_of(&unranked);
-        let in_order = words.sorted(&self.symbols.read());
-        if rows.is_empty() {
-            rows.extend(in_order.iter().map(|&index| unranked[index]));
-            return;
-        }
-        let mut merged = Vec::with_capacity(rows.len() + unranked.len());
-        let mut rest = &rows[..];
-        for index in in_order {
-            let labels = words.of(index);
-            let before =
-                rest.partition_point(|row| self.compare_to(row.location, labels) == Compare::Less);
-            merged.extend_from_slice(&rest[..before]);
-            merged.push(unranked[index]);
-            rest = &rest[before..];
-        }
-        merged.extend_from_slice(rest);
-        *rows = merged;
+        *numbers = self.merge_new(numbers, &unranked);
     }
 
     /// Ranks all series that exist now. False when another thread is at it.
@@ -108,7 +84,8 @@ impl Head {
         let sorted = if (total - known) * MERGE_FACTOR > total {
             self.rank_all(total as u32)
         } else {
-            self.merge_new(known as u32..total as u32)
+            let new: Vec<u32> = (known as u32..total as u32).collect();
+            self.merge_new(&self.order.ranked.read().sorted, &new)
         };
         let mut ranks = vec![0; sorted.len()];
         for (rank, &number) in sorted.iter().enumerate() {
@@ -119,56 +96,41 @@ impl Head {
         true
     }
 
-    /// The ranked numbers and `numbers`, in label order.
-    fn merge_new(&self, numbers: std::ops::Range<u32>) -> Vec<u32> {
-        let new: Vec<Row> = {
-            let postings = self.postings.read();
-            let row = |number| Row { location: postings.location(number), number, series_ref: 0 };
-            numbers.map(row).collect()
-        };
-        let words = self.words_of(&new);
+    /// The numbers of `sorted`, which are in label order, and those of `new`, which are in none.
+    fn merge_new(&self, sorted: &[u32], new: &[u32]) -> Vec<u32> {
+        let words = self.words_of(new);
         let in_order = words.sorted(&self.symbols.read());
-        let ranked = self.order.ranked.read();
-        let mut merged = Vec::with_capacity(ranked.sorted.len() + new.len());
-        let mut rest = &ranked.sorted[..];
+        let mut merged = Vec::with_capacity(sorted.len() + new.len());
+        let mut rest = sorted;
         for index in in_order {
             let labels = words.of(index);
-            let before = rest.partition_point(|&number| {
-                let location = self.postings.read().location(number);
-                self.compare_to(location, labels) == Compare::Less
-            });
+            let before =
+                rest.partition_point(|&number| self.compare_to(number, labels) == Compare::Less);
             merged.extend_from_slice(&rest[..before]);
-            merged.push(new[index].number);
+            merged.push(new[index]);
             rest = &rest[before..];
         }
         merged.extend_from_slice(rest);
         merged
     }
 
-    /// Copies the labels of rows, shard by shard.
-    fn words_of(&self, rows: &[Row]) -> Words {
-        let mut by_shard: Vec<u32> = (0..rows.len() as u32).collect();
-        by_shard.sort_unstable_by_key(|&index| rows[index as usize].location);
-        let mut words = Words { words: Vec::new(), starts: vec![0; rows.len()] };
-        let same_shard = |a: &u32, b: &u32| {
-            rows[*a as usize].location.shard() == rows[*b as usize].location.shard()
-        };
-        for part in by_shard.chunk_by(same_shard) {
-            let shard = self.shards.lock(rows[part[0] as usize].location.shard());
+    /// Copies the labels of series, shard by shard.
+    fn words_of(&self, numbers: &[u32]) -> Words {
+        let mut words = Words { words: Vec::new(), starts: vec![0; numbers.len()] };
+        self.visit_series(numbers, |shard, part| {
             let symbols = self.symbols.read();
-            for &index in part {
-                let row = &rows[index as usize];
-                let start = words.words.len() as u32;
-                words.starts[index as usize] = start;
-                let labels = shard.series[row.location.slot() as usize].labels;
+            for at in part {
+                words.starts[at.index] = words.words.len() as u32;
+                let labels = shard.series[at.slot()].labels;
                 words.words.extend_from_slice(shard.labels.entry(labels, &symbols));
             }
-        }
+        });
         words
     }
 
     /// How the labels of a series compare with others.
-    fn compare_to(&self, location: Location, others: &[u32]) -> Compare {
+    fn compare_to(&self, number: u32, others: &[u32]) -> Compare {
+        let location = self.postings.read().location(number);
         let shard = self.shards.lock(location.shard());
         let symbols = self.symbols.read();
         let labels = shard.series[location.slot() as usize].labels;
@@ -177,19 +139,20 @@ impl Head {
 }
 
 impl Ranked {
-    /// Sorts rows that all have ranks.
-    fn sort(&self, rows: &mut [Row]) {
+    /// Sorts numbers that all have ranks.
+    fn sort(&self, numbers: &mut [u32]) {
         // The rank stands in for the number meanwhile: looking it up again at each comparison
         // would cost more than all else.
-        rows.iter_mut().for_each(|row| row.number = self.ranks[row.number as usize]);
-        rows.sort_unstable_by_key(|row| row.number);
-        rows.iter_mut().for_each(|row| row.number = self.sorted[row.number as usize]);
+        numbers.iter_mut().for_each(|number| *number = self.ranks[*number as usize]);
+        numbers.sort_unstable();
+        numbers.iter_mut().for_each(|number| *number = self.sorted[*number as usize]);
     }
 }
 
 impl LabelOrder {
     /// Takes over new numbers, by old number; `u32::MAX` = the series is gone.
     pub(super) fn renumber(&self, numbers: &[u32]) {
+        self.renumbered.fetch_add(1, Ordering::AcqRel);
         let mut ranked = self.ranked.write();
         ranked.sorted.retain_mut(|number| {
             *number = numbers[*number as usize];

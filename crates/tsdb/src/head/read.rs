@@ -5,6 +5,8 @@
 //! comes, under the lock of its shard. Series that are created meanwhile are not seen, samples
 //! that are appended meanwhile may be.
 //!
+//! Callers that do not need label order get the series as they lie in memory (`any_order.rs`).
+//!
 //! While a [`ReadLease`] is alive the head removes nothing (`truncate.rs`), so that a series
 //! that was found is still there when its turn comes.
 
@@ -18,9 +20,10 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::Head;
+use super::any_order::AnyOrderSet;
+use super::find::Row;
 use super::floats::{first_time, newest_time};
 use super::ooo::{LateView, has_late, late_reader, late_snapshot};
-use super::order::Row;
 use super::samples::{HeadSamples, NewestSample, Snapshot, snapshot};
 use super::series::Open;
 use super::shards::Shard;
@@ -65,46 +68,31 @@ impl HeadQuerier {
         Self { part, ..Self::new(head, range, context) }
     }
 
-    /// The series that satisfy all matchers and may have samples in the range, in no order.
+    /// The series that satisfy all matchers and may have samples in the range, in label order.
     fn find(&self, matchers: &[Matcher]) -> Result<Vec<Row>, StorageError> {
-        let mut rows = Vec::new();
-        self.visit(matchers, |shard, row| {
-            let series_ref = shard.series[row.location.slot() as usize].series_ref();
-            rows.push(Row { series_ref, ..*row });
-        })?;
-        Ok(rows)
+        let mut numbers = self.head.matching(matchers)?;
+        self.context.check()?;
+        self.head.sort_by_labels(&mut numbers);
+        Ok(self.head.rows(&numbers, |shard, slot| self.may_have_samples(shard, slot)))
     }
 
-    /// Visits the series that satisfy all matchers and may have samples in the range, shard by
-    /// shard. The head must not be renumbered meanwhile: the caller holds `Head::selects`.
+    /// Visits the slots of series that satisfy all matchers and may have samples in the range,
+    /// in no order. The head must not be renumbered meanwhile: the caller holds `Head::selects`.
     pub(super) fn visit(
         &self,
         matchers: &[Matcher],
-        mut visit: impl FnMut(&Shard, &Row),
+        mut visit: impl FnMut(&Shard, u32),
     ) -> Result<(), StorageError> {
         let numbers = self.head.matching(matchers)?;
-        let rows = self.head.rows(&numbers);
-        for part in rows.chunk_by(|a, b| a.location.shard() == b.location.shard()) {
-            self.context.check()?;
-            let shard = self.head.shards.lock(part[0].location.shard());
-            for row in part {
-                if self.may_have_samples(&shard, row.location.slot()) {
-                    visit(&shard, row);
-                }
-            }
-        }
+        self.head.visit_series(&numbers, |shard, part| {
+            let slots = part.iter().map(|at| at.slot() as u32);
+            slots.filter(|&slot| self.may_have_samples(shard, slot)).for_each(|s| visit(shard, s));
+        });
         Ok(())
     }
 
     fn may_have_samples(&self, shard: &Shard, slot: u32) -> bool {
-        if !shard.series[slot as usize].is_live() {
-            return false;
-        }
-        if let Part::OutOfOrder(view) = self.part {
-            return has_late((shard, slot), self.range, view);
-        }
-        let Some(newest) = newest_time(shard, slot) else { return false };
-        newest >= self.range.start_ms_incl && oldest_time(shard, slot) <= self.range.end_ms_incl
+        may_have_samples(shard, slot, (self.range, self.part))
     }
 
     /// Whether the head has anything in the range. Names and values are not asked for more: as in
@@ -155,12 +143,7 @@ impl Querier for HeadQuerier {
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
         let (matchers, shard) = query_shard(matchers, hints)?;
         let _select = self.head.selects.read();
-        let mut rows = self.find(&matchers)?;
-        self.head.sort_rows(&mut rows);
-        if hints.limit > 0 && shard.is_none() {
-            rows.truncate(hints.limit);
-        }
-        Ok(Box::new(HeadSeriesSet {
+        let source = SeriesSource {
             head: self.head.clone(),
             range: self.range,
             context: self.context.clone(),
@@ -168,11 +151,17 @@ impl Querier for HeadQuerier {
             labels_only: hints.labels_only,
             part: self.part,
             newest_only: hints.newest_only && hints.end_ms_incl == self.range.end_ms_incl,
-            shard,
-            left: if hints.limit > 0 { hints.limit } else { usize::MAX },
-            rows,
-            next: 0,
-        }))
+        };
+        let has_limits = hints.limit > 0 || self.context.limits_series();
+        if hints.without_labels && shard.is_none() && !has_limits {
+            return Ok(Box::new(AnyOrderSet::new(source, &matchers)?));
+        }
+        let mut rows = self.find(&matchers)?;
+        if hints.limit > 0 && shard.is_none() {
+            rows.truncate(hints.limit);
+        }
+        let left = if hints.limit > 0 { hints.limit } else { usize::MAX };
+        Ok(Box::new(HeadSeriesSet { source, shard, left, rows, next: 0 }))
     }
 
     fn label_values(
@@ -227,41 +216,39 @@ impl Querier for HeadQuerier {
     }
 }
 
-/// The series of one select.
-struct HeadSeriesSet {
-    head: Arc<Head>,
+/// What a select reads of each series.
+pub(super) struct SeriesSource {
+    pub(super) head: Arc<Head>,
     range: TimeRange,
-    context: Arc<QueryContext>,
+    pub(super) context: Arc<QueryContext>,
     lease: ReadLease,
     part: Part,
     labels_only: bool,
     newest_only: bool,
-    shard: Option<QueryShard>,
-    /// How many more series are needed.
-    left: usize,
-    rows: Vec<Row>,
-    next: usize,
 }
 
-impl HeadSeriesSet {
-    /// The labels and samples of a series; `None` when it has no samples in the range.
-    fn read(&self, row: &Row) -> Option<(Labels, Snapshot, Vec<Interval>)> {
-        let slot = row.location.slot();
-        let deleted = self.head.deleted.of(row.series_ref);
-        let shard = self.head.shards.lock(row.location.shard());
-        shard.series_if(slot, row.series_ref)?;
-        if !deleted.is_empty() && self.is_all_deleted(&shard, slot, &deleted) {
+/// What is read of one series while its shard is locked.
+pub(super) struct ReadSeries {
+    snapshot: Snapshot,
+    deleted: Vec<Interval>,
+}
+
+impl SeriesSource {
+    /// The samples of a series; `None` when it has none in the range.
+    pub(super) fn read(&self, shard: &Shard, slot: u32) -> Option<ReadSeries> {
+        let deleted = self.head.deleted.of(shard.series[slot as usize].series_ref());
+        if !deleted.is_empty() && self.is_all_deleted(shard, slot, &deleted) {
             return None;
         }
         let snapshot = if self.labels_only {
             Snapshot::Chunks(SmallVec::new())
         } else if let Part::OutOfOrder(view) = self.part {
-            Snapshot::Chunks(late_snapshot((&shard, slot), self.range, view)?)
+            Snapshot::Chunks(late_snapshot((shard, slot), self.range, view)?)
         } else {
             let newest_only = self.newest_only && deleted.is_empty();
-            snapshot(&shard, slot, self.range, newest_only)?
+            snapshot(shard, slot, self.range, newest_only)?
         };
-        Some((self.head.labels_in(shard, row), snapshot, deleted))
+        Some(ReadSeries { snapshot, deleted })
     }
 
     /// Whether nothing that a series has in the range is left.
@@ -272,10 +259,13 @@ impl HeadSeriesSet {
         deleted.iter().any(|interval| interval.contains(start) && interval.contains(end))
     }
 
-    fn entry(
+    /// What the caller of the select gets.
+    pub(super) fn entry(
         &self,
-        (labels, snapshot, deleted): (Labels, Snapshot, Vec<Interval>),
+        labels: Labels,
+        read: ReadSeries,
     ) -> Result<SeriesEntry, StorageError> {
+        let ReadSeries { snapshot, deleted } = read;
         self.context.add_series(&labels)?;
         let (chunks, bytes) = snapshot.size();
         self.context.add_chunks(chunks, bytes)?;
@@ -292,23 +282,60 @@ impl HeadSeriesSet {
         };
         Ok(SeriesEntry { labels, samples })
     }
+
+    /// Whether a series that is there may have samples in the range.
+    pub(super) fn may_have_samples(&self, shard: &Shard, slot: u32) -> bool {
+        may_have_samples(shard, slot, (self.range, self.part))
+    }
+}
+
+fn may_have_samples(shard: &Shard, slot: u32, (range, part): (TimeRange, Part)) -> bool {
+    if !shard.series[slot as usize].is_live() {
+        return false;
+    }
+    if let Part::OutOfOrder(view) = part {
+        return has_late((shard, slot), range, view);
+    }
+    let Some(newest) = newest_time(shard, slot) else { return false };
+    newest >= range.start_ms_incl && oldest_time(shard, slot) <= range.end_ms_incl
+}
+
+/// The series of one select in label order.
+struct HeadSeriesSet {
+    source: SeriesSource,
+    shard: Option<QueryShard>,
+    /// How many more series are needed.
+    left: usize,
+    rows: Vec<Row>,
+    next: usize,
+}
+
+impl HeadSeriesSet {
+    /// The labels and samples of a series; `None` when it has no samples in the range.
+    fn read(&self, row: &Row) -> Option<(Labels, ReadSeries)> {
+        let head = &self.source.head;
+        let shard = head.shards.lock(row.location.shard());
+        row.series(&shard)?;
+        let read = self.source.read(&shard, row.location.slot())?;
+        Some((head.labels_in(shard, row), read))
+    }
 }
 
 impl SeriesSet for HeadSeriesSet {
     fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
         while self.left > 0 && self.next < self.rows.len() {
             if self.next.is_multiple_of(64) {
-                self.context.check()?;
+                self.source.context.check()?;
             }
             let row = self.rows[self.next];
             self.next += 1;
-            let Some(read) = self.read(&row) else { continue };
-            let outside = |s: QueryShard| read.0.stable_hash() % s.count.max(1) != s.index;
+            let Some((labels, read)) = self.read(&row) else { continue };
+            let outside = |s: QueryShard| labels.stable_hash() % s.count.max(1) != s.index;
             if self.shard.is_some_and(outside) {
                 continue;
             }
             self.left -= 1;
-            return self.entry(read).map(Some);
+            return self.source.entry(labels, read).map(Some);
         }
         Ok(None)
     }
@@ -318,7 +345,7 @@ impl Head {
     /// The labels of a series; `None` when it is not there any more.
     pub(super) fn labels_of(&self, row: &Row) -> Option<Labels> {
         let shard = self.shards.lock(row.location.shard());
-        shard.series_if(row.location.slot(), row.series_ref)?;
+        row.series(&shard)?;
         Some(self.labels_in(shard, row))
     }
 

@@ -76,6 +76,16 @@ pub fn find_series<'m>(
     plan.run(index)
 }
 
+/// Whether every series satisfies all `matchers`, as far as that is cheap to say.
+pub fn selects_all(index: &dyn IndexPostings, matchers: &[Matcher]) -> Result<bool, TsdbError> {
+    for matcher in matchers {
+        if !matches!(condition(index, matcher)?, Condition::Always) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The series that satisfy all `matchers`, ascending; as [`find_series`], with all tests done.
 pub fn postings_for_matchers(
     index: &dyn SeriesLabels,

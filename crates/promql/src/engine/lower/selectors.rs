@@ -60,6 +60,7 @@ impl Lowering<'_> {
             pos: selector.pos,
             pair: None,
             narrowed_by: Vec::new(),
+            without_labels: false,
         })
     }
 

@@ -6,6 +6,7 @@
 
 use super::{
     Plan, fold_constants, narrow_joins, reduce_matchers, share_expressions, share_selectors,
+    without_labels,
 };
 
 /// Which passes run over a plan. All of them unless a test asks for less.
@@ -24,6 +25,8 @@ pub struct Passes {
     pub share_selectors: bool,
     /// Selectors on the right side of a join ask only for what the left side can be joined with.
     pub narrow_joins: bool,
+    /// Series that are only counted come without labels.
+    pub without_labels: bool,
 }
 
 impl Passes {
@@ -35,6 +38,7 @@ impl Passes {
         share_expressions: true,
         share_selectors: true,
         narrow_joins: true,
+        without_labels: true,
     };
 
     /// No pass.
@@ -45,6 +49,7 @@ impl Passes {
         share_expressions: false,
         share_selectors: false,
         narrow_joins: false,
+        without_labels: false,
     };
 }
 
@@ -70,5 +75,8 @@ pub(crate) fn optimize(plan: &mut Plan, passes: Passes) {
     }
     if passes.narrow_joins {
         narrow_joins::run(plan);
+    }
+    if passes.without_labels {
+        without_labels::run(plan);
     }
 }

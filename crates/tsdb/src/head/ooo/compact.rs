@@ -17,10 +17,10 @@ use model::{EncodedChunk, Labels, TimeRange, TimestampMs};
 use ulid::Ulid;
 
 use super::super::Head;
-use super::super::order::Row;
+use super::super::find::Row;
 use super::super::samples::with_chunk;
 use super::super::series::{ChunkPlace, FullChunk};
-use super::super::shards::Location;
+use super::super::shards::Shard;
 use super::LateSeries;
 use super::marker::CompactedMarker;
 use super::sample::{LateSample, decode_late, encode_late};
@@ -131,28 +131,24 @@ impl Head {
     /// The series that have something set apart in `range`, in label order.
     fn late_rows(&self, range: TimeRange) -> Vec<Row> {
         let _select = self.selects.read();
-        let mut rows = Vec::new();
+        let has_some = |shard: &Shard, slot| {
+            let is_in = |c: &FullChunk| range.overlaps(c.min_time_ms, c.max_time_ms);
+            shard.late(slot).is_some_and(|late| late.compacting.iter().any(is_in))
+        };
+        let mut numbers = Vec::new();
         for index in 0..self.shards.len() {
             let shard = self.shards.lock(index);
-            for slot in shard.live_slots() {
-                let series = &shard.series[slot as usize];
-                let is_in = |c: &FullChunk| range.overlaps(c.min_time_ms, c.max_time_ms);
-                if shard.late(slot).is_some_and(|late| late.compacting.iter().any(is_in)) {
-                    let location = Location::new(index, slot);
-                    let (number, series_ref) = (series.number, series.series_ref());
-                    rows.push(Row { location, number, series_ref });
-                }
-            }
+            let slots = shard.live_slots().filter(|&slot| has_some(&shard, slot));
+            numbers.extend(slots.map(|slot| shard.series[slot as usize].number));
         }
-        rows.sort_unstable_by_key(|row| row.location);
-        self.sort_rows(&mut rows);
-        rows
+        self.sort_by_labels(&mut numbers);
+        self.rows(&numbers, has_some)
     }
 
     fn compacting_chunks(&self, row: &Row, range: TimeRange) -> Option<(Labels, Vec<FullChunk>)> {
         let slot = row.location.slot();
         let shard = self.shards.lock(row.location.shard());
-        let series = shard.series_if(slot, row.series_ref)?;
+        let series = row.series(&shard)?;
         let is_in = |c: &&FullChunk| range.overlaps(c.min_time_ms, c.max_time_ms);
         let chunks = shard.late(slot)?.compacting.iter().filter(is_in).cloned().collect();
         let symbols = self.symbols.read();

@@ -5,7 +5,6 @@ use model::{Label, Labels};
 use proptest::prelude::*;
 
 use super::super::{Head, HeadOptions};
-use super::Row;
 
 fn head() -> Head {
     let hasher = SeriesHasher::new(3);
@@ -43,22 +42,17 @@ fn labels_of(head: &Head, number: u32) -> Labels {
     Labels::from_sorted(pairs.map(|(name, value)| (symbols.get(name), symbols.get(value))))
 }
 
-fn rows(head: &Head, numbers: impl Iterator<Item = u32>) -> Vec<Row> {
-    let postings = head.postings.read();
-    numbers.map(|n| Row { location: postings.location(n), number: n, series_ref: 0 }).collect()
-}
-
-fn check_sorted(head: &Head, mut rows: Vec<Row>) {
-    let count = rows.len();
-    head.sort_rows(&mut rows);
-    assert_eq!(rows.len(), count);
-    let labels: Vec<Labels> = rows.iter().map(|row| labels_of(head, row.number)).collect();
-    for (pair, numbers) in labels.windows(2).zip(rows.windows(2)) {
+fn check_sorted(head: &Head, numbers: impl Iterator<Item = u32>) {
+    let mut numbers: Vec<u32> = numbers.collect();
+    let mut want = numbers.clone();
+    head.sort_by_labels(&mut numbers);
+    let labels: Vec<Labels> = numbers.iter().map(|&number| labels_of(head, number)).collect();
+    for (pair, numbers) in labels.windows(2).zip(numbers.windows(2)) {
         assert!(pair[0] < pair[1], "{:?} {:?} {numbers:?}", pair[0], pair[1]);
     }
-    for row in rows {
-        assert_eq!(head.postings.read().location(row.number), row.location);
-    }
+    numbers.sort_unstable();
+    want.sort_unstable();
+    assert_eq!(numbers, want);
 }
 
 /// Label sets of which many begin alike, some are the beginning of others, and names differ.
@@ -82,14 +76,14 @@ fn many_series_are_ranked_like_their_labels() {
     let head = head();
     (0..9_000).for_each(|i| create(&head, &some_labels(i)));
     let all = head.postings.read().len() as u32;
-    check_sorted(&head, rows(&head, 0..all));
+    check_sorted(&head, 0..all);
     assert_eq!(head.order.ranked.read().sorted.len(), all as usize, "the first select ranks");
     // Few new ones are found a place among the others, at first without a rank.
     (9_000..9_200).for_each(|i| create(&head, &some_labels(i)));
     let more = head.postings.read().len() as u32;
-    check_sorted(&head, rows(&head, (0..more).filter(|n| n % 3 == 0)));
+    check_sorted(&head, (0..more).filter(|n| n % 3 == 0));
     assert_eq!(head.order.ranked.read().sorted.len(), all as usize);
-    check_sorted(&head, rows(&head, 0..more));
+    check_sorted(&head, 0..more);
     assert_eq!(head.order.ranked.read().sorted.len(), more as usize);
 }
 
@@ -105,10 +99,10 @@ proptest! {
         let (before, after) = sets.split_at(first.min(sets.len()));
         before.iter().for_each(|set| create(&head, set));
         let count = head.postings.read().len() as u32;
-        check_sorted(&head, rows(&head, 0..count));
+        check_sorted(&head, 0..count);
         after.iter().for_each(|set| create(&head, set));
         let count = head.postings.read().len() as u32;
-        check_sorted(&head, rows(&head, (0..count).filter(|n| n % 2 == 0)));
-        check_sorted(&head, rows(&head, 0..count));
+        check_sorted(&head, (0..count).filter(|n| n % 2 == 0));
+        check_sorted(&head, 0..count);
     }
 }
