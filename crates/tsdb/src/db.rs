@@ -29,7 +29,7 @@ use model::{Querier, QueryContext, Queryable, StorageError, TimeRange, Timestamp
 use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
-pub use options::{BlockInfo, CompactionMode, DbEnv, DbOptions, DbStats};
+pub use options::{BlockInfo, CompactionMode, DbEnv, DbOptions, DbStats, MaintenanceStats};
 
 use crate::block::{Block, delete_block, remove_leftovers as remove_unfinished_blocks};
 use crate::error::TsdbError;
@@ -66,6 +66,7 @@ pub struct Db {
     truncated_until_ms: Mutex<TimestampMs>,
     /// Whether late samples are to be compacted, because the head was.
     is_late_due: AtomicBool,
+    maintenance: MaintenanceStats,
     /// Wall-clock time of the last append, ms.
     last_append_ms: AtomicI64,
     /// Its time on the monotonic clock.
@@ -129,6 +130,7 @@ impl Db {
             compaction: Mutex::default(),
             truncated_until_ms: Mutex::new(head_from_ms),
             is_late_due: AtomicBool::new(false),
+            maintenance: MaintenanceStats::default(),
             last_append_ms: AtomicI64::new(0),
             last_append: Mutex::new(last_append),
         })
@@ -247,6 +249,11 @@ impl Db {
             symbols: self.head.symbol_count() as u64,
             memory_bytes: self.head.memory_bytes() as u64,
         }
+    }
+
+    /// Counters of truncations.
+    pub fn maintenance(&self) -> &MaintenanceStats {
+        &self.maintenance
     }
 
     /// The write-ahead log, for its counters; `None` without one.

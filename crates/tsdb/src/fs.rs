@@ -45,6 +45,9 @@ pub trait GrowingView: Send + Sync {
     /// `length` bytes at `offset`. The caller must know that they have been written: asking for
     /// bytes beyond the end of the file is an error or, on a mapped file, ends the process.
     fn bytes(&self, offset: u64, length: usize) -> io::Result<Cow<'_, [u8]>>;
+
+    /// Gives the memory of pages that were read back to the system, where that is possible.
+    fn release_pages(&self) {}
 }
 
 /// What [`FileSystem::metadata`] and [`FileSystem::read_dir`] tell.

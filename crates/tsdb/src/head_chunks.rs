@@ -197,6 +197,17 @@ impl HeadChunks {
         self.remove_from(0)
     }
 
+    /// Gives the memory of what was read back to the system. After a compaction has read all of
+    /// it, it would count as the process' memory until the files are deleted.
+    pub fn release_pages(&self) {
+        for file in self.files.read().values() {
+            match &file.view {
+                View::Whole(map) => map.release_pages(),
+                View::Growing(view) => view.release_pages(),
+            }
+        }
+    }
+
     /// Syncs and ends the file that is written to; the next chunk begins a new one.
     pub fn finish_file(&self) -> Result<(), TsdbError> {
         self.writer.lock().finish_file()

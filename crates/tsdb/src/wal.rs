@@ -19,7 +19,7 @@ pub mod record;
 mod record_dir;
 mod repair;
 mod segment;
-mod stats;
+pub(crate) mod stats;
 mod writer;
 
 use std::io;

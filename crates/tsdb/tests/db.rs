@@ -7,6 +7,8 @@
 mod appends;
 #[path = "db/compactions.rs"]
 mod compactions;
+#[path = "db/counting.rs"]
+mod counting;
 #[path = "db/deletes.rs"]
 mod deletes;
 #[path = "db/exemplars.rs"]

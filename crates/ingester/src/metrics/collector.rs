@@ -39,11 +39,24 @@ pub(crate) struct WalTotals {
     syncs: u64,
     failed_syncs: u64,
     completed_pages: u64,
+    checkpoints: u64,
+    failed_checkpoints: u64,
+    checkpoint_deletions: u64,
+    failed_checkpoint_deletions: u64,
+    head_truncations: u64,
+    failed_head_truncations: u64,
+    shortenings: u64,
+    shortening_micros: u64,
 }
 
 impl WalTotals {
     /// Adds the counters of a tenant's log.
     pub(crate) fn add(&mut self, tenant: &Tenant) {
+        let maintenance = tenant.db().maintenance();
+        self.head_truncations += maintenance.head_truncations.load(Relaxed);
+        self.failed_head_truncations += maintenance.failed_head_truncations.load(Relaxed);
+        self.shortenings += maintenance.log_shortenings.load(Relaxed);
+        self.shortening_micros += maintenance.log_shortening_micros.load(Relaxed);
         let Some(wal) = tenant.db().wal() else { return };
         let stats = wal.stats();
         self.truncations += stats.truncations.load(Relaxed);
@@ -52,6 +65,10 @@ impl WalTotals {
         self.syncs += stats.syncs.load(Relaxed);
         self.failed_syncs += stats.failed_syncs.load(Relaxed);
         self.completed_pages += stats.completed_pages.load(Relaxed);
+        self.checkpoints += stats.checkpoints.load(Relaxed);
+        self.failed_checkpoints += stats.failed_checkpoints.load(Relaxed);
+        self.checkpoint_deletions += stats.checkpoint_deletions.load(Relaxed);
+        self.failed_checkpoint_deletions += stats.failed_checkpoint_deletions.load(Relaxed);
     }
 }
 
@@ -163,7 +180,9 @@ impl Collector for TsdbCollector {
         let figures: Vec<TenantFigures> =
             all.iter().map(|tenant| TenantFigures::read(tenant, &self.0.overrides)).collect();
         encode_sums(&mut encoder, &figures, self.0.ingestion.per_second())?;
-        encode_wal(&mut encoder, self.wal_totals(&all))?;
+        let totals = self.wal_totals(&all);
+        encode_wal(&mut encoder, totals)?;
+        encode_maintenance(&mut encoder, totals)?;
         if figures.is_empty() {
             return Ok(());
         }
@@ -238,6 +257,39 @@ fn encode_wal(encoder: &mut DescriptorEncoder<'_>, totals: WalTotals) -> fmt::Re
         counter.encode(encoder.encode_descriptor(&name, help, None, MetricType::Counter)?)?;
     }
     Ok(())
+}
+
+fn encode_maintenance(encoder: &mut DescriptorEncoder<'_>, totals: WalTotals) -> fmt::Result {
+    for (name, help, value) in [
+        ("checkpoint_creations", "Checkpoints of logs that were begun", totals.checkpoints),
+        ("checkpoint_creations_failed", "Checkpoints that failed", totals.failed_checkpoints),
+        (
+            "checkpoint_deletions",
+            "Times that checkpoints were deleted",
+            totals.checkpoint_deletions,
+        ),
+        (
+            "checkpoint_deletions_failed",
+            "Times that checkpoints could not be deleted",
+            totals.failed_checkpoint_deletions,
+        ),
+        ("head_truncations", "Truncations of heads", totals.head_truncations),
+        (
+            "head_truncations_failed",
+            "Truncations of heads that failed",
+            totals.failed_head_truncations,
+        ),
+    ] {
+        let name = format!("cortex_ingester_tsdb_{name}");
+        let counter = ConstCounter::new(value);
+        counter.encode(encoder.encode_descriptor(&name, help, None, MetricType::Counter)?)?;
+    }
+    let name = "cortex_ingester_tsdb_wal_truncate_duration_seconds";
+    let help = "How long it took to shorten write-ahead logs";
+    // A summary for Mimir; sum and count are what a histogram has as well.
+    let mut histogram = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let (seconds, count) = (totals.shortening_micros as f64 / 1e6, totals.shortenings);
+    histogram.encode_histogram::<NoLabelSet>(seconds, count, &[(f64::MAX, count)], None)
 }
 
 fn encode_by_user(

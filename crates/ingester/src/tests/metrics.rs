@@ -9,10 +9,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("cortex_ingester_active_native_histogram_", "shown only where there are histograms"),
     ("cortex_ingester_active_series_loading", "counts are right at once, nothing is ever loading"),
     ("cortex_ingester_client_request_duration_seconds", "there is no gRPC client yet"),
-    ("cortex_ingester_tsdb_checkpoint_", "the TSDB does not count checkpoints yet"),
-    ("cortex_ingester_tsdb_head_truncations_failed_total", "the TSDB does not count them yet"),
     ("cortex_ingester_tsdb_symbol_table_size_bytes", "the TSDB does not tell it yet"),
-    ("cortex_ingester_tsdb_wal_truncate_duration_seconds", "the TSDB does not time them yet"),
 ];
 
 /// Lines of the conformance file: name, labels, and where it is used.

@@ -145,15 +145,31 @@ impl Db {
             return Ok(false);
         }
         *truncated_until = mint;
+        self.maintenance.head_truncations.fetch_add(1, Ordering::Relaxed);
+        self.shorten_files(mint, !is_truncated).inspect_err(|_| {
+            self.maintenance.failed_head_truncations.fetch_add(1, Ordering::Relaxed);
+        })?;
+        Ok(true)
+    }
+
+    /// Removes what is before `mint` from head chunk files, and from the log where it has not been
+    /// shortened to there before.
+    fn shorten_files(&self, mint: TimestampMs, shortens_log: bool) -> Result<(), TsdbError> {
         // Its chunks may be among those that go now.
         delete_snapshots(&self.env.fs, &self.dir, None)?;
         if let Some(files) = self.head.files() {
             files.truncate(mint, &|| self.head.first_late_file())?;
         }
-        if !is_truncated {
-            self.head.checkpoint_wal(&self.env.fs, mint)?;
+        if !shortens_log {
+            return Ok(());
         }
-        Ok(true)
+        let start = self.env.clock.monotonic();
+        self.head.checkpoint_wal(&self.env.fs, mint)?;
+        let took = self.env.clock.monotonic().saturating_sub(start);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.maintenance.log_shortenings.fetch_add(1, Ordering::Relaxed);
+        self.maintenance.log_shortening_micros.fetch_add(micros, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn new_ulid(&self) -> Ulid {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use model::batch::SeriesHasher;
@@ -169,4 +170,17 @@ pub struct DbStats {
     pub symbols: u64,
     /// Estimate of the head's memory, bytes.
     pub memory_bytes: u64,
+}
+
+/// What keeping the head small has done since the opening. Plain atomics; they only grow.
+#[derive(Debug, Default)]
+pub struct MaintenanceStats {
+    /// Truncations of the head.
+    pub head_truncations: AtomicU64,
+    /// Truncations of the head after which files or the log could not be shortened.
+    pub failed_head_truncations: AtomicU64,
+    /// Times that the log was shortened.
+    pub log_shortenings: AtomicU64,
+    /// How long that took in all, microseconds.
+    pub log_shortening_micros: AtomicU64,
 }

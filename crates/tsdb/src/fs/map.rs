@@ -39,6 +39,17 @@ impl FileMap {
         let map = unsafe { memmap2::Mmap::map(file) }?;
         Ok(Self(Inner::Mapped(Arc::new(map))))
     }
+
+    /// Gives the memory of pages that were read back to the system; they are read from the file
+    /// again when they are needed.
+    #[expect(unsafe_code, reason = "madvise is unsafe for memory that is not backed by a file")]
+    pub fn release_pages(&self) {
+        if let Inner::Mapped(map) = &self.0 {
+            // SAFETY: the mapping is a shared, read-only one of a file: its pages are never
+            // dirty, and dropping them loses nothing.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 impl Deref for FileMap {
@@ -92,5 +103,12 @@ impl GrowingView for GrowingMap {
         // writes to them again while this view lives.
         let bytes = unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(start), length) };
         Ok(Cow::Borrowed(bytes))
+    }
+
+    #[expect(unsafe_code, reason = "madvise is unsafe for memory that is not backed by a file")]
+    fn release_pages(&self) {
+        // SAFETY: the mapping is a shared, read-only one of a file: its pages are never dirty, and
+        // dropping them loses nothing.
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
     }
 }

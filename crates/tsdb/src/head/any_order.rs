@@ -156,3 +156,6 @@ impl AllSeries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use model::TimestampMs;
 use super::Head;
 use crate::error::TsdbError;
 use crate::fs::{SharedFs, read_dir_if_exists};
+use crate::wal::stats::add;
 use crate::wal::{
     CheckpointRequest, checkpoint, delete_checkpoints_before, last_checkpoint, list_segments,
 };
@@ -40,11 +41,16 @@ impl Head {
             compression: wal.options().compression,
             segment_bytes: wal.options().segment_bytes,
         };
+        let stats = wal.stats();
+        add(&stats.checkpoints, 1);
         checkpoint(fs, request, &mut |series_ref| {
             live.binary_search(&series_ref).is_ok() || self.is_needed_after(series_ref, last)
-        })?;
+        })
+        .inspect_err(|_| add(&stats.failed_checkpoints, 1))?;
         wal.truncate(last + 1)?;
-        delete_checkpoints_before(fs, wal.dir(), last)?;
+        add(&stats.checkpoint_deletions, 1);
+        delete_checkpoints_before(fs, wal.dir(), last)
+            .inspect_err(|_| add(&stats.failed_checkpoint_deletions, 1))?;
         self.needed_refs.lock().retain(|_, until| *until > last);
         Ok(())
     }

@@ -22,6 +22,10 @@ use crate::fs::SharedFs;
 use crate::index::SymbolSet;
 use crate::meta::BlockMeta;
 
+/// After so many bytes of chunks the pages of the head chunk files that were read are given back:
+/// they would count as the process' memory. 16 MiB of chunks lie on up to three times as much.
+const RELEASE_EVERY_BYTES: usize = 16 << 20;
+
 /// What block to write.
 pub struct BlockCut<'a> {
     /// The disk.
@@ -66,6 +70,7 @@ impl Head {
         let querier = HeadQuerier::new(self.clone(), range, context);
         let failed = |e: model::StorageError| TsdbError::Invalid(format!("read the head: {e}"));
         let mut series = querier.select(&[], &SelectHints::default()).map_err(failed)?;
+        let mut read_bytes = 0;
         while let Some(mut entry) = series.next_series().map_err(failed)? {
             let chunks = entry.samples.encoded_chunks().map_err(failed)?.unwrap_or_default();
             let mut clipped = Vec::with_capacity(chunks.len());
@@ -75,7 +80,13 @@ impl Head {
             let chunks: Vec<BlockChunk<'_>> =
                 clipped.iter().map(block_chunk).collect::<Result<_, _>>()?;
             writer.add_series(&entry.labels, &chunks)?;
+            read_bytes += chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>();
+            if read_bytes >= RELEASE_EVERY_BYTES {
+                read_bytes = 0;
+                self.files().inspect(|files| files.release_pages());
+            }
         }
+        self.files().inspect(|files| files.release_pages());
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering;
 
 use model::{Executor, TimestampMs};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::Head;
 use super::snapshot::SnapshotDir;
@@ -276,6 +277,33 @@ impl<'r> Replay<'r> {
         self.report.snapshot_series = 0;
     }
 
+    /// Numbers all series in the order of their creation, as they were before: what is created
+    /// together has labels in common, and the postings take half the room that they take in the
+    /// order of the shards.
+    fn number_series(&self) {
+        for locations in self.refs.in_order() {
+            for location in locations {
+                self.number_new(location.shard(), std::iter::once(location.slot()));
+            }
+        }
+        // Damage may have given two series one reference.
+        for index in 0..self.head.shards.len() {
+            let slots: Vec<u32> = self.head.shards.lock(index).live_slots().collect();
+            self.number_new(index, slots.into_iter());
+        }
+    }
+
+    /// Numbers those of the series in slots of a shard that are there and have no number.
+    fn number_new(&self, index: usize, slots: impl Iterator<Item = u32>) {
+        let mut shard = self.head.shards.lock(index);
+        let is_new = |slot: &u32| {
+            let series = &shard.series[*slot as usize];
+            series.is_live() && !series.is_numbered()
+        };
+        let new: SmallVec<[u32; 1]> = slots.filter(is_new).collect();
+        self.head.number(index, &mut shard, new.into_iter());
+    }
+
     /// Numbers all series and takes over times and references.
     fn finish(mut self) -> ReplayReport {
         self.sources.progress.enter(ReplayStage::Index);
@@ -286,7 +314,6 @@ impl<'r> Replay<'r> {
         // and must not leave new series without references.
         const MAX_REF: u64 = 1 << 62;
         let next_ref = self.refs.max_ref().min(MAX_REF) + 1;
-        self.refs = RefTable::default();
         let head = self.head;
         let mut without_samples = Vec::new();
         for index in 0..head.shards.len() {
@@ -294,9 +321,9 @@ impl<'r> Replay<'r> {
             shard.finish_replay();
             shard.truncate(TimestampMs::MIN, &mut without_samples);
             shard.free_vacated();
-            let slots: Vec<u32> = shard.live_slots().collect();
-            head.number(index, &mut shard, slots.into_iter());
         }
+        self.number_series();
+        self.refs = RefTable::default();
         head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
         // Records of both stand in the log, and nothing tells where.
         head.keep_refs_until(&without_samples, self.last_segment);

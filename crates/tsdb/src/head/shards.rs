@@ -27,8 +27,18 @@ pub(super) struct Location(u32);
 
 impl Location {
     pub(super) fn new(shard: usize, slot: u32) -> Self {
-        debug_assert!(shard < MAX_SHARDS && (slot as usize) <= MAX_SLOTS);
+        debug_assert!(shard < MAX_SHARDS && (slot as usize) < MAX_SLOTS);
         Self((shard as u32) << SLOT_BITS | slot)
+    }
+
+    /// As a number; never all ones.
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From [`Location::bits`].
+    pub(super) fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::page::{PAGE_BYTES, Payload, fits, frame, padding};
 use super::{WalError, batch};
-use crate::fs::{FileHandle, SharedFs, read_dir_if_exists};
+use crate::fs::{FileHandle, SharedFs, parent_dir, read_dir_if_exists};
 
 /// The most zeros that fill up a page.
 static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
@@ -82,6 +82,9 @@ pub(super) struct SegmentWriter {
     segment_bytes: u64,
     /// Whether files and names are brought to the device when a segment is finished.
     sync_names: bool,
+    /// Directories to sync before anything of this writer counts as synced. Not at the start: a
+    /// process may open a thousand logs, and writes to few of them at once.
+    unsynced_dirs: Vec<PathBuf>,
     current: Segment,
     /// Finished segments that were not synced yet, in ascending order.
     finished: Vec<Finished>,
@@ -124,9 +127,12 @@ impl SegmentWriter {
         segment_bytes: u64,
         sync_names: bool,
     ) -> Result<Self, WalError> {
-        let current = create_segment(&fs, dir, number, sync_names)?;
+        let current = create_segment(&fs, dir, number, false)?;
+        let mut unsynced_dirs = vec![parent_dir(dir).to_owned(), dir.to_owned()];
+        unsynced_dirs.retain(|_| sync_names);
         Ok(Self {
             fs,
+            unsynced_dirs,
             dir: dir.to_owned(),
             segment_bytes,
             sync_names,
@@ -151,6 +157,7 @@ impl SegmentWriter {
     /// in which to do it.
     pub(super) fn unsynced(&mut self) -> Result<Vec<Finished>, WalError> {
         self.heal()?;
+        self.sync_dirs()?;
         let finished = self.finished.iter().map(|f| (f.number, &f.path, &f.file));
         let current = (self.current.number, &self.current.path, &self.current.file);
         let all = finished.chain([current]);
@@ -161,6 +168,15 @@ impl SegmentWriter {
             cut_to: None,
         };
         Ok(all.map(copy).collect())
+    }
+
+    /// Makes sure that the first segment and its directory are found after a crash.
+    fn sync_dirs(&mut self) -> Result<(), WalError> {
+        while let Some(dir) = self.unsynced_dirs.last() {
+            self.fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
+            self.unsynced_dirs.pop();
+        }
+        Ok(())
     }
 
     /// Forgets finished segments that have been synced.
@@ -306,6 +322,7 @@ impl SegmentWriter {
         if !self.sync_names || self.finished.len() < MAX_UNSYNCED_SEGMENTS {
             return Ok(());
         }
+        self.sync_dirs()?;
         self.finished.iter().try_for_each(Finished::sync)?;
         self.finished.clear();
         Ok(())

@@ -29,12 +29,21 @@ pub struct WalStats {
     pub truncations: AtomicU64,
     /// Calls of `truncate` that failed.
     pub failed_truncations: AtomicU64,
+    /// Checkpoints that were begun.
+    pub checkpoints: AtomicU64,
+    /// Checkpoints that failed.
+    pub failed_checkpoints: AtomicU64,
+    /// Times that older checkpoints were deleted.
+    pub checkpoint_deletions: AtomicU64,
+    /// Times that failed.
+    pub failed_checkpoint_deletions: AtomicU64,
     /// The number of the segment that is written to.
     pub current_segment: AtomicU64,
     /// Bytes of all segments on disk.
     pub disk_bytes: AtomicU64,
 }
 
-pub(super) fn add(counter: &AtomicU64, amount: u64) {
+/// Counts.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }

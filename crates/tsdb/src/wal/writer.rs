@@ -19,7 +19,7 @@ use super::{
     Compression, FsyncPolicy, LogScratch, WalError, WalOptions, WalStats, last_checkpoint,
     list_segments,
 };
-use crate::fs::{SharedFs, parent_dir};
+use crate::fs::SharedFs;
 
 /// A log that is open for writing. Shared by reference; all methods take `&self`.
 pub struct Wal {
@@ -58,7 +58,7 @@ impl Wal {
             let reason = format!("segment size {size} is not a multiple of {PAGE_BYTES}");
             return Err(WalError::Invalid(reason));
         }
-        create_dir(&fs, dir, options.fsync)?;
+        fs.create_dir_all(dir).map_err(|e| WalError::io("create directory", dir, e))?;
         let existing = list_segments(&fs, dir)?;
         let checkpoint = last_checkpoint(&fs, dir)?.map(|c| c.number);
         let last = existing.last().map(|s| s.number).max(checkpoint);
@@ -277,16 +277,6 @@ impl Wal {
     pub fn stats(&self) -> &WalStats {
         &self.stats
     }
-}
-
-/// Creates the directory so that it is there after a crash.
-fn create_dir(fs: &SharedFs, dir: &Path, fsync: FsyncPolicy) -> Result<(), WalError> {
-    fs.create_dir_all(dir).map_err(|e| WalError::io("create directory", dir, e))?;
-    if fsync == FsyncPolicy::Never {
-        return Ok(());
-    }
-    let parent = parent_dir(dir);
-    fs.sync_dir(parent).map_err(|e| WalError::io("sync directory", parent, e))
 }
 
 /// A writer that panicked takes its group with it; those who waited must not take it for success.

@@ -8,11 +8,23 @@ use super::super::shards::Location;
 const PAGE_BITS: u32 = 10;
 const PAGE_LEN: usize = 1 << PAGE_BITS;
 
+/// A place in four bytes; all ones where there is none.
+#[derive(Debug, Clone, Copy)]
+struct MaybeLocation(u32);
+
+impl MaybeLocation {
+    const NOTHING: Self = Self(u32::MAX);
+
+    fn get(self) -> Option<Location> {
+        (self.0 != u32::MAX).then(|| Location::from_bits(self.0))
+    }
+}
+
 /// A table in pages: references are given out one after the other, so that nearly every page
 /// is full. Several references may lead to one series.
 #[derive(Debug, Default)]
 pub(super) struct RefTable {
-    pages: HashMap<u64, Box<[Option<Location>; PAGE_LEN]>, foldhash::fast::FixedState>,
+    pages: HashMap<u64, Box<[MaybeLocation; PAGE_LEN]>, foldhash::fast::FixedState>,
     max_ref: u64,
 }
 
@@ -20,15 +32,22 @@ impl RefTable {
     /// Notes the series of a reference.
     pub(super) fn insert(&mut self, series_ref: u64, location: Location) {
         let page = self.pages.entry(series_ref >> PAGE_BITS);
-        let page = page.or_insert_with(|| Box::new([None; PAGE_LEN]));
-        page[series_ref as usize % PAGE_LEN] = Some(location);
+        let page = page.or_insert_with(|| Box::new([MaybeLocation::NOTHING; PAGE_LEN]));
+        page[series_ref as usize % PAGE_LEN] = MaybeLocation(location.bits());
         self.max_ref = self.max_ref.max(series_ref);
     }
 
     /// The series of a reference.
     #[inline]
     pub(super) fn get(&self, series_ref: u64) -> Option<Location> {
-        self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN]
+        self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN].get()
+    }
+
+    /// The series in the order of their references, in parts; some come twice.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = Vec<Location>> + '_ {
+        let mut pages: Vec<_> = self.pages.iter().collect();
+        pages.sort_unstable_by_key(|page| page.0);
+        pages.into_iter().map(|(_, page)| page.iter().filter_map(|place| place.get()).collect())
     }
 
     /// The highest reference so far; 0 while there is none.
@@ -53,6 +72,9 @@ mod tests {
             assert_eq!(table.get(series_ref), Some(Location::new(i % 3, i as u32)));
         }
         assert_eq!(table.get(3), None);
+        let in_order: Vec<Location> = table.in_order().flatten().collect();
+        let want: Vec<Location> = refs.iter().filter_map(|&r| table.get(r)).collect();
+        assert_eq!(in_order, want);
         assert_eq!(table.max_ref(), (1 << 40) - 1);
     }
 }
