@@ -155,11 +155,15 @@ impl Querier for MemoryQuerier {
         let start = self.range.start_ms_incl.max(hints.start_ms_incl);
         let end = self.range.end_ms_incl.min(hints.end_ms_incl);
         let range = TimeRange::new(start, end);
-        let found: Vec<_> = self
+        let mut found: Vec<_> = self
             .matching(matchers)
             .filter(|(_, samples)| has_samples(samples, range))
             .map(|(labels, samples)| (labels.clone(), Arc::clone(samples)))
             .collect();
+        if hints.without_labels {
+            found.reverse();
+            found.iter_mut().for_each(|(labels, _)| *labels = Labels::empty());
+        }
         if found.is_empty() {
             return Ok(Box::new(EmptySeriesSet));
         }

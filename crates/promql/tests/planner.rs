@@ -94,6 +94,10 @@ const QUERIES: &[&str] = &[
     "-req_total + -req_total",
     "abs(-abs({__name__=~\"req_total|pod_info\"}))",
     "scalar(sum(req_total)) + scalar(sum(req_total))",
+    "count(req_total) + group(mixed)",
+    "count(req_total) / count(req_total) + on () count by (pod) (req_total{code=\"200\"})",
+    "max_over_time(count({__name__=~\".+\"})[10m:1m])",
+    "count(req_total) * on () group_right req_total",
     "timestamp(req_total) - timestamp(req_total)",
     "sort(req_total) + on (pod, code) sort_desc(req_total)",
 ];
@@ -107,6 +111,7 @@ fn passes() -> Vec<Passes> {
         Passes { share_expressions: true, ..Passes::NONE },
         Passes { share_selectors: true, ..Passes::NONE },
         Passes { narrow_joins: true, ..Passes::NONE },
+        Passes { without_labels: true, ..Passes::NONE },
     ]
 }
 

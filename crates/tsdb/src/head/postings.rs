@@ -68,6 +68,11 @@ impl Value {
 }
 
 impl Postings {
+    /// Makes room for so many series.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.locations.reserve_exact(count.saturating_sub(self.locations.len()));
+    }
+
     /// Adds a series and returns its number.
     pub(super) fn add(
         &mut self,

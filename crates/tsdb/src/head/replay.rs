@@ -280,11 +280,10 @@ impl<'r> Replay<'r> {
     /// Numbers all series in the order of their creation, as they were before: what is created
     /// together has labels in common, and the postings take half the room that they take in the
     /// order of the shards.
-    fn number_series(&self) {
-        for locations in self.refs.in_order() {
-            for location in locations {
-                self.number_new(location.shard(), std::iter::once(location.slot()));
-            }
+    fn number_series(&mut self) {
+        self.head.postings.write().reserve(self.head.series_count() as usize);
+        for location in std::mem::take(&mut self.refs).into_locations() {
+            self.number_new(location.shard(), std::iter::once(location.slot()));
         }
         // Damage may have given two series one reference.
         for index in 0..self.head.shards.len() {
@@ -322,9 +321,8 @@ impl<'r> Replay<'r> {
             shard.truncate(TimestampMs::MIN, &mut without_samples);
             shard.free_vacated();
         }
-        self.number_series();
-        self.refs = RefTable::default();
         head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
+        self.number_series();
         // Records of both stand in the log, and nothing tells where.
         head.keep_refs_until(&without_samples, self.last_segment);
         let second_refs = std::mem::take(self.second_refs.get_mut());

@@ -48,6 +48,7 @@ mod tests {
         assert_eq!(count("group({a=\"1\"} offset 5m)"), 1);
         assert_eq!(count("count(x) / count(y)"), 2);
         assert_eq!(count("count by () (x)"), 1);
+        assert_eq!(count("count(x) / count(x)"), 1, "the second one is the first one's value");
         assert_eq!(count("max_over_time(count(x)[5m:1m])"), 1);
     }
 
@@ -60,7 +61,6 @@ mod tests {
             "count without () (x)",
             "count_values(\"a\", x)",
             "count(x) + sum(x)",
-            "count(x) / count(x)",
             "count(rate(x[5m]))",
             "count(-x)",
             "count(x) + on (a) group_left x",

@@ -43,11 +43,12 @@ impl RefTable {
         self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN].get()
     }
 
-    /// The series in the order of their references, in parts; some come twice.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = Vec<Location>> + '_ {
-        let mut pages: Vec<_> = self.pages.iter().collect();
+    /// The series in the order of their references; some come twice. Memory is given back on the
+    /// way.
+    pub(super) fn into_locations(self) -> impl Iterator<Item = Location> {
+        let mut pages: Vec<_> = self.pages.into_iter().collect();
         pages.sort_unstable_by_key(|page| page.0);
-        pages.into_iter().map(|(_, page)| page.iter().filter_map(|place| place.get()).collect())
+        pages.into_iter().flat_map(|(_, page)| page.into_iter().filter_map(MaybeLocation::get))
     }
 
     /// The highest reference so far; 0 while there is none.
@@ -72,9 +73,8 @@ mod tests {
             assert_eq!(table.get(series_ref), Some(Location::new(i % 3, i as u32)));
         }
         assert_eq!(table.get(3), None);
-        let in_order: Vec<Location> = table.in_order().flatten().collect();
-        let want: Vec<Location> = refs.iter().filter_map(|&r| table.get(r)).collect();
-        assert_eq!(in_order, want);
         assert_eq!(table.max_ref(), (1 << 40) - 1);
+        let want: Vec<Location> = refs.iter().filter_map(|&r| table.get(r)).collect();
+        assert_eq!(table.into_locations().collect::<Vec<_>>(), want);
     }
 }
