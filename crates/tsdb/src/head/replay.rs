@@ -277,32 +277,6 @@ impl<'r> Replay<'r> {
         self.report.snapshot_series = 0;
     }
 
-    /// Numbers all series in the order of their creation, as they were before: what is created
-    /// together has labels in common, and the postings take half the room that they take in the
-    /// order of the shards.
-    fn number_series(&mut self) {
-        self.head.postings.write().reserve(self.head.series_count() as usize);
-        for location in std::mem::take(&mut self.refs).into_locations() {
-            self.number_new(location.shard(), std::iter::once(location.slot()));
-        }
-        // Damage may have given two series one reference.
-        for index in 0..self.head.shards.len() {
-            let slots: Vec<u32> = self.head.shards.lock(index).live_slots().collect();
-            self.number_new(index, slots.into_iter());
-        }
-    }
-
-    /// Numbers those of the series in slots of a shard that are there and have no number.
-    fn number_new(&self, index: usize, slots: impl Iterator<Item = u32>) {
-        let mut shard = self.head.shards.lock(index);
-        let is_new = |slot: &u32| {
-            let series = &shard.series[*slot as usize];
-            series.is_live() && !series.is_numbered()
-        };
-        let new: SmallVec<[u32; 1]> = slots.filter(is_new).collect();
-        self.head.number(index, &mut shard, new.into_iter());
-    }
-
     /// Numbers all series and takes over times and references.
     fn finish(mut self) -> ReplayReport {
         self.sources.progress.enter(ReplayStage::Index);
@@ -313,6 +287,7 @@ impl<'r> Replay<'r> {
         // and must not leave new series without references.
         const MAX_REF: u64 = 1 << 62;
         let next_ref = self.refs.max_ref().min(MAX_REF) + 1;
+        self.refs = RefTable::default();
         let head = self.head;
         let mut without_samples = Vec::new();
         for index in 0..head.shards.len() {
@@ -322,7 +297,7 @@ impl<'r> Replay<'r> {
             shard.free_vacated();
         }
         head.series_count.fetch_sub(without_samples.len() as u64, Ordering::AcqRel);
-        self.number_series();
+        number_series(head);
         // Records of both stand in the log, and nothing tells where.
         head.keep_refs_until(&without_samples, self.last_segment);
         let second_refs = std::mem::take(self.second_refs.get_mut());
@@ -336,5 +311,27 @@ impl<'r> Replay<'r> {
         self.report.late_samples = self.counts.late.load(Ordering::Relaxed);
         self.report.unknown_series_samples = self.counts.unknown.load(Ordering::Relaxed);
         self.report
+    }
+}
+
+/// Numbers all series in about the order of their creation: a run of each shard in turn. What was
+/// created together has labels in common and takes less room in the postings.
+fn number_series(head: &Head) {
+    /// How many series of a shard have a turn.
+    const RUN: u32 = 64;
+    head.postings.write().reserve(head.series_count() as usize);
+    let mut start = 0;
+    let mut is_left = true;
+    while is_left {
+        is_left = false;
+        for index in 0..head.shards.len() {
+            let mut shard = head.shards.lock(index);
+            let end = (start + RUN).min(shard.series.len() as u32);
+            let is_live = |slot: &u32| shard.series[*slot as usize].is_live();
+            let slots: SmallVec<[u32; RUN as usize]> = (start..end).filter(is_live).collect();
+            head.number(index, &mut shard, slots.into_iter());
+            is_left |= (end as usize) < shard.series.len();
+        }
+        start += RUN;
     }
 }

@@ -111,11 +111,6 @@ impl Series {
         Self { number: NONE, ..Self::new(0, 0, true) }
     }
 
-    /// Whether the postings have it.
-    pub(super) fn is_numbered(&self) -> bool {
-        self.number < UNNUMBERED
-    }
-
     /// Whether the slot belongs to a series.
     pub(super) fn is_live(&self) -> bool {
         self.number != NONE

@@ -43,14 +43,6 @@ impl RefTable {
         self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN].get()
     }
 
-    /// The series in the order of their references; some come twice. Memory is given back on the
-    /// way.
-    pub(super) fn into_locations(self) -> impl Iterator<Item = Location> {
-        let mut pages: Vec<_> = self.pages.into_iter().collect();
-        pages.sort_unstable_by_key(|page| page.0);
-        pages.into_iter().flat_map(|(_, page)| page.into_iter().filter_map(MaybeLocation::get))
-    }
-
     /// The highest reference so far; 0 while there is none.
     pub(super) fn max_ref(&self) -> u64 {
         self.max_ref
@@ -74,7 +66,5 @@ mod tests {
         }
         assert_eq!(table.get(3), None);
         assert_eq!(table.max_ref(), (1 << 40) - 1);
-        let want: Vec<Location> = refs.iter().filter_map(|&r| table.get(r)).collect();
-        assert_eq!(table.into_locations().collect::<Vec<_>>(), want);
     }
 }
