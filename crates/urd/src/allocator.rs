@@ -13,7 +13,7 @@ pub(crate) struct Options(*const std::ffi::c_char);
 #[expect(unsafe_code, reason = "a static must be Sync, and a pointer is not by itself")]
 unsafe impl Sync for Options {}
 
-/// Read by jemalloc before `main`. Freed pages go back to the system within a quarter of a second,
+/// Read by jemalloc before `main`. Freed pages go back to the system within a tenth of a second,
 /// given back by threads of its own, so that neither a burst nor a replay stays resident: 5 s made
 /// the peak of a restart with a million series 16 MB higher, and saved no CPU time. One allocation
 /// in a megabyte is sampled for `/debug/pprof/heap`. The environment variable `_RJEM_MALLOC_CONF`
@@ -22,7 +22,7 @@ unsafe impl Sync for Options {}
 // SAFETY: the symbol has the type that jemalloc declares it with, `const char *`.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub(crate) static OPTIONS: Options = Options(
-    c"background_thread:true,dirty_decay_ms:250,muzzy_decay_ms:0,\
+    c"background_thread:true,dirty_decay_ms:100,muzzy_decay_ms:0,\
       prof:true,prof_active:true,lg_prof_sample:20"
         .as_ptr(),
 );

@@ -22,14 +22,16 @@ mod snapshot;
 mod source;
 mod wbl;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use model::{Executor, TimestampMs};
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 
 use super::Head;
+use super::shards::Shard;
 use super::snapshot::SnapshotDir;
 use crate::error::TsdbError;
 use crate::fs::SharedFs;
@@ -314,24 +316,26 @@ impl<'r> Replay<'r> {
     }
 }
 
-/// Numbers all series in about the order of their creation: a run of each shard in turn. What was
-/// created together has labels in common and takes less room in the postings.
+/// Numbers all series in the order of their creation, which is about that of the slots in each
+/// shard. What was created together has labels in common: in the order of the shards the postings
+/// take some bytes more a series.
 fn number_series(head: &Head) {
-    /// How many series of a shard have a turn.
-    const RUN: u32 = 64;
     head.postings.write().reserve(head.series_count() as usize);
-    let mut start = 0;
-    let mut is_left = true;
-    while is_left {
-        is_left = false;
-        for index in 0..head.shards.len() {
-            let mut shard = head.shards.lock(index);
-            let end = (start + RUN).min(shard.series.len() as u32);
-            let is_live = |slot: &u32| shard.series[*slot as usize].is_live();
-            let slots: SmallVec<[u32; RUN as usize]> = (start..end).filter(is_live).collect();
-            head.number(index, &mut shard, slots.into_iter());
-            is_left |= (end as usize) < shard.series.len();
-        }
-        start += RUN;
+    let first_of = |index| Some((index, first_live(&head.shards.lock(index), 0)?));
+    let firsts = (0..head.shards.len()).filter_map(first_of);
+    let mut next: BinaryHeap<_> =
+        firsts.map(|(index, (series_ref, slot))| Reverse((series_ref, index, slot))).collect();
+    while let Some(Reverse((_, index, slot))) = next.pop() {
+        let mut shard = head.shards.lock(index);
+        head.number(index, &mut shard, std::iter::once(slot));
+        let following = first_live(&shard, slot + 1);
+        next.extend(following.map(|(series_ref, slot)| Reverse((series_ref, index, slot))));
     }
+}
+
+/// Reference and slot of the first series at or behind a slot.
+fn first_live(shard: &Shard, from: u32) -> Option<(u64, u32)> {
+    let mut slots = from..shard.series.len() as u32;
+    let slot = slots.find(|&slot| shard.series[slot as usize].is_live())?;
+    Some((shard.series[slot as usize].series_ref(), slot))
 }

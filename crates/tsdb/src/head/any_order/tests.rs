@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use model::batch::SeriesHasher;
 use model::{Label, MatchOp, Matcher, Querier, QueryContext, SelectHints, SeriesSet, TimeRange};
 
-use super::super::floats::push_float;
+use super::super::floats::{FloatSample, push_float};
 use super::super::{Head, HeadOptions, HeadQuerier};
 use super::RUN;
 
@@ -17,7 +17,8 @@ fn add(head: &Head, name: &str, value: &str) {
     let index = head.shards.index_of(hash);
     let mut shard = head.shards.lock(index);
     let slot = head.create_in(&mut shard, (hash, &labels), None).unwrap();
-    push_float(&mut shard, slot, (1_000, 1.0), &head.chunk_sink());
+    let sample = FloatSample { t: 1_000, start_t: 0, value: 1.0 };
+    push_float(&mut shard, slot, sample, &head.chunk_sink());
     head.number(index, &mut shard, std::iter::once(slot));
 }
 
@@ -33,6 +34,10 @@ fn count(renumbers: bool) -> usize {
         shards: 1,
         hasher: SeriesHasher::new(3),
         out_of_order_capacity: 32,
+        encodings: Default::default(),
+        start_times: false,
+        chunk_end_time_variance: 0.0,
+        unlimited_metrics: [].into(),
     };
     let head = Arc::new(Head::new(options, None));
     (0..3 * RUN).for_each(|i| add(&head, "a", &i.to_string()));
