@@ -18,6 +18,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use crate::store::Conditional;
 use crate::{BucketError, TenantBucket};
 
 /// The object, below the tenant.
@@ -180,7 +181,27 @@ impl TenantBucket {
         self.bucket().delete(&self.bucket_index_key()).await
     }
 
-    fn bucket_index_key(&self) -> String {
+    /// The tenant's bucket index and its entity tag, unless the tag is still `known`: then the
+    /// index is left out. `None` where there is none.
+    pub(crate) async fn bucket_index_if_changed(
+        &self,
+        known: Option<&str>,
+    ) -> Result<Option<(Option<BucketIndex>, Option<String>)>, BucketError> {
+        let key = self.bucket_index_key();
+        match self.bucket().get_if_changed(&key, known).await {
+            Ok(Conditional::Unchanged) => Ok(Some((None, None))),
+            Ok(Conditional::Changed(bytes, tag)) => {
+                let malformed = |reason| BucketError::Malformed { key, reason };
+                let index = BucketIndex::decode(&bytes).map_err(malformed)?;
+                Ok(Some((Some(index), tag)))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the tenant's bucket index stands.
+    pub(crate) fn bucket_index_key(&self) -> String {
         format!("{}/{BUCKET_INDEX_FILE}", self.tenant())
     }
 }

@@ -16,6 +16,7 @@ mod blocks;
 pub mod cache;
 mod error;
 mod index;
+mod index_loader;
 mod marks;
 mod metrics;
 mod store;
@@ -27,9 +28,10 @@ mod testing;
 pub use blocks::{BlockPaths, META_FILE, TenantBucket};
 pub use error::BucketError;
 pub use index::{BUCKET_INDEX_FILE, BlockDeletionMark, BucketIndex, IndexedBlock, SegmentsFormat};
+pub use index_loader::{IndexError, IndexLoader, IndexLoaderOptions};
 pub use marks::{
     BlockMarks, DeletionMark, MarkKind, NoCompactMark, NoCompactReason, TenantDeletionMark,
 };
 pub use metrics::BucketMetrics;
-pub use store::{Bucket, BucketOptions, ObjectInfo};
+pub use store::{Bucket, BucketOptions, Conditional, ObjectInfo};
 pub use upload::{UploadedFile, upload_block};

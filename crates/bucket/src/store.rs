@@ -1,5 +1,9 @@
 //! The bucket itself: few operations on keys, over any object storage, each counted and timed.
 
+mod conditional;
+
+pub use conditional::Conditional;
+
 use std::future::Future;
 use std::ops::Range;
 use std::path::Path as FilePath;
@@ -38,6 +42,8 @@ pub struct Bucket {
     storage_prefix: String,
     clock: Arc<dyn Clock>,
     metrics: BucketMetrics,
+    /// The directory that the bucket is, where it is one.
+    root_dir: Option<std::path::PathBuf>,
 }
 
 /// What a listing tells of an object.
@@ -60,7 +66,8 @@ impl Bucket {
     ) -> Result<Self, BucketError> {
         let BucketOptions::Filesystem { dir, storage_prefix } = options;
         let store = open_filesystem(dir)?;
-        Ok(Self::over(Arc::new(store), storage_prefix, clock, metrics))
+        let bucket = Self::over(Arc::new(store), storage_prefix, clock, metrics);
+        Ok(Self { root_dir: Some(dir.clone()), ..bucket })
     }
 
     /// A bucket over any object store; for tests and tools.
@@ -70,7 +77,8 @@ impl Bucket {
         clock: Arc<dyn Clock>,
         metrics: BucketMetrics,
     ) -> Self {
-        Self { store, storage_prefix: storage_prefix.to_owned(), clock, metrics }
+        let storage_prefix = storage_prefix.to_owned();
+        Self { store, storage_prefix, clock, metrics, root_dir: None }
     }
 
     /// The whole object.

@@ -41,6 +41,10 @@ pub enum LimitKind {
     ChunkBytes,
     /// [`QueryLimits::max_memory_bytes`].
     Memory,
+    /// What one request may take of a store-gateway's memory.
+    StoreRequestMemory,
+    /// What all requests together may take of a store-gateway's memory.
+    StoreMemory,
 }
 
 /// A query went over one of its limits. Prints Mimir's text with its error id.
@@ -55,6 +59,29 @@ pub struct LimitError {
 
 impl LimitError {
     fn message(&self) -> String {
+        match self.kind {
+            LimitKind::StoreRequestMemory => format!(
+                "the query exceeded the memory that a request to a store-gateway may take (limit: \
+                 {} bytes) (err-mimir-max-store-request-memory). Consider reducing the time range \
+                 and/or number of series selected by the query. Otherwise, to adjust the limit, \
+                 configure -blocks-storage.bucket-store.max-request-memory-bytes, or contact your \
+                 service administrator.",
+                self.limit
+            ),
+            LimitKind::StoreMemory => format!(
+                "the store-gateway has no memory left for the query (limit of all queries: {} \
+                 bytes) (err-mimir-max-store-memory). Try again later, or reduce the time range \
+                 and/or number of series selected by the query. Otherwise, to adjust the limit, \
+                 configure -blocks-storage.bucket-store.max-inflight-memory-bytes, or contact \
+                 your service administrator.",
+                self.limit
+            ),
+            _ => self.query_message(),
+        }
+    }
+
+    /// The message for a limit of the tenant.
+    fn query_message(&self) -> String {
         let (what, unit, id, flag) = match self.kind {
             LimitKind::Series => (
                 "the query exceeded the maximum number of series",
@@ -80,7 +107,7 @@ impl LimitError {
                 "max-chunks-bytes-per-query",
                 "max-fetched-chunk-bytes-per-query",
             ),
-            LimitKind::Memory => (
+            LimitKind::Memory | LimitKind::StoreRequestMemory | LimitKind::StoreMemory => (
                 "the query exceeded the maximum allowed estimated amount of memory consumed by a \
                  single query",
                 "bytes",

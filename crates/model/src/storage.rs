@@ -124,6 +124,54 @@ pub trait Querier: Send + Sync {
     /// The label names of series that satisfy all `matchers`: sorted, each once, at most `limit`
     /// (0 = all).
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError>;
+
+    /// As [`Querier::label_values`], one after the other, so that not all have to be in memory.
+    fn label_value_set(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Box<dyn TextSet>, StorageError> {
+        Ok(Box::new(Texts::new(self.label_values(name, matchers, limit)?)))
+    }
+
+    /// As [`Querier::label_names`], one after the other.
+    fn label_name_set(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Box<dyn TextSet>, StorageError> {
+        Ok(Box::new(Texts::new(self.label_names(matchers, limit)?)))
+    }
+}
+
+/// Texts in ascending order, each once.
+pub trait TextSet: Send {
+    /// The next text; `None` at the end, and again after it. After an error only dropping is
+    /// legal.
+    fn next_text(&mut self) -> Result<Option<&str>, StorageError>;
+}
+
+/// Texts that are in memory.
+#[derive(Debug, Default)]
+pub struct Texts {
+    rest: std::vec::IntoIter<String>,
+    current: String,
+}
+
+impl Texts {
+    /// Hands out `texts`, which ascend.
+    pub fn new(texts: Vec<String>) -> Self {
+        Self { rest: texts.into_iter(), current: String::new() }
+    }
+}
+
+impl TextSet for Texts {
+    fn next_text(&mut self) -> Result<Option<&str>, StorageError> {
+        let Some(next) = self.rest.next() else { return Ok(None) };
+        self.current = next;
+        Ok(Some(&self.current))
+    }
 }
 
 /// Series in ascending label order, each once.

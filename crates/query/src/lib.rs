@@ -8,9 +8,10 @@
 //! A query is parsed and checked, then evaluated on a compute thread, and its result is written
 //! piece by piece. When the client goes away the handler's future is dropped, and that cancels the
 //! query. Nothing here knows an ingester or a store-gateway: they are handed in as
-//! [`wire::client::IngesterQuery`] and [`wire::client::BlockStore`].
+//! [`wire::client::IngesterQuery`] and [`wire::client::StoreGateways`].
 
 mod activity;
+mod blocks;
 mod error;
 mod features;
 pub mod http;
@@ -23,4 +24,5 @@ mod source;
 mod stats;
 
 pub use activity::ActivityTracker;
+pub use blocks::{Blocks, BlocksDependencies};
 pub use run::{Dependencies, QueryService};

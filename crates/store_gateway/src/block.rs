@@ -1,110 +1,132 @@
-//! One block in the bucket: what its `meta.json` says, its files, and its index header, which is
-//! loaded when a query asks for it, by one query at a time.
+//! One block in the bucket: what the bucket index says, its files, and its index-header, which is
+//! fetched to local disk once, loaded when a query asks for it, by one query at a time, and
+//! unloaded when none did for a while.
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use bucket::{BlockPaths, BucketError, TenantBucket};
+use bucket::{BlockPaths, BucketError, IndexedBlock, TenantBucket};
 use bytes::Bytes;
-use futures::future::try_join;
-use model::{StorageError, TimeRange};
+use model::{StorageError, TimestampMs};
+use parking_lot::RwLock;
 use tsdb::error::DecodeError;
-use tsdb::meta::BlockMeta;
+use tsdb::fs::exists;
 use ulid::Ulid;
 
 use crate::cache::ObjectId;
-use crate::header::{IndexHeader, Layout, TAIL_BYTES};
-use crate::request::Request;
+use crate::header::{HEADER_FILE, HeaderSource, IndexHeader, fetch_header};
+use crate::store::Store;
 
-/// A block whose `meta.json` has been read.
+/// A block of the bucket index.
 pub(crate) struct Block {
-    pub(crate) meta: BlockMeta,
+    pub(crate) entry: IndexedBlock,
     /// The number of its index in the cache.
     pub(crate) object: ObjectId,
     bucket: TenantBucket,
     paths: BlockPaths,
+    /// Where its index-header is.
+    dir: PathBuf,
+    header: RwLock<Option<Arc<IndexHeader>>>,
     loading: tokio::sync::Mutex<()>,
-    is_gone: AtomicBool,
+    last_used_ms: AtomicI64,
 }
 
 impl Block {
-    pub(crate) fn new(bucket: TenantBucket, meta: BlockMeta, object: ObjectId) -> Self {
-        let paths = bucket.block(meta.ulid);
-        let (loading, is_gone) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
-        Self { meta, object, bucket, paths, loading, is_gone }
+    pub(crate) fn new(bucket: TenantBucket, entry: IndexedBlock, store: &Store) -> Self {
+        let paths = bucket.block(entry.id);
+        let dir = store.sync_dir().join(bucket.tenant().as_str()).join(entry.id.to_string());
+        Self {
+            object: store.next_object(),
+            entry,
+            bucket,
+            paths,
+            dir,
+            header: RwLock::default(),
+            loading: tokio::sync::Mutex::default(),
+            last_used_ms: AtomicI64::new(0),
+        }
     }
 
     pub(crate) fn id(&self) -> Ulid {
-        self.meta.ulid
+        self.entry.id
     }
 
-    /// Whether samples of `range` can be in the block.
-    pub(crate) fn overlaps(&self, range: TimeRange) -> bool {
-        range.overlaps(self.meta.min_time_ms, self.meta.max_time_ms.saturating_sub(1))
-    }
-
-    /// Whether a file of the block turned out to be missing: the block may have been deleted, and
-    /// what is known about it must be asked for again.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.is_gone.load(Ordering::Relaxed)
-    }
-
-    /// The index header, from the cache or the bucket.
-    pub(crate) async fn header(&self, request: &Request) -> Result<Arc<IndexHeader>, StorageError> {
-        let cache = &request.store.cache;
-        if let Some(header) = cache.header(self.object) {
+    /// The index-header, loaded now where it is not.
+    pub(crate) async fn header(&self, store: &Store) -> Result<Arc<IndexHeader>, StorageError> {
+        self.last_used_ms.store(store.clock.now_ms(), Ordering::Relaxed);
+        if let Some(header) = self.loaded() {
             return Ok(header);
         }
         let _one_at_a_time = self.loading.lock().await;
-        if let Some(header) = cache.header(self.object) {
+        if let Some(header) = self.loaded() {
             return Ok(header);
         }
-        let start = request.store.clock.monotonic();
-        let loaded = self.load_header(request).await;
-        let seconds = request.store.seconds_since(start);
-        request.store.metrics.headers.loaded(seconds, loaded.is_ok());
+        let _turn = store.header_loads.enter().await?;
+        let start = store.clock.monotonic();
+        let loaded = self.load_header(store).await;
+        store.metrics.headers.loaded(store.seconds_since(start), loaded.is_ok());
         let header = Arc::new(loaded?);
-        cache.put_header(self.object, &header);
+        *self.header.write() = Some(Arc::clone(&header));
         Ok(header)
     }
 
-    async fn load_header(&self, request: &Request) -> Result<IndexHeader, StorageError> {
-        let key = self.paths.index();
-        let info = self.bucket.bucket().info(&key).await.map_err(|e| self.unavailable(&e))?;
-        let size_bytes = info.size_bytes;
-        let end_at = size_bytes.saturating_sub(TAIL_BYTES);
-        let end = self.read_index(end_at..size_bytes).await?;
-        let corrupt = |e: DecodeError| self.corrupt("index", &e);
-        let layout = Layout::decode(size_bytes, &end).map_err(corrupt)?;
-        let header_bytes = layout.head.end + (layout.tail.end - layout.tail.start);
-        let _reserved = request.reserve(header_bytes)?;
-        let head = self.read_unless_there(layout.head.clone(), (end_at, &end));
-        let tail = self.read_unless_there(layout.tail.clone(), (end_at, &end));
-        let (head, tail) = try_join(head, tail).await?;
-        IndexHeader::decode(&layout, head, tail).map_err(corrupt)
+    fn loaded(&self) -> Option<Arc<IndexHeader>> {
+        self.header.read().clone()
     }
 
-    /// A part of the index, of which everything from `end_at` on is there as `end`.
-    async fn read_unless_there(
-        &self,
-        range: Range<u64>,
-        (end_at, end): (u64, &Bytes),
-    ) -> Result<Bytes, StorageError> {
-        if range.start < end_at {
-            return self.read_index(range).await;
+    /// When a query last needed the header, ms; `None` where it is not loaded.
+    pub(crate) fn loaded_and_used_ms(&self) -> Option<TimestampMs> {
+        self.loaded().map(|_| self.last_used_ms.load(Ordering::Relaxed))
+    }
+
+    /// Gives the header up, if no query needed it since `used_since_ms`.
+    pub(crate) fn unload_unless_used(&self, used_since_ms: TimestampMs) -> bool {
+        let is_idle = self.loaded_and_used_ms().is_some_and(|used_ms| used_ms < used_since_ms);
+        is_idle && self.header.write().take().is_some()
+    }
+
+    async fn load_header(&self, store: &Store) -> Result<IndexHeader, StorageError> {
+        self.fetch_unless_there(store).await?;
+        let verify = store.config.index_header.verify_on_load;
+        let error = match IndexHeader::load(&*store.fs, &self.dir, verify) {
+            Ok(header) => return Ok(header),
+            Err(error) => error,
+        };
+        // What is on local disk can be had again.
+        tracing::warn!(block = %self.id(), %error, "could not load an index-header, fetching it");
+        fetch_header(&*store.fs, &self.dir, self).await?;
+        IndexHeader::load(&*store.fs, &self.dir, true)
+            .map_err(|error| self.corrupt("index-header", &error))
+    }
+
+    /// Fetches the index-header to local disk.
+    pub(crate) async fn fetch_header(&self, store: &Store) -> Result<(), StorageError> {
+        let _one_at_a_time = self.loading.lock().await;
+        self.fetch_unless_there(store).await
+    }
+
+    async fn fetch_unless_there(&self, store: &Store) -> Result<(), StorageError> {
+        match exists(&*store.fs, &self.dir.join(HEADER_FILE)) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let fetched = fetch_header(&*store.fs, &self.dir, self).await;
+                store.metrics.lists.header_fetched(fetched.is_ok());
+                fetched
+            }
+            Err(error) => Err(self.local(&error)),
         }
-        let (from, to) = (range.start - end_at, range.end - end_at);
-        // Both are within `end`, whose length came from memory.
-        Ok(end.slice(from as usize..to as usize))
     }
 
     /// A part of the index file.
     pub(crate) async fn read_index(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
-        self.read(&self.paths.index(), range.clone()).await.and_then(|bytes| {
+        self.read_from(&self.paths.index(), range.clone()).await.and_then(|bytes| {
             let is_whole = bytes.len() as u64 == range.end - range.start;
-            is_whole.then_some(bytes).ok_or_else(|| self.corrupt("index", &DecodeError::Truncated))
+            is_whole
+                .then_some(bytes)
+                .ok_or_else(|| Self::corrupt(self, "index", &DecodeError::Truncated))
         })
     }
 
@@ -114,10 +136,10 @@ impl Block {
         segment: u32,
         range: Range<u64>,
     ) -> Result<Bytes, StorageError> {
-        self.read(&self.paths.chunks(segment), range).await
+        self.read_from(&self.paths.chunks(segment), range).await
     }
 
-    async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+    async fn read_from(&self, key: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
@@ -125,9 +147,6 @@ impl Block {
     }
 
     fn unavailable(&self, error: &BucketError) -> StorageError {
-        if error.is_not_found() {
-            self.is_gone.store(true, Ordering::Relaxed);
-        }
         StorageError::Unavailable(format!("read block {}: {error}", self.id()))
     }
 
@@ -138,5 +157,25 @@ impl Block {
         error: &dyn fmt::Display,
     ) -> StorageError {
         StorageError::Corrupted(format!("block {}: {what}: {error}", self.id()))
+    }
+}
+
+impl HeaderSource for Block {
+    async fn size_bytes(&self) -> Result<u64, StorageError> {
+        let info = self.bucket.bucket().info(&self.paths.index()).await;
+        info.map(|info| info.size_bytes).map_err(|e| self.unavailable(&e))
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.read_index(range).await
+    }
+
+    fn corrupt(&self, error: DecodeError) -> StorageError {
+        Self::corrupt(self, "index", &error)
+    }
+
+    fn local(&self, error: &std::io::Error) -> StorageError {
+        let dir = self.dir.display();
+        StorageError::Unavailable(format!("block {}: index-header in {dir}: {error}", self.id()))
     }
 }

@@ -111,7 +111,8 @@ fn for_each_record(
     mut visit: impl FnMut(&Job, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<(), StorageError> {
     jobs.sort_unstable_by_key(|job| (job.segment, job.range.start));
-    for wave in reads(&jobs).chunks(WAVE_READS) {
+    let max_gap_bytes = request.store.config.partitioner_max_gap_bytes;
+    for wave in reads(&jobs, max_gap_bytes).chunks(WAVE_READS) {
         let bytes = wave.iter().map(|read| read.range.end - read.range.start).sum();
         let _reserved = request.reserve(bytes)?;
         let fetched = request.wait(fetch(block, wave))?;
@@ -132,11 +133,11 @@ fn for_each_record(
 }
 
 /// The requests for jobs that are sorted by their place.
-fn reads(jobs: &[Job]) -> Vec<Read<'_>> {
+fn reads(jobs: &[Job], max_gap_bytes: u64) -> Vec<Read<'_>> {
     let mut reads = Vec::new();
     for in_segment in jobs.chunk_by(|a, b| a.segment == b.segment) {
         let mut rest = in_segment;
-        for range in merge(in_segment.iter().map(|job| job.range.clone())) {
+        for range in merge(in_segment.iter().map(|job| job.range.clone()), max_gap_bytes) {
             let served = rest.iter().take_while(|job| job.range.end <= range.end).count();
             let (jobs, later) = rest.split_at(served);
             reads.push(Read { segment: in_segment[0].segment, range, jobs });

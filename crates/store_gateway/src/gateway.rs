@@ -1,35 +1,38 @@
-//! The store-gateway as `urd` builds it: the tenants that were queried, and their periodic sync.
+//! The store-gateway as `urd` builds it: the tenants of the bucket, the answers over their blocks,
+//! and the work in the background that keeps both up to date.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bucket::{Bucket, TenantBucket};
+use bucket::{IndexLoader, TenantBucket};
 use config::BucketStoreConfig;
 use futures::StreamExt as _;
-use hashbrown::HashMap;
-use model::{Clock, Queryable, StorageError, TenantId};
+use hashbrown::{HashMap, HashSet};
+use model::{Clock, StorageError, TenantId};
 use parking_lot::Mutex;
-use rt::service::TimerService;
-use rt::{BlockingHandle, Metrics, Service};
-use wire::client::BlockStore;
+use rt::service::{RunService, TimerService};
+use rt::{BlockingHandle, ComputePool, Metrics, Service};
+use tsdb::fs::{SharedFs, read_dir_if_exists};
 
+use crate::budget::Budget;
 use crate::cache::IndexCache;
-use crate::listing::BlockList;
+use crate::gate::Gate;
 use crate::metrics::StoreMetrics;
-use crate::querier::TenantQueryable;
 use crate::store::{Store, StoreOptions};
 use crate::tenant::Tenant;
 
-/// A tenant that was not asked for so long is forgotten until it is asked for again.
-const IDLE_TENANT_MS: i64 = 60 * 60 * 1000;
 /// From so many tenants on those without blocks are forgotten at once: names of tenants that do
 /// not exist must not fill the memory.
 const MANY_TENANTS: usize = 10_000;
-/// So many tenants are synced at the same time.
-const CONCURRENT_SYNCS: usize = 4;
 /// The sync never comes more often than this.
 const MIN_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked which index-headers are idle.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often bucket indexes that are in use are checked.
+const INDEX_TICK_INTERVAL: Duration = Duration::from_secs(5);
+/// No tenant: Mimir keeps something of its own there.
+const RESERVED_DIR: &str = "__mimir_cluster";
 
 /// What the store-gateway is built from.
 pub struct Dependencies {
@@ -37,12 +40,16 @@ pub struct Dependencies {
     pub config: BucketStoreConfig,
     /// Bounds that have no option yet.
     pub options: StoreOptions,
-    /// The blocks' bucket.
-    pub bucket: Bucket,
+    /// Reads the bucket indexes of the blocks' bucket.
+    pub indexes: Arc<IndexLoader>,
+    /// The local disk.
+    pub fs: SharedFs,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Waits on compute threads for the bucket.
     pub blocking: BlockingHandle,
+    /// Threads for the work in the background.
+    pub pool: ComputePool,
     /// The registry.
     pub metrics: Metrics,
 }
@@ -52,122 +59,194 @@ pub struct Dependencies {
 /// What it returns must be used on threads that may block, never on those of the runtime.
 #[derive(Clone)]
 pub struct StoreGateway {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     tenants: Arc<Mutex<Tenants>>,
+    pool: ComputePool,
 }
 
 type Tenants = HashMap<TenantId, Arc<Tenant>>;
 
 impl StoreGateway {
-    /// A store-gateway that knows no tenant yet; it does nothing before it is asked.
+    /// A store-gateway that knows no tenant yet.
     pub fn new(dependencies: Dependencies) -> Self {
-        let Dependencies { config, options, bucket, clock, blocking, metrics } = dependencies;
+        let Dependencies { config, options, indexes, fs, clock, blocking, pool, metrics } =
+            dependencies;
         let store_metrics = StoreMetrics::new(&metrics);
         let cache = IndexCache::new(options.index_cache_bytes, store_metrics.cache.clone());
+        let gate = |what, label, bounds| {
+            Gate::new(what, bounds, Arc::clone(&clock), store_metrics.gates.with(&[label]))
+        };
+        let queries = (config.max_concurrent, config.max_concurrent_queue_timeout.std());
+        let header = &config.index_header;
+        let loads =
+            (header.lazy_loading_concurrency, header.lazy_loading_concurrency_queue_timeout.std());
         let store = Arc::new(Store {
-            bucket,
+            bucket: indexes.bucket().clone(),
+            indexes,
+            requests: gate("a request", "query", queries),
+            header_loads: gate("loading an index-header", "index_header", loads),
+            budget: Budget::new(config.max_inflight_memory_bytes),
             config,
             options,
             clock,
             blocking,
+            fs,
             cache,
             metrics: store_metrics,
             objects: AtomicU64::new(0),
         });
         register_gauges(&metrics, &store);
-        Self { store, tenants: Arc::default() }
+        Self { store, tenants: Arc::default(), pool }
     }
 
-    /// The parts that are shared, for tests of single parts.
-    #[cfg(test)]
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
-    /// The service that brings the lists of blocks up to date, again and again.
-    pub fn service(&self) -> Arc<dyn Service> {
-        let gateway = self.clone();
-        let period = self.store.config.sync_interval.std().max(MIN_SYNC_INTERVAL);
-        Arc::new(TimerService::new("store-gateway", period, move || {
+    /// The services that keep everything up to date.
+    pub fn services(&self) -> Vec<Arc<dyn Service>> {
+        let (gateway, period) = (self.clone(), self.store.config.sync_interval.std());
+        let sync = RunService::new("store-gateway", move |stop| {
             let gateway = gateway.clone();
             async move {
-                gateway.sync().await;
+                loop {
+                    gateway.run_in_background(Self::sync).await?;
+                    let next = rt::time::timeout(period.max(MIN_SYNC_INTERVAL), stop.cancelled());
+                    if next.await.is_ok() {
+                        return Ok(());
+                    }
+                }
+            }
+        });
+        let gateway = self.clone();
+        let idle = TimerService::new("store-gateway-headers", IDLE_CHECK_INTERVAL, move || {
+            let gateway = gateway.clone();
+            async move { gateway.run_in_background(Self::unload_idle).await }
+        });
+        let indexes = Arc::clone(&self.store.indexes);
+        let indexes = TimerService::new("bucket-indexes", INDEX_TICK_INTERVAL, move || {
+            let indexes = Arc::clone(&indexes);
+            async move {
+                indexes.tick().await;
                 Ok(())
             }
-        }))
+        });
+        vec![Arc::new(sync), Arc::new(idle), Arc::new(indexes)]
     }
 
-    /// Brings the lists of all tenants that are in use up to date, and forgets the others. What
-    /// fails is logged; the old list stays in use for a while.
-    pub async fn sync(&self) {
-        self.forget_idle();
-        let tenants: Vec<Arc<Tenant>> = self.tenants.lock().values().cloned().collect();
-        let syncs = tenants.into_iter().map(|tenant| self.sync_tenant(tenant));
-        let results = futures::stream::iter(syncs).buffer_unordered(CONCURRENT_SYNCS);
-        let failed = results.filter(|is_ok| std::future::ready(!is_ok)).count().await;
-        if failed == 0 {
-            self.store.metrics.lists.all_synced(self.store.clock.now_ms());
+    async fn run_in_background(&self, job: fn(&Self)) -> Result<(), rt::service::BoxError> {
+        let gateway = self.clone();
+        if let Err(error) = self.pool.run(move || job(&gateway)).await {
+            // The next round may do better.
+            tracing::warn!(%error, "the store-gateway could not do its work in the background");
         }
+        Ok(())
     }
 
-    async fn sync_tenant(&self, tenant: Arc<Tenant>) -> bool {
+    /// Brings all tenants of the bucket up to date. What fails is logged. Blocks.
+    pub fn sync(&self) {
+        let start = self.store.clock.monotonic();
+        let result = self.store.blocking.block_on(self.sync_tenants());
+        let seconds = self.store.seconds_since(start);
+        let is_ok = match result {
+            Ok(failed) => failed == 0,
+            Err(error) => {
+                tracing::warn!(%error, "could not list the tenants of the bucket");
+                false
+            }
+        };
+        self.store.metrics.lists.synced(seconds, is_ok, self.store.clock.now_ms());
+    }
+
+    /// How many tenants could not be brought up to date.
+    async fn sync_tenants(&self) -> Result<usize, bucket::BucketError> {
+        let ids = self.bucket_tenants().await?;
+        self.store.metrics.lists.discovered.set(ids.len() as i64);
+        let tenants: Vec<Arc<Tenant>> = ids.iter().map(|id| self.tenant(id)).collect();
+        let syncs: Vec<_> = tenants.iter().map(|tenant| self.sync_tenant(tenant)).collect();
+        let concurrency = self.store.config.tenant_sync_concurrency.max(1);
+        let results = futures::stream::iter(syncs).buffer_unordered(concurrency);
+        let failed = results.filter(|is_ok| std::future::ready(!is_ok)).count().await;
+        self.forget_all_but(&ids.into_iter().collect());
+        Ok(failed)
+    }
+
+    /// The tenants of the bucket.
+    pub(crate) async fn bucket_tenants(&self) -> Result<Vec<TenantId>, bucket::BucketError> {
+        let names = self.store.bucket.list_dirs("").await?;
+        if names.is_empty() {
+            self.store.bucket.check_reachable().await?;
+        }
+        let names = names.iter().filter(|name| *name != RESERVED_DIR);
+        Ok(names.filter_map(|name| TenantId::new(name.as_str()).ok()).collect())
+    }
+
+    async fn sync_tenant(&self, tenant: &Arc<Tenant>) -> bool {
         let result = tenant.sync(&self.store).await;
         if let Err(error) = &result {
-            tracing::warn!(user = %tenant.id(), %error, "could not list the blocks of the bucket");
+            tracing::warn!(user = %tenant.id(), %error, "could not bring the blocks up to date");
         }
         result.is_ok()
     }
 
-    fn tenant(&self, id: &TenantId) -> Arc<Tenant> {
+    /// Forgets tenants that the bucket does not have any more, on local disk too.
+    fn forget_all_but(&self, ids: &HashSet<TenantId>) {
+        let mut tenants = self.tenants.lock();
+        tenants.retain(|id, _| ids.contains(id));
+        self.store.metrics.lists.tenants.set(tenants.len() as i64);
+        drop(tenants);
+        let (fs, dir) = (&self.store.fs, self.store.sync_dir());
+        for entry in read_dir_if_exists(&**fs, &dir).unwrap_or_default() {
+            let is_gone = TenantId::new(entry.name.as_str()).is_ok_and(|id| !ids.contains(&id));
+            if !entry.metadata.is_dir || !is_gone {
+                continue;
+            }
+            if let Err(error) = fs.remove_dir_all(&dir.join(&entry.name)) {
+                tracing::warn!(user = entry.name, %error, "could not remove index-headers");
+            }
+        }
+    }
+
+    /// Unloads idle index-headers and notes which are loaded.
+    pub fn unload_idle(&self) {
+        let timeout_ms = self.store.config.index_header.lazy_loading_idle_timeout.millis();
+        let is_lazy = self.store.config.index_header.lazy_loading_enabled;
         let now_ms = self.store.clock.now_ms();
+        let used_since_ms = (is_lazy && timeout_ms > 0).then(|| now_ms - timeout_ms);
+        let tenants: Vec<Arc<Tenant>> = self.tenants.lock().values().cloned().collect();
+        for tenant in tenants {
+            tenant.unload_idle(&self.store, used_since_ms);
+        }
+    }
+
+    pub(crate) fn tenant(&self, id: &TenantId) -> Arc<Tenant> {
         let mut tenants = self.tenants.lock();
         if tenants.len() >= MANY_TENANTS && !tenants.contains_key(id) {
-            tenants.retain(|_, tenant| !is_empty(tenant));
+            tenants.retain(|_, tenant| !tenant.is_empty());
         }
         let new =
             || Arc::new(Tenant::new(TenantBucket::new(self.store.bucket.clone(), id.clone())));
         let tenant = Arc::clone(tenants.entry(id.clone()).or_insert_with(new));
         self.store.metrics.lists.tenants.set(tenants.len() as i64);
-        drop(tenants);
-        tenant.touch(now_ms);
         tenant
-    }
-
-    fn forget_idle(&self) {
-        let used_since_ms = self.store.clock.now_ms().saturating_sub(IDLE_TENANT_MS);
-        let mut tenants = self.tenants.lock();
-        let idle: Vec<Arc<Tenant>> = tenants
-            .extract_if(|_, tenant| tenant.last_used_ms() < used_since_ms)
-            .map(|(_, tenant)| tenant)
-            .collect();
-        self.store.metrics.lists.tenants.set(tenants.len() as i64);
-        drop(tenants);
-        for list in idle.iter().filter_map(|tenant| tenant.last_list()) {
-            self.store.metrics.lists.changed(&list, &BlockList::default());
-        }
     }
 }
 
-fn is_empty(tenant: &Tenant) -> bool {
-    tenant.last_list().is_some_and(|list| list.found.blocks.is_empty())
+impl Store {
+    /// A file that cannot be read is an error that another store-gateway may not have.
+    pub(crate) fn is_elsewhere(error: &StorageError) -> bool {
+        matches!(error, StorageError::Unavailable(_))
+    }
 }
 
 /// The registry must not keep the store alive.
 fn register_gauges(metrics: &Metrics, store: &Arc<Store>) {
-    let store: Weak<Store> = Arc::downgrade(store);
+    let weak: Weak<Store> = Arc::downgrade(store);
     metrics.gauge_fn(
         "urd_store_gateway_index_cache_bytes",
         "Memory of the parts of indexes that are kept",
-        move || store.upgrade().map_or(0.0, |store| store.cache.bytes() as f64),
+        move || weak.upgrade().map_or(0.0, |store| store.cache.bytes() as f64),
     );
-}
-
-impl BlockStore for StoreGateway {
-    fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
-        let tenant = self.tenant(tenant);
-        if tenant.current_list(&self.store).is_some_and(|list| list.needed.is_empty()) {
-            return Ok(None);
-        }
-        Ok(Some(Arc::new(TenantQueryable { store: Arc::clone(&self.store), tenant })))
-    }
+    let weak: Weak<Store> = Arc::downgrade(store);
+    metrics.gauge_fn(
+        "urd_store_gateway_request_memory_bytes",
+        "Memory that requests have taken for what they read",
+        move || weak.upgrade().map_or(0.0, |store| store.budget.used_bytes() as f64),
+    );
 }

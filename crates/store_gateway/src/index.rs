@@ -1,19 +1,17 @@
-//! The index of one block as one query sees it: header in memory, postings and series entries
-//! read when they are asked for. This is what turns matchers into series here, by the same plan
-//! as over a local block.
+//! The index of one block as one request sees it: header on local disk, postings and series
+//! entries read when they are asked for. This is what turns matchers into series here, by the same
+//! plan as over a local block.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{Labels, Matcher, StorageError};
+use model::{Labels, MatchOp, Matcher, StorageError};
 use tsdb::error::{DecodeError, TsdbError};
 use tsdb::index::{SeriesRow, decode_postings, decode_series, series_entry_len};
-use tsdb::postings::{
-    IndexPostings, PostingsList, SeriesLabels, label_names_for_matchers, label_values_for_matchers,
-    postings_for_matchers,
-};
+use tsdb::postings::{IndexPostings, PostingsList, SeriesLabels, postings_for_matchers};
 
+use crate::all_series::AllSeries;
 use crate::block::Block;
 use crate::header::IndexHeader;
 use crate::pages::{IndexFile, Pieces};
@@ -23,6 +21,8 @@ use crate::request::{Request, Reservation};
 const SERIES_GUESS_BYTES: u64 = 512;
 /// The length before a postings list.
 const LIST_HEAD_BYTES: u64 = 4;
+/// So many postings lists are read together.
+const LISTS_PER_READ: usize = 4096;
 
 /// The index of one block.
 pub(crate) struct BlockIndex {
@@ -30,9 +30,17 @@ pub(crate) struct BlockIndex {
     block: Arc<Block>,
     header: Arc<IndexHeader>,
     /// Memory of the lists that are in use.
-    held: RefCell<Reservation>,
+    held: RefCell<Vec<Reservation>>,
     /// What a reading function failed with, where its signature has no room for it.
     failure: RefCell<Option<StorageError>>,
+}
+
+/// The series that satisfy matchers.
+pub(crate) enum Matched {
+    /// All of the block: their list is read bit by bit.
+    All,
+    /// These.
+    Some(Vec<u32>, Reservation),
 }
 
 /// The labels of the series before: the next series has most of them too.
@@ -43,18 +51,14 @@ pub(crate) struct LabelMemo {
 }
 
 impl BlockIndex {
-    pub(crate) fn new(
-        request: &Request,
-        block: &Arc<Block>,
-        header: Arc<IndexHeader>,
-    ) -> Result<Self, StorageError> {
-        Ok(Self {
+    pub(crate) fn new(request: &Request, block: &Arc<Block>, header: Arc<IndexHeader>) -> Self {
+        Self {
             request: request.clone(),
             block: Arc::clone(block),
             header,
-            held: RefCell::new(request.reserve(0)?),
+            held: RefCell::default(),
             failure: RefCell::default(),
-        })
+        }
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -65,39 +69,56 @@ impl BlockIndex {
         &self.block
     }
 
+    pub(crate) fn header(&self) -> &IndexHeader {
+        &self.header
+    }
+
     /// The series that satisfy all `matchers`, in label order.
-    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Result<Vec<u32>, StorageError> {
-        self.outcome(postings_for_matchers(self, matchers))
-    }
-
-    /// The values of a label, of all series or of those that satisfy the matchers.
-    pub(crate) fn values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        limit: usize,
-    ) -> Result<Vec<String>, StorageError> {
-        if !matchers.is_empty() {
-            return self.outcome(label_values_for_matchers(self, name, matchers, limit));
-        }
-        // The header knows them all: no list has to be read.
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        let mut values = Vec::new();
-        self.visit_values(name, "", &mut |value, _| {
-            if values.len() < limit {
-                values.push(value.to_owned());
+    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Result<Matched, StorageError> {
+        let mut narrowing = Vec::new();
+        for matcher in matchers {
+            if !self.is_satisfied_by_all(matcher).map_err(|e| self.corrupt(e))? {
+                narrowing.push(matcher.clone());
             }
-        })?;
-        Ok(values)
+        }
+        if narrowing.is_empty() {
+            return Ok(Matched::All);
+        }
+        let series = self.outcome(postings_for_matchers(self, &narrowing))?;
+        let held = self.request.reserve(size_of_val(&*series) as u64)?;
+        Ok(Matched::Some(series, held))
     }
 
-    /// The label names, of all series or of those that satisfy the matchers.
-    pub(crate) fn names(
-        &self,
-        matchers: &[Matcher],
-        limit: usize,
-    ) -> Result<Vec<String>, StorageError> {
-        self.outcome(label_names_for_matchers(self, matchers, limit))
+    /// Whether it is plain without reading a list that all series satisfy the matcher.
+    fn is_satisfied_by_all(&self, matcher: &Matcher) -> Result<bool, DecodeError> {
+        let name = matcher.name();
+        let (offsets, section) = self.header.offsets();
+        if matcher.matches_empty() {
+            let matches_all = matcher.regex().is_some_and(|regex| regex.matches_everything());
+            return Ok(
+                offsets.value_count(name) == 0 || (matches_all && matcher.op() == MatchOp::Regex)
+            );
+        }
+        let asks_for_presence = match matcher.op() {
+            MatchOp::NotEqual => matcher.value().is_empty(),
+            MatchOp::Regex => matcher.regex().is_some_and(|regex| regex.matches_all_but_empty()),
+            MatchOp::Equal | MatchOp::NotRegex => false,
+        };
+        if !asks_for_presence {
+            return Ok(false);
+        }
+        let all = offsets.all_count(section, self.header.end())?;
+        Ok(all.is_some() && self.header.series_count(name)? == all)
+    }
+
+    /// The list of all series.
+    pub(crate) fn all_series(&self) -> Result<AllSeries, StorageError> {
+        let Some(offset) = self.header.offsets().0.all() else { return Ok(AllSeries::none()) };
+        let end = offset.checked_add(AllSeries::HEAD_BYTES).filter(|&e| e <= self.header.end());
+        let head = end.ok_or_else(|| self.corrupt(DecodeError::Truncated))?;
+        let (pieces, _held) = self.read(std::slice::from_ref(&(offset..head)))?;
+        let head = pieces.iter().next().unwrap_or_default();
+        AllSeries::new(offset, head, self.header.end()).map_err(|e| self.corrupt(e))
     }
 
     /// Calls `visit` with the entry of each of the `series`, in their order. The numbers ascend
@@ -111,9 +132,13 @@ impl BlockIndex {
         for &number in series {
             starts.push(self.header.series_start(number).map_err(|e| self.corrupt(e))?);
         }
-        let end = self.header.series_end();
-        let guesses: Vec<Range<u64>> =
-            starts.iter().map(|&start| start..(start + SERIES_GUESS_BYTES).min(end)).collect();
+        let end = self.header.end();
+        let nexts = starts.iter().skip(1).copied().chain([end]);
+        let guess = |(&start, next): (&u64, u64)| {
+            let before_next = if next > start { next } else { end };
+            start..(start + SERIES_GUESS_BYTES).min(before_next).min(end)
+        };
+        let guesses: Vec<Range<u64>> = starts.iter().zip(nexts).map(guess).collect();
         let (pieces, _held) = self.read(&guesses)?;
         let mut row = SeriesRow::default();
         for (&start, piece) in starts.iter().zip(pieces.iter()) {
@@ -135,7 +160,7 @@ impl BlockIndex {
             return decode_series(piece, row).map_err(|e| self.corrupt(e));
         }
         let end = start + length as u64;
-        if end > self.header.series_end() {
+        if end > self.header.end() {
             return Err(self.corrupt(DecodeError::Truncated));
         }
         let (whole, _held) = self.read(std::slice::from_ref(&(start..end)))?;
@@ -149,7 +174,7 @@ impl BlockIndex {
         row: &SeriesRow,
         memo: &mut LabelMemo,
     ) -> Result<Labels, StorageError> {
-        let symbol = |number| self.header.symbol(number).map_err(|e| self.corrupt(e));
+        let symbol = |number| self.symbol(number);
         let mut pairs = Vec::with_capacity(row.labels.len());
         let mut known = memo.numbers.iter().zip(&memo.labels);
         for &(name, value) in &row.labels {
@@ -169,9 +194,17 @@ impl BlockIndex {
         Ok(labels)
     }
 
-    /// The lists at these offsets.
-    fn lists(&self, offsets: &[u64]) -> Result<Vec<PostingsList<'static>>, StorageError> {
-        let end = self.header.size_bytes();
+    /// The symbol with this number.
+    pub(crate) fn symbol(&self, number: u32) -> Result<&str, StorageError> {
+        self.header.symbol(number).map_err(|e| self.corrupt(e))
+    }
+
+    /// The lists at these offsets, and the memory that they take.
+    pub(crate) fn lists(
+        &self,
+        offsets: &[u64],
+    ) -> Result<(Vec<PostingsList<'static>>, Reservation), StorageError> {
+        let end = self.header.end();
         let mut ranges = Vec::with_capacity(offsets.len());
         for &offset in offsets {
             let head = offset.checked_add(LIST_HEAD_BYTES).filter(|&head_end| head_end <= end);
@@ -187,34 +220,48 @@ impl BlockIndex {
             }
         }
         let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-        self.held.borrow_mut().grow(total)?;
+        let lists_held = self.request.reserve(total)?;
         let (pieces, _held) = self.read(&ranges)?;
         let decode = |piece| {
             let list = decode_postings(piece).map_err(|e| self.corrupt(e))?;
             Ok(PostingsList::Numbers(list.into_vec().into()))
         };
-        pieces.iter().map(decode).collect()
+        let lists: Result<_, StorageError> = pieces.iter().map(decode).collect();
+        Ok((lists?, lists_held))
+    }
+
+    /// The union of the lists at these offsets, as one list.
+    fn union(&self, offsets: &[u64]) -> Result<PostingsList<'static>, StorageError> {
+        let mut numbers: Vec<u32> = Vec::new();
+        let mut held = self.request.reserve(size_of_val(offsets) as u64)?;
+        for some in offsets.chunks(LISTS_PER_READ) {
+            self.request.context.check()?;
+            let (lists, _held) = self.lists(some)?;
+            for list in lists {
+                held.grow(4 * list.len() as u64)?;
+                numbers.extend(list.into_vec());
+            }
+        }
+        if offsets.len() > 1 {
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        self.held.borrow_mut().push(held);
+        Ok(PostingsList::Numbers(numbers.into()))
     }
 
     /// Parts of the index, and the memory that they take.
-    fn read(&self, ranges: &[Range<u64>]) -> Result<(Pieces, Reservation), StorageError> {
+    pub(crate) fn read(
+        &self,
+        ranges: &[Range<u64>],
+    ) -> Result<(Pieces, Reservation), StorageError> {
         let total = ranges.iter().map(|range| range.end - range.start).sum();
         let held = self.request.reserve(total)?;
-        let file = IndexFile { block: &self.block, size_bytes: self.header.size_bytes() };
+        let file = IndexFile { block: &self.block, size_bytes: self.header.end() };
         Ok((self.request.read_pieces(file, ranges)?, held))
     }
 
-    fn visit_values(
-        &self,
-        name: &str,
-        prefix: &str,
-        visit: &mut dyn FnMut(&str, u64),
-    ) -> Result<(), StorageError> {
-        let (offsets, section) = self.header.offsets();
-        offsets.for_each(section, (name, prefix), visit).map_err(|e| self.corrupt(e))
-    }
-
-    fn corrupt(&self, error: DecodeError) -> StorageError {
+    pub(crate) fn corrupt(&self, error: DecodeError) -> StorageError {
         self.block.corrupt("index", &error)
     }
 
@@ -235,17 +282,18 @@ impl BlockIndex {
 impl IndexPostings for BlockIndex {
     fn all_postings(&self) -> Result<PostingsList<'_>, TsdbError> {
         let Some(offset) = self.header.offsets().0.all() else { return Ok(PostingsList::empty()) };
-        self.one_list(offset)
+        self.union(&[offset]).map_err(|e| self.stash(e))
     }
 
     fn postings(&self, name: &str, value: &str) -> Result<PostingsList<'_>, TsdbError> {
         let (offsets, section) = self.header.offsets();
         match offsets.find(section, name, value).map_err(|e| self.stash(self.corrupt(e)))? {
-            Some(offset) => self.one_list(offset),
+            Some(offset) => self.union(&[offset]).map_err(|e| self.stash(e)),
             None => Ok(PostingsList::empty()),
         }
     }
 
+    /// All lists come as one: what asks here unites them or looks for a number in any of them.
     fn postings_where(
         &self,
         name: &str,
@@ -258,12 +306,21 @@ impl IndexPostings for BlockIndex {
                 kept.push(offset);
             }
         };
-        self.visit_values(name, prefix, &mut visit).map_err(|e| self.stash(e))?;
-        self.lists(&kept).map_err(|e| self.stash(e))
+        let (offsets, section) = self.header.offsets();
+        let visited = offsets.for_each(section, (name, prefix), &mut visit);
+        visited.map_err(|e| self.stash(self.corrupt(e)))?;
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![self.union(&kept).map_err(|e| self.stash(e))?])
     }
 
     fn value_count(&self, name: &str) -> usize {
         self.header.offsets().0.value_count(name)
+    }
+
+    fn series_count_with(&self, name: &str) -> Option<usize> {
+        self.header.series_count(name).ok()?.map(|count| count as usize)
     }
 
     fn label_names(&self) -> Result<Vec<String>, TsdbError> {
@@ -277,10 +334,9 @@ impl SeriesLabels for BlockIndex {
         series: u32,
         visit: &mut dyn FnMut(&str, &str),
     ) -> Result<(), TsdbError> {
-        let symbol = |number| self.header.symbol(number).map_err(|e| self.corrupt(e));
         let each = |row: &SeriesRow| {
             for &(name, value) in &row.labels {
-                visit(symbol(name)?, symbol(value)?);
+                visit(self.symbol(name)?, self.symbol(value)?);
             }
             Ok(())
         };
@@ -297,18 +353,11 @@ impl SeriesLabels for BlockIndex {
             let number = self.header.symbol_number(name).map_err(|e| self.corrupt(e))?;
             let value = row.labels.iter().find(|label| Some(label.0) == number);
             visit(match value {
-                Some(&(_, value)) => self.header.symbol(value).map_err(|e| self.corrupt(e))?,
+                Some(&(_, value)) => self.symbol(value)?,
                 None => "",
             });
             Ok(())
         };
         self.for_each_row(&[series], each).map_err(|e| self.stash(e))
-    }
-}
-
-impl BlockIndex {
-    fn one_list(&self, offset: u64) -> Result<PostingsList<'static>, TsdbError> {
-        let lists = self.lists(&[offset]).map_err(|e| self.stash(e))?;
-        Ok(lists.into_iter().next().unwrap_or_else(PostingsList::empty))
     }
 }

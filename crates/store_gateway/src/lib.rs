@@ -1,47 +1,49 @@
 //! Queries over the blocks of the bucket.
 //!
-//! Called by `query` through `wire::client::BlockStore`; reads the tenants' blocks with range
-//! requests and keeps parts of their indexes in a bounded cache. Which blocks a tenant has is
-//! learned by iterating over its part of the bucket: at its first query and every
-//! `-blocks-storage.bucket-store.sync-interval` from then on.
+//! Called by `query` through `wire::client::StoreGatewayClient`; reads the tenants' blocks with
+//! range requests. Which blocks a tenant has stands in its bucket index (`bucket::IndexLoader`).
+//! Of each block's index symbols and the postings offset table are kept on local disk
+//! (`-blocks-storage.bucket-store.sync-dir`, Mimir's files), and a sample of them in memory while
+//! queries need the block; what was loaded is loaded again after a restart.
 //!
-//! The contract: a query is answered from all blocks of the list that can hold samples in its
-//! range, or it fails. A block is left out only where that is no loss: its upload is not complete
-//! (`meta.json` is missing or not readable), its samples are younger than
-//! `-blocks-storage.bucket-store.ignore-blocks-within`, it has been marked for deletion for an
-//! hour, or another block holds all its data.
+//! The contract: a request names the blocks; the answer names those that it is from. A block is
+//! looked at as a whole, or it is not named, or the request fails. What a request takes in memory
+//! is counted and bounded, and so is what all of them take together.
 //!
 //! ```text
-//! gateway -- tenant (list of blocks: sync, listing, marks)
+//! gateway (tenants, services) -- tenant (blocks of one tenant: header files, snapshot)
 //!    |
-//! querier -- series (one block, batch by batch) -- chunks
-//!               |
-//!            index (matchers to series) -- pages -- cache
-//!               |                                    |
-//!            block -- header ------------------------+
+//! answer -- series (one block, batch by batch) -- chunks
+//!    |         |
+//! labels -- index (matchers to series) -- pages -- cache
+//!              |
+//!           block -- header (mapped file)
 //! ```
 //!
 //! Queries run on compute threads and wait there for the bucket, never longer than their context
 //! allows (`request`). Nothing here writes to the bucket.
 
+mod all_series;
+mod answer;
 mod block;
+mod budget;
 mod cache;
 mod chunks;
+mod gate;
 mod gateway;
 mod header;
+pub mod http;
 mod index;
-mod listing;
+mod labels;
 mod lru;
-mod marks;
 mod metrics;
 mod pages;
-mod querier;
 mod ranges;
 mod request;
 mod samples;
 mod series;
+mod snapshot;
 mod store;
-mod sync;
 mod tenant;
 
 #[cfg(test)]

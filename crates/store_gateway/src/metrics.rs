@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use model::TimestampMs;
 use rt::Metrics;
-use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, GaugeVec, Histogram, HistogramVec};
+use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, Histogram, HistogramVec};
 
 use crate::block::Block;
-use crate::listing::{BlockList, Counts};
 
 const COMPONENT: &str = "store-gateway";
 const SYNC_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
 const LOAD_SECONDS: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+const GATE_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 const BLOCK_COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 const SIZES: &[f64] = &[1024.0, 16_384.0, 262_144.0, 4_194_304.0, 67_108_864.0, 1_073_741_824.0];
 
@@ -27,24 +27,25 @@ pub(crate) struct StoreMetrics {
     pub(crate) chunks_touched: Histogram,
     pub(crate) expand_postings: Histogram,
     pub(crate) fetch_series_and_chunks: Histogram,
+    pub(crate) gates: HistogramVec,
     blocks_queried: HistogramVec,
 }
 
 /// Counters of the lists of blocks.
 pub(crate) struct ListMetrics {
     pub(crate) tenants: Gauge,
+    pub(crate) discovered: Gauge,
     last_sync: GaugeF64,
+    sync_seconds: Histogram,
     block_loads: Counter,
+    block_load_failures: Counter,
     block_drops: Counter,
     blocks_loaded: Gauge,
-    meta_syncs: Counter,
-    meta_sync_failures: Counter,
-    meta_sync_seconds: Histogram,
-    metas: GaugeVec,
 }
 
 /// Counters of index headers.
 pub(crate) struct HeaderMetrics {
+    pub(crate) unloads: Counter,
     loads: Counter,
     load_failures: Counter,
     load_seconds: Histogram,
@@ -53,9 +54,7 @@ pub(crate) struct HeaderMetrics {
 /// Counters of the index cache.
 #[derive(Clone)]
 pub(crate) struct CacheMetrics {
-    pub(crate) headers: ItemMetrics,
     pub(crate) pages: ItemMetrics,
-    pub(crate) header_unloads: Counter,
 }
 
 /// Counters of one kind of items.
@@ -142,6 +141,12 @@ impl StoreMetrics {
             chunks_touched: of.touched("chunks"),
             expand_postings: of.stage("expand_postings"),
             fetch_series_and_chunks: of.stage("fetch_series_and_chunks"),
+            gates: metrics.histogram_vec(
+                "cortex_bucket_stores_gate_duration_seconds",
+                "How long requests waited for their turn.",
+                &["gate"],
+                GATE_SECONDS,
+            ),
             blocks_queried: metrics.histogram_vec(
                 "cortex_bucket_store_series_blocks_queried",
                 "Blocks that one selection was answered from.",
@@ -152,11 +157,11 @@ impl StoreMetrics {
     }
 
     /// A selection is answered from these blocks.
-    pub(crate) fn blocks_queried(&self, blocks: &[Arc<Block>]) {
+    pub(crate) fn blocks_queried<'a>(&self, blocks: impl Iterator<Item = &'a Arc<Block>>) {
         let mut counts: BTreeMap<(u32, bool), u64> = BTreeMap::new();
         for block in blocks {
-            let meta = &block.meta;
-            *counts.entry((meta.compaction.level, meta.is_out_of_order())).or_default() += 1;
+            let entry = &block.entry;
+            *counts.entry((entry.compaction_level, entry.out_of_order)).or_default() += 1;
         }
         for ((level, out_of_order), count) in counts {
             // Few levels exist; a foreign one must not make a series of its own.
@@ -170,6 +175,10 @@ impl StoreMetrics {
 impl HeaderMetrics {
     fn new(metrics: &Metrics) -> Self {
         Self {
+            unloads: metrics.counter(
+                "cortex_bucket_store_indexheader_lazy_unload_total",
+                "Index headers that were given up.",
+            ),
             loads: metrics.counter(
                 "cortex_bucket_store_indexheader_lazy_load_total",
                 "Index headers that were loaded.",
@@ -199,11 +208,7 @@ impl HeaderMetrics {
 impl ListMetrics {
     fn new(metrics: &Metrics) -> Self {
         let of = Families(metrics);
-        // Taking a block into the list or giving it up cannot fail here.
-        of.counter(
-            "cortex_bucket_store_block_load_failures_total",
-            "Blocks that could not be taken into use.",
-        );
+        // Giving a block up cannot fail here.
         of.counter(
             "cortex_bucket_store_block_drop_failures_total",
             "Blocks that could not be given up.",
@@ -220,73 +225,50 @@ impl ListMetrics {
                 "cortex_bucket_stores_tenants_synced",
                 "Tenants whose lists of blocks are kept up to date.",
             ),
+            discovered: of
+                .gauge("cortex_bucket_stores_tenants_discovered", "Tenants that the bucket has."),
             last_sync: last_sync.with(&[COMPONENT]),
-            block_loads: of.counter(loads, "Blocks taken into use."),
-            block_drops: of.counter(drops, "Blocks that were given up."),
-            blocks_loaded: of.gauge("cortex_bucket_store_blocks_loaded", "Blocks in use."),
-            meta_syncs: of.counter("cortex_blocks_meta_syncs_total", "Lists of blocks made."),
-            meta_sync_failures: of.counter(
-                "cortex_blocks_meta_sync_failures_total",
-                "Lists of blocks that could not be made.",
-            ),
-            meta_sync_seconds: of.histogram(
-                "cortex_blocks_meta_sync_duration_seconds",
-                "How long it took to make a list of blocks.",
+            sync_seconds: of.histogram(
+                "cortex_bucket_stores_blocks_sync_seconds",
+                "How long it took to bring the lists of blocks up to date.",
                 SYNC_SECONDS,
             ),
-            metas: metrics.gauge_vec(
-                "cortex_blocks_meta_synced",
-                "Blocks in the bucket by their state.",
-                &["component", "state"],
+            block_loads: of.counter(loads, "Blocks taken into use."),
+            block_load_failures: of.counter(
+                "cortex_bucket_store_block_load_failures_total",
+                "Blocks whose index-header could not be fetched.",
             ),
+            block_drops: of.counter(drops, "Blocks that were given up."),
+            blocks_loaded: of.gauge("cortex_bucket_store_blocks_loaded", "Blocks in use."),
         }
     }
 
-    /// A list was made, or could not be.
-    pub(crate) fn made(&self, seconds: f64, is_ok: bool) {
-        self.meta_syncs.inc();
-        self.meta_sync_seconds.observe(seconds);
+    /// All tenants were looked at.
+    pub(crate) fn synced(&self, seconds: f64, is_ok: bool, now_ms: TimestampMs) {
+        self.sync_seconds.observe(seconds);
+        if is_ok {
+            self.last_sync.set(now_ms as f64 / 1000.0);
+        }
+    }
+
+    /// Of a tenant so many blocks are new, and so many are gone.
+    pub(crate) fn changed(&self, loads: u64, drops: u64) {
+        self.block_loads.inc_by(loads);
+        self.block_drops.inc_by(drops);
+        self.blocks_loaded.inc_by(loads as i64 - drops as i64);
+    }
+
+    /// An index-header was brought to local disk, or could not be.
+    pub(crate) fn header_fetched(&self, is_ok: bool) {
         if !is_ok {
-            self.meta_sync_failures.inc();
+            self.block_load_failures.inc();
         }
     }
-
-    /// All tenants have new lists.
-    pub(crate) fn all_synced(&self, now_ms: TimestampMs) {
-        self.last_sync.set(now_ms as f64 / 1000.0);
-    }
-
-    /// A tenant's list was replaced.
-    pub(crate) fn changed(&self, old: &BlockList, new: &BlockList) {
-        self.block_loads.inc_by(new.count_missing_from(old));
-        self.block_drops.inc_by(old.count_missing_from(new));
-        self.blocks_loaded.inc_by(new.counts.loaded as i64 - old.counts.loaded as i64);
-        for ((state, new), (_, old)) in states(&new.counts).into_iter().zip(states(&old.counts)) {
-            self.metas.with(&[COMPONENT, state]).inc_by(new as i64 - old as i64);
-        }
-    }
-}
-
-fn states(counts: &Counts) -> [(&'static str, usize); 5] {
-    [
-        ("loaded", counts.loaded),
-        ("marked-for-deletion", counts.marked),
-        ("duplicate", counts.duplicate),
-        ("no-meta-json", counts.partial),
-        ("corrupted-meta-json", counts.malformed),
-    ]
 }
 
 impl CacheMetrics {
     fn new(metrics: &Metrics) -> Self {
-        Self {
-            headers: ItemMetrics::new(metrics, "IndexHeader"),
-            pages: ItemMetrics::new(metrics, "IndexPage"),
-            header_unloads: metrics.counter(
-                "cortex_bucket_store_indexheader_lazy_unload_total",
-                "Index headers that were given up.",
-            ),
-        }
+        Self { pages: ItemMetrics::new(metrics, "IndexPage") }
     }
 }
 
@@ -294,12 +276,11 @@ impl CacheMetrics {
 mod tests {
     use super::*;
 
-    /// Those of caches, gates and preloading, which do not exist yet.
+    /// Those of caches and preloading, which do not exist yet.
     const LATER: &[&str] = &[
         "cortex_bucket_store_blocks_loaded_size_bytes",
         "cortex_bucket_store_series_batch_preloading",
         "cortex_bucket_store_series_hash_cache",
-        "cortex_bucket_stores_gate",
     ];
 
     #[test]
@@ -312,7 +293,8 @@ mod tests {
         };
         let metrics = Metrics::new();
         let store_metrics = StoreMetrics::new(&metrics);
-        store_metrics.lists.changed(&BlockList::default(), &BlockList::default());
+        store_metrics.lists.changed(1, 0);
+        store_metrics.gates.with(&["query"]).observe(1.0);
         store_metrics.blocks_queried.with(&[COMPONENT, "1", "false"]).observe(1.0);
         let text = metrics.encode(rt::metrics::TextFormat::Prometheus);
         let mut count = 0;

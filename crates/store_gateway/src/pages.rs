@@ -86,7 +86,7 @@ impl Request {
             self.context.check()?;
             return Ok(pages);
         }
-        let reads = merge(missing);
+        let reads = merge(missing, self.store.config.partitioner_max_gap_bytes);
         let fetched_bytes: u64 = reads.iter().map(|read| read.end - read.start).sum();
         let _reserved = self.reserve(fetched_bytes)?;
         let fetched = self.wait(fetch(file.block, &reads))?;

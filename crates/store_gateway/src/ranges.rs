@@ -3,29 +3,33 @@
 
 use std::ops::Range;
 
-/// Two ranges with at most this gap between them are fetched together: reading the gap costs less
-/// than another request. Mimir's rule.
-pub(crate) const MAX_GAP_BYTES: u64 = 512 << 10;
 /// A request that is this long takes in no further range.
 pub(crate) const FULL_READ_BYTES: u64 = 4 << 20;
 
 /// The requests for `wanted`, which ascend by their starts. Every wanted range lies within one of
-/// them; they come in the same order and each has at least one.
-pub(crate) fn merge(wanted: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+/// them; they come in the same order and each has at least one. Two ranges with at most
+/// `max_gap_bytes` between them are fetched together: reading the gap costs less than another
+/// request.
+pub(crate) fn merge(
+    wanted: impl IntoIterator<Item = Range<u64>>,
+    max_gap_bytes: u64,
+) -> Vec<Range<u64>> {
     let mut reads: Vec<Range<u64>> = Vec::new();
     for range in wanted {
         match reads.last_mut() {
-            Some(read) if takes_in(read, &range) => read.end = read.end.max(range.end),
+            Some(read) if takes_in(read, &range, max_gap_bytes) => {
+                read.end = read.end.max(range.end)
+            }
             _ => reads.push(range),
         }
     }
     reads
 }
 
-fn takes_in(read: &Range<u64>, range: &Range<u64>) -> bool {
+fn takes_in(read: &Range<u64>, range: &Range<u64>, max_gap_bytes: u64) -> bool {
     debug_assert!(read.start <= range.start, "wanted ranges ascend");
     range.end <= read.end
-        || (range.start.saturating_sub(read.end) <= MAX_GAP_BYTES
+        || (range.start.saturating_sub(read.end) <= max_gap_bytes
             && read.end - read.start < FULL_READ_BYTES)
 }
 
@@ -33,9 +37,11 @@ fn takes_in(read: &Range<u64>, range: &Range<u64>) -> bool {
 mod tests {
     use super::*;
 
+    const MAX_GAP_BYTES: u64 = 512 << 10;
+
     /// Pairs of start and end.
     fn check(wanted: &[(u64, u64)], reads: &[(u64, u64)]) {
-        let merged = merge(wanted.iter().map(|&(start, end)| start..end));
+        let merged = merge(wanted.iter().map(|&(start, end)| start..end), MAX_GAP_BYTES);
         let merged: Vec<(u64, u64)> = merged.iter().map(|read| (read.start, read.end)).collect();
         assert_eq!(merged, reads);
     }

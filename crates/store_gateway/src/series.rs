@@ -9,13 +9,21 @@ use model::{
 };
 use tsdb::index::{ChunkMeta, SeriesRow};
 
+use crate::all_series::AllSeries;
 use crate::chunks::{StoredChunk, WantedChunk, fetch_chunks};
-use crate::index::{BlockIndex, LabelMemo};
+use crate::index::{BlockIndex, LabelMemo, Matched};
 use crate::request::Reservation;
 use crate::samples::ChunkSamples;
+use crate::store::Store;
 
-/// So many series entries are read together.
-const ROWS_PER_BATCH: usize = 1024;
+/// The least that each block fetches ahead, however many there are, bytes.
+const MIN_BATCH_BYTES: u64 = 128 << 10;
+/// The most that each block fetches ahead, bytes.
+const MAX_BATCH_BYTES: u64 = 4 << 20;
+/// What the entry of a series probably takes in memory, bytes.
+const ROW_BYTES: u64 = 512;
+/// The fewest series entries that are read together.
+const MIN_ROWS: usize = 64;
 /// The guess for a chunk when nothing shows where the next one begins: a full XOR chunk is
 /// seldom larger.
 const CHUNK_GUESS_BYTES: u64 = 4 << 10;
@@ -30,17 +38,28 @@ pub(crate) struct Selection {
     newest_only: bool,
     /// Chunks that are fetched ahead, bytes.
     batch_bytes: u64,
+    /// Series entries that are read together.
+    batch_rows: usize,
 }
 
 impl Selection {
-    pub(crate) fn new(range: TimeRange, hints: &SelectHints, batch_bytes: u64) -> Self {
+    /// Of so many blocks at the same time: they share what may be fetched ahead.
+    pub(crate) fn new(
+        range: TimeRange,
+        hints: &SelectHints,
+        (store, block_count): (&Store, usize),
+    ) -> Self {
+        let share_bytes = store.options.select_chunk_bytes / block_count.max(1) as u64;
+        let most_rows = store.config.streaming_series_batch_size.max(1);
+        let rows = usize::try_from(2 * share_bytes / ROW_BYTES).unwrap_or(most_rows);
         Self {
             range,
             limit: if hints.limit == 0 { usize::MAX } else { hints.limit },
             shard: hints.shard.filter(|shard| shard.count > 0),
             labels_only: hints.labels_only,
             newest_only: hints.newest_only && hints.end_ms_incl == range.end_ms_incl,
-            batch_bytes,
+            batch_bytes: share_bytes.clamp(MIN_BATCH_BYTES, MAX_BATCH_BYTES),
+            batch_rows: rows.max(MIN_ROWS).min(most_rows),
         }
     }
 
@@ -59,14 +78,33 @@ impl Selection {
 pub(crate) struct BlockSeriesSet {
     index: BlockIndex,
     selection: Selection,
-    numbers: std::vec::IntoIter<u32>,
-    _numbers_held: Reservation,
+    numbers: Numbers,
+    /// Memory of the rows.
+    rows_held: Option<Reservation>,
     memo: LabelMemo,
     /// Series whose chunks have not been fetched.
     rows: VecDeque<Row>,
     ready: VecDeque<SeriesEntry>,
     /// How many more rows are wanted.
     left: usize,
+}
+
+/// The series of the block that are still to be looked at.
+enum Numbers {
+    All(Box<AllSeries>),
+    These(
+        std::vec::IntoIter<u32>,
+        #[expect(dead_code, reason = "held until it is dropped")] Reservation,
+    ),
+}
+
+impl Numbers {
+    fn next(&mut self, index: &BlockIndex, count: usize) -> Result<Vec<u32>, StorageError> {
+        match self {
+            Self::All(all) => all.next(index, count),
+            Self::These(numbers, _) => Ok(numbers.by_ref().take(count).collect()),
+        }
+    }
 }
 
 /// A series and the chunks of it that are wanted.
@@ -82,6 +120,11 @@ struct RowChunk {
 }
 
 impl Row {
+    fn memory_bytes(&self) -> u64 {
+        let chunks = size_of_val(&*self.chunks);
+        (self.labels.packed().len() + chunks + size_of::<Self>()) as u64
+    }
+
     fn guess_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.guess_bytes).sum()
     }
@@ -95,14 +138,16 @@ impl BlockSeriesSet {
         selection: Selection,
     ) -> Result<Self, StorageError> {
         let (store, start) = (&index.request().store, index.request().store.clock.monotonic());
-        let numbers = index.matching(matchers)?;
+        let numbers = match index.matching(matchers)? {
+            Matched::All => Numbers::All(Box::new(index.all_series()?)),
+            Matched::Some(series, held) => Numbers::These(series.into_iter(), held),
+        };
         store.metrics.expand_postings.observe(store.seconds_since(start));
-        let held = index.request().reserve(size_of_val(&*numbers) as u64)?;
         Ok(Self {
             index,
             selection,
-            numbers: numbers.into_iter(),
-            _numbers_held: held,
+            numbers,
+            rows_held: None,
             memo: LabelMemo::default(),
             rows: VecDeque::new(),
             ready: VecDeque::new(),
@@ -112,21 +157,25 @@ impl BlockSeriesSet {
 
     /// Reads the next entries; false when there are none.
     fn read_rows(&mut self) -> Result<bool, StorageError> {
-        let batch = ROWS_PER_BATCH.min(self.left);
-        let numbers: Vec<u32> = self.numbers.by_ref().take(batch).collect();
+        let batch = self.selection.batch_rows.min(self.left);
+        let numbers = self.numbers.next(&self.index, batch)?;
         let Self { index, selection, memo, rows, .. } = self;
         index.request().context.check()?;
+        let mut held = index.request().reserve(0)?;
         index.for_each_row(&numbers, |row| {
             end_before(rows, row);
             let chunks = wanted_chunks(row, selection);
             if !chunks.is_empty() {
                 let labels = index.labels(row, memo)?;
                 if selection.has(&labels) {
-                    rows.push_back(Row { labels, chunks });
+                    let row = Row { labels, chunks };
+                    held.grow(row.memory_bytes())?;
+                    rows.push_back(row);
                 }
             }
             Ok(())
         })?;
+        self.rows_held = Some(held);
         self.left -= self.rows.len();
         Ok(!numbers.is_empty())
     }

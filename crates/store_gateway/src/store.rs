@@ -1,14 +1,18 @@
-//! What all tenants and queries share: the bucket, the cache, the clock, the counters.
+//! What all tenants and queries share: the bucket, the cache, the clock, the bounds, the counters.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bucket::Bucket;
+use bucket::{Bucket, IndexLoader};
 use config::BucketStoreConfig;
 use model::Clock;
 use rt::BlockingHandle;
+use tsdb::fs::SharedFs;
 
+use crate::budget::Budget;
 use crate::cache::{IndexCache, ObjectId};
+use crate::gate::Gate;
 use crate::metrics::StoreMetrics;
 
 /// Bounds that have no option yet.
@@ -30,11 +34,16 @@ impl Default for StoreOptions {
 /// The parts of the store-gateway that everything else is handed.
 pub(crate) struct Store {
     pub(crate) bucket: Bucket,
+    pub(crate) indexes: Arc<IndexLoader>,
     pub(crate) config: BucketStoreConfig,
     pub(crate) options: StoreOptions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) blocking: BlockingHandle,
+    pub(crate) fs: SharedFs,
     pub(crate) cache: IndexCache,
+    pub(crate) budget: Budget,
+    pub(crate) requests: Gate,
+    pub(crate) header_loads: Gate,
     pub(crate) metrics: StoreMetrics,
     pub(crate) objects: AtomicU64,
 }
@@ -48,5 +57,10 @@ impl Store {
     /// Seconds since `start`, a time of the monotonic clock.
     pub(crate) fn seconds_since(&self, start: std::time::Duration) -> f64 {
         self.clock.monotonic().saturating_sub(start).as_secs_f64()
+    }
+
+    /// Where index-headers are kept.
+    pub(crate) fn sync_dir(&self) -> PathBuf {
+        PathBuf::from(&self.config.sync_dir)
     }
 }

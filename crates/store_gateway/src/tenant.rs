@@ -1,95 +1,170 @@
-//! One tenant: its list of blocks, and keeping it up to date. Of several queries that find no list
-//! one makes it, and the others wait for it.
+//! One tenant: the blocks that its bucket index lists, and their index-headers on local disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use bucket::{BucketError, TenantBucket};
+use bucket::{BucketIndex, IndexedBlock, TenantBucket};
+use futures::StreamExt as _;
+use hashbrown::{HashMap, HashSet};
 use model::{StorageError, TenantId, TimestampMs};
 use parking_lot::RwLock;
+use tsdb::fs::read_dir_if_exists;
+use ulid::Ulid;
 
-use crate::listing::BlockList;
+use crate::block::Block;
+use crate::snapshot;
 use crate::store::Store;
-use crate::sync::find_blocks;
 
-/// A list is used for so many sync intervals, though at least for [`MIN_LIST_AGE_MS`]. Then the
-/// periodic syncs must have failed, and a query makes a list itself or fails.
-const MAX_LIST_AGE_INTERVALS: i64 = 3;
-/// As long as Mimir uses a bucket index.
-const MIN_LIST_AGE_MS: i64 = 60 * 60 * 1000;
+type Blocks = HashMap<Ulid, Arc<Block>>;
 
 /// What is known about one tenant.
 pub(crate) struct Tenant {
     bucket: TenantBucket,
-    list: RwLock<Option<Arc<BlockList>>>,
-    syncing: tokio::sync::Mutex<()>,
-    last_used_ms: AtomicI64,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The index that the blocks are of.
+    index: Option<Arc<BucketIndex>>,
+    blocks: Blocks,
 }
 
 impl Tenant {
     pub(crate) fn new(bucket: TenantBucket) -> Self {
-        let (list, syncing) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { bucket, list, syncing, last_used_ms: AtomicI64::new(0) }
+        Self { bucket, known: RwLock::default() }
     }
 
     pub(crate) fn id(&self) -> &TenantId {
         self.bucket.tenant()
     }
 
-    /// Notes that the tenant was asked for.
-    pub(crate) fn touch(&self, now_ms: TimestampMs) {
-        self.last_used_ms.store(now_ms, Ordering::Relaxed);
-    }
-
-    /// When the tenant was last asked for.
-    pub(crate) fn last_used_ms(&self) -> TimestampMs {
-        self.last_used_ms.load(Ordering::Relaxed)
-    }
-
-    /// The last list, however old; `None` when there never was one.
-    pub(crate) fn last_list(&self) -> Option<Arc<BlockList>> {
-        self.list.read().clone()
-    }
-
-    /// The list, if queries may be answered from it.
-    pub(crate) fn current_list(&self, store: &Store) -> Option<Arc<BlockList>> {
-        let list = self.last_list()?;
-        let interval_ms = store.config.sync_interval.millis();
-        let max_age_ms = interval_ms.saturating_mul(MAX_LIST_AGE_INTERVALS).max(MIN_LIST_AGE_MS);
-        let age_ms = store.clock.now_ms().saturating_sub(list.synced_at_ms);
-        let is_good = age_ms <= max_age_ms && !list.needed.iter().any(|block| block.is_gone());
-        is_good.then_some(list)
-    }
-
-    /// The list for a query; made now where there is none.
-    pub(crate) async fn list(&self, store: &Store) -> Result<Arc<BlockList>, StorageError> {
-        if let Some(list) = self.current_list(store) {
-            return Ok(list);
+    /// The blocks with these ids that the tenant has.
+    pub(crate) async fn blocks(
+        &self,
+        store: &Store,
+        ids: &[Ulid],
+    ) -> Result<Vec<Arc<Block>>, StorageError> {
+        let get = |known: &Known| -> Vec<Arc<Block>> {
+            ids.iter().filter_map(|id| known.blocks.get(id)).cloned().collect()
+        };
+        let found = get(&self.known.read());
+        if found.len() == ids.len() {
+            return Ok(found);
         }
-        let _one_at_a_time = self.syncing.lock().await;
-        if let Some(list) = self.current_list(store) {
-            return Ok(list);
+        // The one who asks knows a newer index.
+        let index = store.indexes.get(self.id()).await;
+        let index = index.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        self.take(store, index);
+        Ok(get(&self.known.read()))
+    }
+
+    /// Takes over the blocks of an index. What is known about those that were there stays.
+    pub(crate) fn take(&self, store: &Store, index: Arc<BucketIndex>) {
+        let mut known = self.known.write();
+        if known.index.as_ref().is_some_and(|have| Arc::ptr_eq(have, &index)) {
+            return;
         }
-        self.sync_locked(store).await.map_err(|error| {
-            StorageError::Unavailable(format!("list the blocks of the bucket: {error}"))
-        })
+        let unused = unused(&index, store);
+        let (mut blocks, mut loads) = (Blocks::with_capacity(index.blocks.len()), 0);
+        for entry in index.blocks.iter().filter(|entry| !unused.contains(&entry.id)) {
+            let block = known.blocks.remove(&entry.id).unwrap_or_else(|| {
+                loads += 1;
+                Arc::new(Block::new(self.bucket.clone(), entry.clone(), store))
+            });
+            blocks.insert(entry.id, block);
+        }
+        store.metrics.lists.changed(loads, known.blocks.len() as u64);
+        *known = Known { index: Some(index), blocks };
     }
 
-    /// Makes a new list. When it fails the old one stays.
-    pub(crate) async fn sync(&self, store: &Store) -> Result<(), BucketError> {
-        let _one_at_a_time = self.syncing.lock().await;
-        self.sync_locked(store).await.map(drop)
+    /// All blocks, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Block>> {
+        self.known.read().blocks.values().cloned().collect()
     }
 
-    async fn sync_locked(&self, store: &Store) -> Result<Arc<BlockList>, BucketError> {
-        let previous = self.last_list().unwrap_or_default();
-        let start = store.clock.monotonic();
-        let now_ms = store.clock.now_ms();
-        let found = find_blocks(store, &self.bucket, &previous.found).await;
-        store.metrics.lists.made(store.seconds_since(start), found.is_ok());
-        let list = Arc::new(BlockList::new(found?, now_ms));
-        store.metrics.lists.changed(&previous, &list);
-        *self.list.write() = Some(Arc::clone(&list));
-        Ok(list)
+    /// Whether any block is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.read().blocks.is_empty()
     }
+
+    /// Brings the blocks up to date and their index-headers to local disk. Those that were loaded
+    /// when the process before ended are loaded.
+    pub(crate) async fn sync(&self, store: &Store) -> Result<(), StorageError> {
+        let index = store.indexes.refreshed(self.id()).await;
+        let index = index.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let is_first = self.known.read().index.is_none();
+        self.take(store, index);
+        self.remove_unknown_dirs(store);
+        let blocks = self.all();
+        let old = blocks.iter().filter(|block| !is_young(&block.entry, store));
+        let fetches: Vec<_> = old.map(|block| self.fetch(store, block)).collect();
+        let concurrency = store.config.block_sync_concurrency.max(1);
+        let fetches = futures::stream::iter(fetches).buffer_unordered(concurrency);
+        fetches.collect::<()>().await;
+        if is_first {
+            self.preload(store, &blocks).await;
+        }
+        Ok(())
+    }
+
+    /// A failure is only logged: a query that needs the block tries again, and fails then.
+    async fn fetch(&self, store: &Store, block: &Arc<Block>) {
+        let result = match store.config.index_header.lazy_loading_enabled {
+            true => block.fetch_header(store).await,
+            false => block.header(store).await.map(drop),
+        };
+        if let Err(error) = result {
+            tracing::warn!(user = %self.id(), %error, "could not fetch an index-header");
+        }
+    }
+
+    async fn preload(&self, store: &Store, blocks: &[Arc<Block>]) {
+        let loaded = snapshot::read(store, self.id());
+        for block in blocks.iter().filter(|block| loaded.contains(&block.id())) {
+            if let Err(error) = block.header(store).await {
+                tracing::warn!(user = %self.id(), %error, "could not load an index-header");
+            }
+        }
+    }
+
+    /// Removes what is kept of blocks that are no longer there.
+    fn remove_unknown_dirs(&self, store: &Store) {
+        let dir = store.sync_dir().join(self.id().as_str());
+        let known: HashSet<Ulid> = self.known.read().blocks.keys().copied().collect();
+        for entry in read_dir_if_exists(&*store.fs, &dir).unwrap_or_default() {
+            let is_gone = Ulid::from_string(&entry.name).is_ok_and(|id| !known.contains(&id));
+            if !is_gone || !entry.metadata.is_dir {
+                continue;
+            }
+            if let Err(error) = store.fs.remove_dir_all(&dir.join(&entry.name)) {
+                tracing::warn!(user = %self.id(), %error, "could not remove an index-header");
+            }
+        }
+    }
+
+    /// Unloads the index-headers that no query needed since then, and notes which are loaded.
+    pub(crate) fn unload_idle(&self, store: &Store, used_since_ms: Option<TimestampMs>) {
+        let mut loaded = Vec::new();
+        for block in self.all() {
+            if used_since_ms.is_some_and(|since_ms| block.unload_unless_used(since_ms)) {
+                store.metrics.headers.unloads.inc();
+            }
+            loaded.extend(block.loaded_and_used_ms().map(|used_ms| (block.id(), used_ms)));
+        }
+        snapshot::write(store, self.id(), &loaded);
+    }
+}
+
+/// Blocks that nobody asks for any more: they were marked for deletion long ago.
+fn unused(index: &BucketIndex, store: &Store) -> HashSet<Ulid> {
+    let now_ms = store.clock.now_ms();
+    let delay_ms = store.config.ignore_deletion_mark_delay.millis();
+    let marks = index.block_deletion_marks.iter();
+    let old = marks.filter(|mark| now_ms - mark.deletion_time.saturating_mul(1000) > delay_ms);
+    old.map(|mark| mark.id).collect()
+}
+
+fn is_young(block: &IndexedBlock, store: &Store) -> bool {
+    let within_ms = store.config.ignore_blocks_within.millis();
+    within_ms > 0 && block.min_time_ms > store.clock.now_ms().saturating_sub(within_ms)
 }

@@ -4,24 +4,27 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bucket::{Bucket, BucketMetrics, TenantBucket, upload_block};
+use bucket::{
+    Bucket, BucketIndex, BucketMetrics, IndexLoader, IndexLoaderOptions, TenantBucket, upload_block,
+};
 use bytes::Bytes;
 use config::BucketStoreConfig;
 use model::env::ManualClock;
+use model::storage::TextSet;
 use model::{
     Labels, Matcher, Querier, QueryContext, QueryLimits, SampleBuffer, SelectHints, SeriesSet,
     StorageError, TenantId, TimeRange,
 };
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use rt::{BlockingHandle, Metrics};
+use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics};
 use tsdb::block::{BlockChunk, BlockWriter};
 use tsdb::chunk::{ChunkEncoding, xor};
 use tsdb::fs::OsFs;
 use tsdb::index::SymbolSet;
 use tsdb::meta::BlockMeta;
 use ulid::Ulid;
-use wire::client::BlockStore as _;
+use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
 
 use crate::{Dependencies, StoreGateway, StoreOptions};
 
@@ -69,6 +72,7 @@ pub(crate) struct World {
     pub(crate) metrics: Metrics,
     pub(crate) bucket: Bucket,
     pub(crate) gateway: StoreGateway,
+    pub(crate) sync_dir: Arc<tempfile::TempDir>,
     local: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
 }
@@ -86,27 +90,61 @@ impl World {
         let metrics = Metrics::new();
         let bucket_metrics = BucketMetrics::new(&metrics, "store-gateway");
         let bucket = Bucket::over(objects, "", Arc::new(ManualClock::new(0)), bucket_metrics);
-        Self::build(bucket, options, metrics)
+        let sync_dir = Arc::new(tempfile::tempdir().unwrap());
+        Self::build(bucket, (options, BucketStoreConfig::default()), metrics, sync_dir)
+    }
+
+    /// A world with these options.
+    pub(crate) fn configured(change: impl FnOnce(&mut BucketStoreConfig)) -> Self {
+        let first = Self::new();
+        let mut config = BucketStoreConfig::default();
+        change(&mut config);
+        let options = (StoreOptions::default(), config);
+        Self::build(first.bucket.clone(), options, first.metrics.clone(), first.sync_dir)
     }
 
     /// A world whose metrics are without those of the bucket.
     pub(crate) fn over_bucket(bucket: Bucket, options: StoreOptions) -> Self {
-        Self::build(bucket, options, Metrics::new())
+        let sync_dir = Arc::new(tempfile::tempdir().unwrap());
+        Self::build(bucket, (options, BucketStoreConfig::default()), Metrics::new(), sync_dir)
     }
 
-    fn build(bucket: Bucket, options: StoreOptions, metrics: Metrics) -> Self {
+    fn build(
+        bucket: Bucket,
+        (options, config): (StoreOptions, BucketStoreConfig),
+        metrics: Metrics,
+        sync_dir: Arc<tempfile::TempDir>,
+    ) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
+        let index_options = IndexLoaderOptions {
+            sync_interval_ms: 0,
+            error_interval_ms: 0,
+            idle_timeout_ms: 0,
+            meta_concurrency: 4,
+        };
+        let indexes = IndexLoader::new(bucket.clone(), index_options, clock.clone(), &metrics);
+        let sync_path = sync_dir.path().to_str().unwrap().to_owned();
+        let threads = ComputeOptions { name: "test", threads: 1, queue_capacity: 10 };
         let gateway = StoreGateway::new(Dependencies {
-            config: BucketStoreConfig::default(),
+            config: BucketStoreConfig { sync_dir: sync_path, ..config },
             options,
-            bucket: bucket.clone(),
+            indexes: Arc::new(indexes),
+            fs: OsFs::shared(),
+            pool: ComputePool::new(threads).unwrap(),
             clock: clock.clone(),
             blocking: runtime.block_on(async { BlockingHandle::current() }),
             metrics: metrics.clone(),
         });
-        Self { clock, metrics, bucket, gateway, local: tempfile::tempdir().unwrap(), runtime }
+        let local = tempfile::tempdir().unwrap();
+        Self { clock, metrics, bucket, gateway, sync_dir, local, runtime }
+    }
+
+    /// Another store-gateway over the same bucket and the same local disk, after a restart.
+    pub(crate) fn restarted(&self) -> Self {
+        let options = (StoreOptions::default(), BucketStoreConfig::default());
+        Self::build(self.bucket.clone(), options, Metrics::new(), Arc::clone(&self.sync_dir))
     }
 
     /// Another store-gateway over the same bucket.
@@ -183,8 +221,16 @@ impl World {
         self.run(self.bucket.delete(key)).unwrap();
     }
 
+    /// Lists the blocks anew, at a time when everybody looks again.
     pub(crate) fn sync(&self) {
-        self.run(self.gateway.sync());
+        self.clock.advance(15_000);
+        self.gateway.sync();
+    }
+
+    /// The index of the tenant, by iterating over the bucket.
+    pub(crate) fn index(&self) -> Result<Arc<BucketIndex>, StorageError> {
+        let index = self.run(self.gateway.store.indexes.refreshed(&self.tenant()));
+        index.map_err(|error| StorageError::Unavailable(error.to_string()))
     }
 
     /// Marks a block for deletion, by the copy below `markers/`.
@@ -199,8 +245,39 @@ impl World {
         range: TimeRange,
         context: &Arc<QueryContext>,
     ) -> Result<Option<Box<dyn Querier>>, StorageError> {
-        let queryable = self.gateway.queryable(&self.tenant())?;
-        queryable.map(|queryable| queryable.querier(range, context)).transpose()
+        let index = self.index()?;
+        let overlaps = |min: i64, max: i64| range.overlaps(min, max.saturating_sub(1));
+        let blocks = index.blocks.iter().filter(|b| overlaps(b.min_time_ms, b.max_time_ms));
+        let blocks: Vec<Ulid> = blocks.map(|block| block.id).collect();
+        if blocks.is_empty() {
+            return Ok(None);
+        }
+        let (gateway, tenant) = (self.gateway.clone(), self.tenant());
+        Ok(Some(Box::new(AllBlocks { gateway, tenant, blocks, range, context: context.clone() })))
+    }
+
+    /// The names of the files that are kept of a block.
+    pub(crate) fn local_files(&self, id: u128) -> Vec<String> {
+        let dir = self.sync_dir.path().join(self.tenant().as_str()).join(Ulid(id).to_string());
+        let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> =
+            entries.map(|entry| name(entry).into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A selection from these blocks, whether or not they are in the bucket index.
+    pub(crate) fn select_blocks(
+        &self,
+        ids: &[u128],
+        context: &Arc<QueryContext>,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        let (gateway, tenant) = (self.gateway.clone(), self.tenant());
+        let blocks = ids.iter().map(|&id| Ulid(id)).collect();
+        let range = ALL_TIME;
+        let all = AllBlocks { gateway, tenant, blocks, range, context: context.clone() };
+        all.select(&[], &SelectHints::default())
     }
 
     /// All series that match, in their order.
@@ -240,6 +317,67 @@ impl World {
         let matching = of_name.filter(|s| labels.iter().all(|label| has(&s.labels, label)));
         matching.map(|sample| sample.value).sum()
     }
+}
+
+/// Asks one store-gateway for blocks, and fails when one is missing from the answer.
+struct AllBlocks {
+    gateway: StoreGateway,
+    tenant: TenantId,
+    blocks: Vec<Ulid>,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+}
+
+impl AllBlocks {
+    fn request(&self) -> BlocksRequest<'_> {
+        BlocksRequest {
+            tenant: &self.tenant,
+            blocks: &self.blocks,
+            range: self.range,
+            context: &self.context,
+        }
+    }
+
+    fn checked<T>(&self, answer: BlocksAnswer<T>) -> Result<T, StorageError> {
+        let missing = self.blocks.iter().filter(|id| !answer.queried.contains(id));
+        let missing: Vec<String> = missing.map(|id| format!("block {id}")).collect();
+        match missing.is_empty() {
+            true => Ok(answer.value),
+            false => Err(StorageError::Unavailable(missing.join(", "))),
+        }
+    }
+}
+
+impl Querier for AllBlocks {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        self.checked(self.gateway.select(self.request(), matchers, hints)?)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        let answer = self.gateway.label_values(self.request(), name, matchers, limit)?;
+        texts(self.checked(answer)?)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
+        texts(self.checked(self.gateway.label_names(self.request(), matchers, limit)?)?)
+    }
+}
+
+fn texts(mut set: Box<dyn TextSet>) -> Result<Vec<String>, StorageError> {
+    let mut texts = Vec::new();
+    while let Some(text) = set.next_text()? {
+        texts.push(text.to_owned());
+    }
+    Ok(texts)
 }
 
 pub(crate) fn mark_json(id: u128, at_ms: i64) -> String {

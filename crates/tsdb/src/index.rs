@@ -12,7 +12,7 @@ mod symbols;
 mod toc;
 mod writer;
 
-pub use offsets::{PostingsOffset, PostingsOffsets};
+pub use offsets::{PostingsOffset, PostingsOffsets, SampledName, ValueCursor};
 pub use reader::{IndexReader, LabelMemo};
 pub use series::{ChunkMeta, SeriesRow, decode_series, series_entry_len};
 pub use symbols::SymbolTable;

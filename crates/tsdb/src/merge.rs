@@ -7,15 +7,17 @@
 
 mod chunks;
 mod samples;
+mod texts;
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use model::storage::EmptySeriesSet;
+use model::storage::{EmptySeriesSet, TextSet};
 use model::{Labels, Matcher, Querier, SelectHints, SeriesEntry, SeriesSet, StorageError};
 
 pub use chunks::{TypedSample, TypedValue, decode_typed, disjoint_chunks, encode_typed};
 pub use samples::{MergeSamples, encode_all};
+pub use texts::merge_text_sets;
 
 /// Several queriers seen as one.
 pub struct MergeQuerier {
@@ -76,6 +78,25 @@ impl Querier for MergeQuerier {
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
         self.merge_strings(limit, |source| source.label_names(matchers, limit))
+    }
+
+    fn label_value_set(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Box<dyn TextSet>, StorageError> {
+        let sets = self.sources.iter().map(|source| source.label_value_set(name, matchers, limit));
+        Ok(merge_text_sets(sets.collect::<Result<_, _>>()?, limit))
+    }
+
+    fn label_name_set(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Box<dyn TextSet>, StorageError> {
+        let sets = self.sources.iter().map(|source| source.label_name_set(matchers, limit));
+        Ok(merge_text_sets(sets.collect::<Result<_, _>>()?, limit))
     }
 }
 

@@ -9,7 +9,7 @@ use model::batch::SeriesHasher;
 use model::{Clock, Executor, Random};
 use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics, Service, ServiceManager};
 use web::{IndexLink, Routes};
-use wire::client::{BlockStore, IngesterPush, IngesterQuery};
+use wire::client::{BlockStore, IngesterPush, IngesterQuery, StoreGateways};
 
 /// How many pushes may wait for a thread. Their bodies are bounded by
 /// `-distributor.max-recv-msg-size` and the instance limits.
@@ -113,7 +113,11 @@ pub struct Parts {
     pub ingester_push: Option<Arc<dyn IngesterPush>>,
     /// Answers over recent samples; from the ingester.
     pub ingester_query: Option<Arc<dyn IngesterQuery>>,
-    /// Answers over the bucket's blocks; from the store-gateway.
+    /// Reads the bucket indexes for everybody who needs them.
+    pub bucket_indexes: Option<Arc<bucket::IndexLoader>>,
+    /// Who has the bucket's blocks; from the store-gateway.
+    pub store_gateways: Option<Arc<dyn StoreGateways>>,
+    /// Answers over the bucket's blocks; from the querier.
     pub block_store: Option<Arc<dyn BlockStore>>,
 }
 
@@ -126,6 +130,8 @@ impl Parts {
             hasher: SeriesHasher::default(),
             ingester_push: None,
             ingester_query: None,
+            bucket_indexes: None,
+            store_gateways: None,
             block_store: None,
         }
     }
@@ -157,6 +163,29 @@ impl Parts {
     /// Who answers over recent samples.
     pub fn need_ingester_query(&self) -> anyhow::Result<Arc<dyn IngesterQuery>> {
         self.ingester_query.clone().context("no module answers over recent samples")
+    }
+
+    /// What reads the bucket indexes.
+    pub fn need_bucket_indexes(&mut self, env: &Env) -> anyhow::Result<Arc<bucket::IndexLoader>> {
+        if let Some(indexes) = &self.bucket_indexes {
+            return Ok(Arc::clone(indexes));
+        }
+        let config = &env.config.blocks_storage.bucket_store;
+        let options = bucket::IndexLoaderOptions {
+            sync_interval_ms: config.sync_interval.millis(),
+            error_interval_ms: config.bucket_index.update_on_error_interval.millis(),
+            idle_timeout_ms: config.bucket_index.idle_timeout.millis(),
+            meta_concurrency: config.meta_sync_concurrency,
+        };
+        let bucket = env.bucket("store-gateway")?;
+        let clock = Arc::clone(&env.clock);
+        let indexes = Arc::new(bucket::IndexLoader::new(bucket, options, clock, &env.metrics));
+        Ok(Arc::clone(self.bucket_indexes.insert(indexes)))
+    }
+
+    /// Who has the bucket's blocks.
+    pub fn need_store_gateways(&self) -> anyhow::Result<Arc<dyn StoreGateways>> {
+        self.store_gateways.clone().context("no module has the bucket's blocks")
     }
 
     /// Who answers over the bucket's blocks.

@@ -1,10 +1,12 @@
 //! The traits through which components call each other, and the errors that cross them.
 //!
-//! `distributor` calls [`IngesterPush`]; `query` calls [`IngesterQuery`] and [`BlockStore`];
-//! `ingester` and `store_gateway` implement them; `urd` wires them together.
+//! `distributor` calls [`IngesterPush`]; `query` calls [`IngesterQuery`] and, through the
+//! [`BlockStore`] that it has itself, [`StoreGatewayClient`]; `ingester` and `store_gateway`
+//! implement them; `urd` wires them together.
 
 mod cardinality;
 mod error;
+mod store_gateway;
 
 use std::sync::Arc;
 
@@ -17,6 +19,10 @@ pub use cardinality::{
     ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, SeriesVisitor, ValueVisitor,
 };
 pub use error::{PushError, PushErrorCause};
+pub use store_gateway::{
+    BlocksAnswer, BlocksRequest, GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways,
+    TriedGateways,
+};
 
 /// Takes samples.
 pub trait IngesterPush: Send + Sync {

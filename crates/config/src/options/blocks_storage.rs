@@ -88,8 +88,63 @@ config! {
         sync_dir: String = "./tsdb-sync/", "sync-dir", Basic;
         /// How often the list of blocks is brought up to date.
         sync_interval: GoDuration = "15m", "sync-interval", Advanced;
+        /// Requests that read blocks at once, of all tenants together.
+        max_concurrent: usize = "200", "max-concurrent", Advanced;
+        /// How long a request waits for its turn among them; 0 waits as long as the query may run.
+        max_concurrent_queue_timeout: GoDuration = "5s", "max-concurrent-queue-timeout", Advanced;
+        /// Tenants whose lists of blocks are brought up to date at once.
+        tenant_sync_concurrency: usize = "1", "tenant-sync-concurrency", Advanced;
+        /// Blocks of one tenant whose index-headers are fetched at once.
+        block_sync_concurrency: usize = "4", "block-sync-concurrency", Advanced;
+        /// Descriptions of blocks of one tenant that are fetched at once.
+        meta_sync_concurrency: usize = "20", "meta-sync-concurrency", Advanced;
+        /// Blocks that were marked for deletion this long ago are given up.
+        ignore_deletion_mark_delay: GoDuration = "1h", "ignore-deletion-marks-delay", Advanced;
+        /// Blocks that were marked for deletion this long ago are not queried any more; less than -blocks-storage.bucket-store.ignore-deletion-marks-delay.
+        ignore_deletion_mark_while_querying_delay: GoDuration = "50m", "ignore-deletion-marks-while-querying-delay", Experimental;
         /// Blocks whose samples are all younger than this are left to the ingesters; 0 ignores none.
         ignore_blocks_within: GoDuration = "10h", "ignore-blocks-within", Advanced;
+        /// Parts of an object with at most this many bytes between them are fetched in one request.
+        partitioner_max_gap_bytes: u64 = "524288", "partitioner-max-gap-bytes", Advanced;
+        /// Series that are read from a block at a time; at least 1.
+        streaming_series_batch_size: usize = "5000", "batch-series-size", Advanced;
+        /// Memory that one request may take for what it reads from blocks, in bytes; 0 is no limit.
+        max_request_memory_bytes: u64 = "268435456", "max-request-memory-bytes", Advanced, Urd;
+        /// Memory that all requests together may take for what they read from blocks, in bytes; 0 is no limit.
+        max_inflight_memory_bytes: u64 = "536870912", "max-inflight-memory-bytes", Advanced, Urd;
+    } sections {
+        /// The lists of blocks that compactors write.
+        bucket_index: BucketIndexConfig => "bucket_index", "blocks-storage.bucket-store.bucket-index.";
+        /// The parts of indexes that are kept on local disk.
+        index_header: IndexHeaderConfig => "index_header", "blocks-storage.bucket-store.index-header.";
+    }
+}
+
+config! {
+    /// The lists of blocks that compactors write.
+    pub struct BucketIndexConfig {
+        /// How long it is remembered that a bucket index could not be read.
+        update_on_error_interval: GoDuration = "1m", "update-on-error-interval", Advanced;
+        /// A bucket index that no query needed for this long is forgotten.
+        idle_timeout: GoDuration = "1h", "idle-timeout", Advanced;
+        /// Queries fail when the bucket index was written longer ago than this.
+        max_stale_period: GoDuration = "1h", "max-stale-period", Advanced;
+    }
+}
+
+config! {
+    /// The parts of indexes that are kept on local disk.
+    pub struct IndexHeaderConfig {
+        /// Load an index-header when a query needs it, not before.
+        lazy_loading_enabled: bool = "true", "lazy-loading-enabled", Advanced;
+        /// An index-header that no query needed for this long is unloaded; 0 keeps it loaded.
+        lazy_loading_idle_timeout: GoDuration = "1h", "lazy-loading-idle-timeout", Advanced;
+        /// Index-headers that are loaded at once, of all tenants together; 0 is no limit.
+        lazy_loading_concurrency: usize = "4", "lazy-loading-concurrency", Advanced;
+        /// How long loading an index-header waits for its turn; 0 waits as long as the query may run.
+        lazy_loading_concurrency_queue_timeout: GoDuration = "5s", "lazy-loading-concurrency-queue-timeout", Advanced;
+        /// Check the checksums of an index-header whenever it is loaded.
+        verify_on_load: bool = "false", "verify-on-load", Advanced;
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use bytes::Bytes;
+use model::storage::TextSet;
 use model::{Labels, MatchOp, Matcher, Querier, QueryContext, SelectHints, TenantId};
+use tsdb::merge::merge_text_sets;
 
 use super::params::Params;
 use super::{ApiResult, json_stream};
@@ -17,6 +19,8 @@ use crate::limits::result_limit;
 
 /// What a label set takes beside its text: its place in the list and its counters.
 const LABELS_OVERHEAD_BYTES: usize = 32;
+/// An answer is written in pieces of so many bytes.
+const PIECE_BYTES: usize = 256 << 10;
 /// The text of the warning where a result was cut.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -30,12 +34,10 @@ pub(super) async fn names(
     let allowed = service.limits(&tenant).max_label_names_limit;
     let limit = result_limit(params.count("limit")?, allowed);
     let job = move |querier: &dyn Querier, context: &QueryContext| {
-        merged(&selectors, limit, |matchers, limit| {
-            counted(querier.label_names(matchers, limit)?, context)
-        })
+        let ask = |matchers: &[Matcher], limit| Ok(querier.label_name_set(matchers, limit)?);
+        write_texts(merged(&selectors, limit, ask)?, limit, context)
     };
-    let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
-    Ok(json_stream(ListPieces::new(texts, is_cut, push_text)))
+    Ok(json_stream(service.run_over(tenant, params.range()?, job).await?.into_iter()))
 }
 
 pub(super) async fn values(
@@ -56,12 +58,11 @@ pub(super) async fn values(
     let allowed = service.limits(&tenant).max_label_values_limit;
     let limit = result_limit(params.count("limit")?, allowed);
     let job = move |querier: &dyn Querier, context: &QueryContext| {
-        merged(&selectors, limit, |matchers, limit| {
-            counted(querier.label_values(&name, matchers, limit)?, context)
-        })
+        let ask =
+            |matchers: &[Matcher], limit| Ok(querier.label_value_set(&name, matchers, limit)?);
+        write_texts(merged(&selectors, limit, ask)?, limit, context)
     };
-    let (texts, is_cut) = service.run_over(tenant, params.range()?, job).await?;
-    Ok(json_stream(ListPieces::new(texts, is_cut, push_text)))
+    Ok(json_stream(service.run_over(tenant, params.range()?, job).await?.into_iter()))
 }
 
 /// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage
@@ -88,38 +89,79 @@ fn with_prefix(
     Ok(())
 }
 
-/// What any of the selectors gives, sorted, each once; whether there was more than `limit`
-/// (0 = all).
+/// What any of the selectors gives, sorted, each once; one more than `limit` (0 = all), which
+/// tells whether something is cut.
 fn merged(
     selectors: &[Vec<Matcher>],
     limit: usize,
-    ask: impl Fn(&[Matcher], usize) -> Result<Vec<String>, ApiError>,
-) -> Result<(Vec<String>, bool), ApiError> {
-    // One more than the limit tells whether something was cut.
+    ask: impl Fn(&[Matcher], usize) -> Result<Box<dyn TextSet>, ApiError>,
+) -> Result<Box<dyn TextSet>, ApiError> {
     let ask_limit = if limit == 0 { 0 } else { limit + 1 };
-    let mut texts = match selectors {
-        [] => ask(&[], ask_limit)?,
-        [one] => ask(one, ask_limit)?,
-        many => {
-            let mut all = BTreeSet::new();
-            for matchers in many {
-                all.extend(ask(matchers, ask_limit)?);
-            }
-            all.into_iter().collect()
-        }
-    };
-    let is_cut = limit > 0 && texts.len() > limit;
-    if is_cut {
-        texts.truncate(limit);
+    let mut sets = Vec::with_capacity(selectors.len().max(1));
+    if selectors.is_empty() {
+        sets.push(ask(&[], ask_limit)?);
     }
-    Ok((texts, is_cut))
+    for matchers in selectors {
+        sets.push(ask(matchers, ask_limit)?);
+    }
+    Ok(merge_text_sets(sets, ask_limit))
 }
 
-/// Counts the memory of texts.
-fn counted(texts: Vec<String>, context: &QueryContext) -> Result<Vec<String>, ApiError> {
-    let bytes: usize = texts.iter().map(|text| text.len() + size_of::<String>()).sum();
-    context.reserve_memory(bytes as u64).map_err(model::StorageError::from)?;
-    Ok(texts)
+/// The answer in pieces, written while the texts come: they are never in memory as such. The
+/// memory of the answer counts until it is written.
+fn write_texts(
+    mut set: Box<dyn TextSet>,
+    limit: usize,
+    context: &QueryContext,
+) -> Result<Vec<Bytes>, ApiError> {
+    let mut pieces = Pieces { done: Vec::new(), current: Vec::new(), context, held_bytes: 0 };
+    pieces.current.extend_from_slice(br#"{"status":"success","data":["#);
+    let (mut count, mut is_cut) = (0, false);
+    while let Some(text) = set.next_text()? {
+        if limit > 0 && count == limit {
+            is_cut = true;
+            break;
+        }
+        if count > 0 {
+            pieces.current.push(b',');
+        }
+        push_string(&mut pieces.current, text);
+        count += 1;
+        pieces.next_if_full()?;
+    }
+    pieces.current.push(b']');
+    push_end(&mut pieces.current, is_cut);
+    pieces.done.push(std::mem::take(&mut pieces.current).into());
+    Ok(std::mem::take(&mut pieces.done))
+}
+
+/// An answer that grows.
+struct Pieces<'a> {
+    done: Vec<Bytes>,
+    current: Vec<u8>,
+    context: &'a QueryContext,
+    held_bytes: u64,
+}
+
+impl Pieces<'_> {
+    fn next_if_full(&mut self) -> Result<(), ApiError> {
+        if self.current.len() < PIECE_BYTES {
+            return Ok(());
+        }
+        self.context.check().map_err(model::StorageError::from)?;
+        let bytes = self.current.len() as u64;
+        self.held_bytes += bytes;
+        self.context.reserve_memory(bytes).map_err(model::StorageError::from)?;
+        let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        self.done.push(std::mem::replace(&mut self.current, next).into());
+        Ok(())
+    }
+}
+
+impl Drop for Pieces<'_> {
+    fn drop(&mut self) {
+        self.context.release_memory(self.held_bytes);
+    }
 }
 
 pub(super) async fn series(
@@ -183,11 +225,6 @@ fn series_of(
     Ok(sets)
 }
 
-#[expect(clippy::ptr_arg, reason = "what a list of texts holds")]
-fn push_text(out: &mut Vec<u8>, text: &String) {
-    push_string(out, text);
-}
-
 /// An answer that is a list, written piece by piece while it is sent.
 struct ListPieces<T> {
     /// What is left; `None` when the end is written.
@@ -207,7 +244,6 @@ impl<T> Iterator for ListPieces<T> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        const PIECE_BYTES: usize = 64 << 10;
         let items = self.items.as_mut()?;
         let mut out = Vec::new();
         if self.is_first {
@@ -224,12 +260,17 @@ impl<T> Iterator for ListPieces<T> {
         }
         self.items = None;
         out.push(b']');
-        if self.is_cut {
-            out.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]").as_bytes());
-        }
-        out.push(b'}');
+        push_end(&mut out, self.is_cut);
         Some(out.into())
     }
+}
+
+/// What stands after the list: the warning that it was cut, if it was.
+fn push_end(out: &mut Vec<u8>, is_cut: bool) {
+    if is_cut {
+        out.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]").as_bytes());
+    }
+    out.push(b'}');
 }
 
 /// Undoes Prometheus' `U__` escaping of names in a path: `_HEX_` is a character, `__` is `_`.
@@ -258,6 +299,7 @@ fn unescape_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::storage::Texts;
 
     #[test]
     fn escaped_names_as_the_naming_specification_shows_them() {
@@ -293,32 +335,49 @@ mod tests {
                 vec!["b".to_owned(), "c".to_owned()]
             };
             all.truncate(if limit == 0 { 9 } else { limit });
-            Ok(all)
+            Ok(Box::new(Texts::new(all)) as Box<dyn TextSet>)
         };
         let selectors = [vec![Matcher::equal("x", "1")], vec![Matcher::equal("x", "2")]];
-        let (all, is_cut) = merged(&selectors, 0, ask).unwrap();
-        assert_eq!((all.join(""), is_cut), ("abc".to_owned(), false));
-        let (cut, is_cut) = merged(&selectors, 2, ask).unwrap();
-        assert_eq!((cut.join(""), is_cut), ("ab".to_owned(), true));
+        let context = QueryContext::unlimited();
+        let answer = |limit| {
+            let pieces = write_texts(merged(&selectors, limit, ask).unwrap(), limit, &context);
+            String::from_utf8(pieces.unwrap().concat()).unwrap()
+        };
+        assert_eq!(answer(0), r#"{"status":"success","data":["a","b","c"]}"#);
+        assert_eq!(answer(3), answer(0));
         assert_eq!(
-            written(cut, true),
+            answer(2),
             r#"{"status":"success","data":["a","b"],"warnings":["results truncated due to limit"]}"#
         );
     }
 
-    fn written(texts: Vec<String>, is_cut: bool) -> String {
-        let pieces: Vec<Bytes> = ListPieces::new(texts, is_cut, push_text).collect();
-        String::from_utf8(pieces.concat()).unwrap()
+    #[test]
+    fn a_long_answer_comes_in_pieces_and_its_memory_counts() {
+        let all: Vec<String> = (0..100_000).map(|i| format!("{i:09}")).collect();
+        let ask = || Box::new(Texts::new(all.clone())) as Box<dyn TextSet>;
+        let context = QueryContext::unlimited();
+        let pieces = write_texts(ask(), 0, &context).unwrap();
+        let expected = format!(r#"{{"status":"success","data":["{}"]}}"#, all.join(r#"",""#));
+        assert_eq!(pieces.concat(), expected.as_bytes());
+        assert_eq!(pieces.len(), 5);
+        assert_eq!(context.usage().memory_bytes, 0);
+        assert!(context.usage().peak_memory_bytes > 1_000_000);
     }
 
     #[test]
     fn lists_of_any_length_are_written_whole() {
+        let written = |sets: Vec<Labels>, is_cut| {
+            let pieces: Vec<Bytes> = ListPieces::new(sets, is_cut, push_labels).collect();
+            String::from_utf8(pieces.concat()).unwrap()
+        };
         assert_eq!(written(Vec::new(), false), r#"{"status":"success","data":[]}"#);
-        // Each as long as a piece, and many that make several pieces.
-        for texts in [vec!["x".repeat(70_000); 3], vec!["some \"text\"".to_owned(); 20_000]] {
-            let json: serde_json::Value =
-                serde_json::from_str(&written(texts.clone(), false)).unwrap();
-            assert_eq!(json["data"], serde_json::Value::from(texts));
-        }
+        assert!(
+            written(Vec::new(), true)
+                .ends_with(r#""warnings":["results truncated due to limit"]}"#)
+        );
+        let set = Labels::from_pairs([("name", "x".repeat(70).as_str())]);
+        let json = written(vec![set; 5000], false);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["data"].as_array().unwrap().len(), 5000);
     }
 }

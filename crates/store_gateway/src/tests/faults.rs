@@ -43,7 +43,8 @@ fn a_missing_file_fails_queries_until_the_block_is_gone_as_a_whole() {
                 other => panic!("{other:?}"),
             }
         }
-        // The next query looks again, without waiting for a sync.
+        // So does a cleaner: the mark comes first.
+        world.mark(2, 0);
         world.delete(&world.key(2, "meta.json"));
         assert_eq!(world.all().unwrap(), data(5));
     }
@@ -59,7 +60,7 @@ fn every_damaged_byte_of_the_files_is_found_or_does_not_matter() {
         let whole = written.get(&written.key(1, file));
         let mut failures = 0;
         for at in 0..whole.len() {
-            if random.below(5) != 0 {
+            if random.below(15) != 0 {
                 continue;
             }
             let mut bytes = whole.clone();
@@ -72,7 +73,7 @@ fn every_damaged_byte_of_the_files_is_found_or_does_not_matter() {
                 Err(other) => panic!("{file} {at}: {other:?}"),
             }
         }
-        assert!(failures > 10, "{file}: {failures}");
+        assert!(failures > 3, "{file}: {failures}");
         for len in [0, 1, 20, whole.len() / 2, whole.len() - 1] {
             written.put(&written.key(1, file), whole[..len].to_vec());
             assert!(written.again().all().is_err(), "{file} {len}");
@@ -123,7 +124,7 @@ fn a_query_that_waits_for_the_bucket_can_be_stopped() {
     let world =
         World::over(Arc::new(ThrottledStore::new(InMemory::new(), wait)), StoreOptions::default());
     let context = world.context(QueryLimits::default());
-    let request = Request { store: world.gateway.store().clone(), context: context.clone() };
+    let request = Request::new(&world.gateway.store, &context);
     let result: Result<(), StorageError> = request.wait(async {
         context.cancel();
         world.bucket.get("never").await.map(drop).map_err(|_| unreachable!())
@@ -135,7 +136,7 @@ fn a_query_that_waits_for_the_bucket_can_be_stopped() {
     let limits = QueryLimits { timeout: Some(Duration::from_secs(5)), ..QueryLimits::default() };
     let context = world.context(limits);
     let result = std::thread::scope(|scope| {
-        let query = scope.spawn(|| world.querier(ALL_TIME, &context).map(drop));
+        let query = scope.spawn(|| world.select_blocks(&[1], &context).map(drop));
         world.clock.advance(5000);
         query.join().unwrap()
     });

@@ -1,193 +1,195 @@
-//! Which blocks are found, used and given up.
+//! What is kept on local disk and in memory: when it comes, when it goes, what a restart finds,
+//! and the bounds of requests.
 
-use model::{QueryLimits, SelectHints, TimeRange};
+use std::time::Duration;
+
+use bucket::DeletionMark;
+use config::GoDuration;
+use model::{LimitKind, Matcher, QueryLimits, SelectHints, StorageError};
 use ulid::Ulid;
-use wire::client::BlockStore as _;
 
-use crate::testing::{ALL_TIME, BlockSpec, Data, NOW_MS, World, mark_json, series};
+use crate::testing::{ALL_TIME, BlockSpec, Data, World, read_all, series};
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
+const HOUR_MS: i64 = 3_600_000;
+const LOADS: &str = "cortex_bucket_store_indexheader_lazy_load_total";
+const BOTH_FILES: [&str; 2] = ["index-header", "sparse-index-header"];
 
-/// A block with one sample of the series `block="<id>"`.
-fn block(id: u128, t: i64) -> BlockSpec {
-    BlockSpec::new(id, [series(&[("block", &id.to_string())], [t])].into())
+fn data(series_count: usize) -> Data {
+    let one = |i| {
+        let number = format!("{i:04}");
+        series(&[("__name__", "m"), ("i", &number)], (0..10).map(|t| t * 10))
+    };
+    (0..series_count).map(one).collect()
 }
 
-/// The ids of the blocks that a query sees.
-fn seen(world: &World) -> Vec<String> {
-    seen_in(world, ALL_TIME)
-}
-
-fn seen_in(world: &World, range: TimeRange) -> Vec<String> {
-    let all = world.select(range, &[], &SelectHints::default()).unwrap();
-    all.iter().map(|(labels, _)| labels.value("block").to_owned()).collect()
+/// Two blocks, of 5 and 50 series, that everybody knows.
+fn world() -> World {
+    let world = World::new();
+    world.add_block(&BlockSpec::new(1, data(5)));
+    world.add_block(&BlockSpec::new(2, data(50)));
+    world.sync();
+    world
 }
 
 #[test]
-fn the_first_query_syncs_and_later_ones_do_not() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    world.add_block(&block(2, 20));
-    assert_eq!(seen(&world), ["1", "2"]);
-    let before = (world.operations("iter"), world.operations("get"));
-    assert_eq!(seen(&world), ["1", "2"]);
-    world.add_block(&block(3, 30));
-    assert_eq!(seen(&world), ["1", "2"], "before the next sync");
-    assert_eq!((world.operations("iter"), world.operations("get")), before);
-}
-
-#[test]
-fn a_sync_reads_new_blocks_only_and_sees_them_go() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    world.add_block(&block(2, 20));
-    assert_eq!(seen(&world), ["1", "2"]);
-    world.add_block(&block(3, 30));
-    let before = world.operations("get");
-    world.sync();
-    // One meta.json, and the look for a mark.
-    assert_eq!(world.operations("get") - before, 2);
-    assert_eq!(seen(&world), ["1", "2", "3"]);
-    for file in ["meta.json", "index", "chunks/000001"] {
-        world.delete(&world.key(2, file));
-    }
-    world.sync();
-    assert_eq!(seen(&world), ["1", "3"]);
+fn index_headers_come_with_a_sync_and_are_loaded_by_queries() {
+    let world = world();
+    assert_eq!(
+        (world.local_files(1), world.local_files(2)),
+        (vec!["index-header".to_owned()], vec!["index-header".to_owned()])
+    );
+    assert_eq!(world.metric(LOADS, &[]), 0.0);
+    assert_eq!(world.all().unwrap(), data(50));
+    assert_eq!(world.metric(LOADS, &[]), 2.0);
+    assert_eq!(
+        (world.local_files(1), world.local_files(2)),
+        (BOTH_FILES.map(str::to_owned).to_vec(), BOTH_FILES.map(str::to_owned).to_vec())
+    );
     assert_eq!(world.metric("cortex_bucket_store_blocks_loaded", &[]), 2.0);
-    assert_eq!(world.metric("cortex_bucket_store_block_loads_total", &[]), 3.0);
-    assert_eq!(world.metric("cortex_bucket_store_block_drops_total", &[]), 1.0);
-    assert_eq!(world.metric("cortex_bucket_stores_tenants_synced", &[]), 1.0);
+    assert_eq!(world.metric("cortex_bucket_stores_tenants_discovered", &[]), 1.0);
 }
 
 #[test]
-fn a_tenant_without_blocks_is_nothing_to_ask() {
-    let world = World::new();
-    assert_eq!(seen(&world), [""; 0]);
-    assert!(world.gateway.queryable(&world.tenant()).unwrap().is_none());
-    world.add_block(&block(1, 10));
-    world.sync();
-    assert_eq!(seen(&world), ["1"]);
+fn a_restart_finds_the_files_and_loads_what_was_loaded() {
+    let world = world();
+    let early = model::TimeRange::new(0, 0);
+    world.select(early, &[Matcher::equal("i", "0049")], &SelectHints::default()).unwrap();
+    world.gateway.unload_idle();
+    let noted = std::fs::read_to_string(world.sync_dir.path().join("team/lazy-loaded.json"));
+    assert!(noted.unwrap().contains(r#""00000000000000000000000002":"#));
+    let before = world.operations("get_range");
+    let again = world.restarted();
+    again.sync();
+    assert_eq!(again.metric(LOADS, &[]), 2.0);
+    assert_eq!(world.operations("get_range"), before);
+    assert_eq!(again.all().unwrap(), data(50));
+    assert_eq!(again.metric(LOADS, &[]), 2.0);
 }
 
 #[test]
-fn blocks_that_are_not_complete_do_not_exist() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    world.add_block(&block(2, 20));
-    world.add_block(&block(3, 30));
-    world.add_block(&block(4, 40));
-    let meta = world.get(&world.key(2, "meta.json"));
-    world.delete(&world.key(2, "meta.json"));
-    world.put(&world.key(3, "meta.json"), "{ no json");
-    // That of another block.
-    world.put(&world.key(4, "meta.json"), meta.clone());
-    assert_eq!(seen(&world), ["1"]);
-    let count = |state| world.metric("cortex_blocks_meta_synced", &[("state", state)]);
-    assert_eq!(["loaded", "no-meta-json", "corrupted-meta-json"].map(count), [1.0, 1.0, 2.0]);
-    world.put(&world.key(2, "meta.json"), meta);
-    world.sync();
-    assert_eq!(seen(&world), ["1", "2"]);
-    assert_eq!(["loaded", "no-meta-json", "corrupted-meta-json"].map(count), [2.0, 0.0, 2.0]);
-}
-
-#[test]
-fn blocks_marked_for_deletion_are_left_out_after_an_hour() {
-    let world = World::new();
-    for id in 1..=4 {
-        world.add_block(&block(id, 10));
-    }
-    world.mark(1, NOW_MS - HOUR_MS / 2);
-    world.mark(2, NOW_MS - HOUR_MS * 2);
-    world.put(&world.key(3, "deletion-mark.json"), mark_json(3, NOW_MS - HOUR_MS * 2));
-    world.put(&format!("{}/markers/{}-deletion-mark.json", world.tenant(), Ulid(4)), "[]");
-    world.put(&format!("{}/markers/{}-no-compact-mark.json", world.tenant(), Ulid(4)), "{}");
-    assert_eq!(seen(&world), ["1", "4"]);
+fn idle_index_headers_are_unloaded() {
+    let world = world();
+    assert_eq!(world.all().unwrap(), data(50));
     world.clock.advance(HOUR_MS);
-    world.sync();
-    assert_eq!(seen(&world), ["4"]);
-    // Marks can be taken back where they stand as copies.
-    world.delete(&format!("{}/markers/{}-deletion-mark.json", world.tenant(), Ulid(1)));
-    world.sync();
-    assert_eq!(seen(&world), ["1", "4"]);
-}
-
-#[test]
-fn young_blocks_are_left_to_the_ingesters() {
-    let world = World::new();
-    world.add_block(&block(1, NOW_MS - 11 * HOUR_MS));
-    world.add_block(&block(2, NOW_MS - 9 * HOUR_MS));
-    // It begins early enough.
-    let times = [NOW_MS - 11 * HOUR_MS, NOW_MS - HOUR_MS];
-    world.add_block(&BlockSpec::new(3, [series(&[("block", "3")], times)].into()));
-    assert_eq!(seen(&world), ["1", "3"]);
-    world.clock.advance(2 * HOUR_MS);
-    assert_eq!(seen(&world), ["1", "2", "3"]);
-}
-
-#[test]
-fn blocks_outside_the_range_are_not_read() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    world.add_block(&block(2, 20));
-    world.delete(&world.key(2, "index"));
-    // The end of a block's range is exclusive.
-    assert_eq!(seen_in(&world, TimeRange::new(0, 19)), ["1"]);
-    assert_eq!(seen_in(&world, TimeRange::new(21, 30)), [""; 0]);
-    assert!(world.select(TimeRange::new(20, 20), &[], &SelectHints::default()).is_err());
-}
-
-#[test]
-fn a_compacted_block_takes_the_place_of_its_sources() {
-    let world = World::new();
-    let parts: Vec<Data> = (1..=2).map(|id| block(id, 10).data).collect();
-    world.add_block(&block(1, 10));
-    world.add_block(&block(2, 10));
-    let mut compacted = BlockSpec::new(3, parts.into_iter().flatten().collect());
-    compacted.meta.compaction.level = 2;
-    compacted.meta.compaction.sources = vec![Ulid(1), Ulid(2)];
-    world.add_block(&compacted);
-    // What is replaced need not be readable.
-    world.delete(&world.key(1, "index"));
-    world.delete(&world.key(2, "chunks/000001"));
-    assert_eq!(seen(&world), ["1", "2"]);
-    assert_eq!(world.metric("cortex_blocks_meta_synced", &[("state", "duplicate")]), 2.0);
-}
-
-#[test]
-fn an_old_list_is_renewed_by_the_query_that_needs_it() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    assert_eq!(seen(&world), ["1"]);
-    world.add_block(&block(2, 20));
-    world.clock.advance(HOUR_MS);
-    assert_eq!(seen(&world), ["1"]);
+    world.gateway.unload_idle();
+    let unloads = "cortex_bucket_store_indexheader_lazy_unload_total";
+    assert_eq!(world.metric(unloads, &[]), 0.0);
     world.clock.advance(1);
-    assert_eq!(seen(&world), ["1", "2"]);
+    world.gateway.unload_idle();
+    assert_eq!(world.metric(unloads, &[]), 2.0);
+    assert!(!world.sync_dir.path().join("team/lazy-loaded.json").exists());
+    assert_eq!(world.all().unwrap(), data(50));
+    assert_eq!(world.metric(LOADS, &[]), 4.0);
 }
 
 #[test]
-fn tenants_that_nobody_asks_for_are_forgotten() {
-    let world = World::new();
-    world.add_block(&block(1, 10));
-    assert_eq!(seen(&world), ["1"]);
-    world.clock.advance(HOUR_MS + 1);
-    let before = world.operations("iter");
+fn what_is_damaged_on_local_disk_is_fetched_again() {
+    let world = world();
+    assert_eq!(world.all().unwrap(), data(50));
+    let dir = world.sync_dir.path().join("team").join(Ulid(2).to_string());
+    for file in BOTH_FILES {
+        let whole = std::fs::read(dir.join(file)).unwrap();
+        for cut in [0, 10, whole.len() / 2, whole.len() - 1] {
+            // A file of its own: the old one is still mapped.
+            std::fs::remove_file(dir.join(file)).unwrap();
+            std::fs::write(dir.join(file), &whole[..cut]).unwrap();
+            let again = world.restarted();
+            assert_eq!(again.all().unwrap(), data(50), "{file} {cut}");
+            assert_eq!(std::fs::read(dir.join(file)).unwrap(), whole, "{file} {cut}");
+        }
+    }
+}
+
+#[test]
+fn blocks_that_are_gone_or_marked_long_ago_are_given_up() {
+    let world = world();
+    let marked_ms = crate::testing::NOW_MS;
+    world
+        .run(world.tenant_bucket().put_mark(Ulid(2), &DeletionMark::new(Ulid(2), marked_ms, "")))
+        .unwrap();
     world.sync();
-    assert_eq!(world.operations("iter"), before);
-    assert_eq!(world.metric("cortex_bucket_stores_tenants_synced", &[]), 0.0);
-    assert_eq!(world.metric("cortex_bucket_store_blocks_loaded", &[]), 0.0);
-    assert_eq!(seen(&world), ["1"]);
+    assert_eq!(world.local_files(2).len(), 1);
+    world.clock.advance(HOUR_MS + 1000);
+    world.sync();
+    assert_eq!((world.local_files(1).len(), world.local_files(2).len()), (1, 0));
+    assert_eq!(world.metric("cortex_bucket_store_blocks_loaded", &[]), 1.0);
+    for file in ["meta.json", "index", "chunks/000001"] {
+        world.delete(&world.key(1, file));
+    }
+    world.sync();
+    assert_eq!(world.local_files(1).len(), 0);
+    assert_eq!(world.metric("cortex_bucket_store_block_drops_total", &[]), 2.0);
 }
 
 #[test]
-fn tenants_see_their_own_blocks() {
+fn young_blocks_are_fetched_only_when_they_are_asked_for() {
     let world = World::new();
-    world.add_block(&block(1, 10));
-    assert_eq!(seen(&world), ["1"]);
-    let other = model::TenantId::new("other").unwrap();
-    let queryable = world.gateway.queryable(&other).unwrap().unwrap();
-    let querier = queryable.querier(ALL_TIME, &world.context(QueryLimits::default())).unwrap();
-    assert!(querier.label_names(&[], 0).unwrap().is_empty());
-    let set = querier.select(&[], &SelectHints::default());
-    assert!(set.unwrap().next_series().unwrap().is_none());
+    let now_ms = crate::testing::NOW_MS;
+    let young: Data = [series(&[("__name__", "m")], [now_ms - HOUR_MS, now_ms])].into();
+    world.add_block(&BlockSpec::new(1, young.clone()));
+    world.sync();
+    assert_eq!(world.local_files(1).len(), 0);
+    assert_eq!(world.all().unwrap(), young);
+    assert_eq!(world.local_files(1).len(), 2);
+}
+
+/// The limit that reading everything reaches.
+fn limit_reached(world: &World) -> Option<LimitKind> {
+    let context = world.context(QueryLimits::default());
+    let querier = world.querier(ALL_TIME, &context).unwrap().unwrap();
+    let read = querier.select(&[], &SelectHints::default());
+    let read = read.and_then(|mut set| read_all(&mut *set));
+    drop(querier);
+    assert_eq!(world.gateway.store.budget.used_bytes(), 0);
+    match read {
+        Ok(_) => None,
+        Err(StorageError::Limit(error)) => Some(error.kind),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_memory_of_requests_is_bounded() {
+    for (one, all, reached) in [
+        (10_000, 0, Some(LimitKind::StoreRequestMemory)),
+        (0, 10_000, Some(LimitKind::StoreMemory)),
+        (10_000_000, 10_000_000, None),
+    ] {
+        let world = World::configured(|config| {
+            config.max_request_memory_bytes = one;
+            config.max_inflight_memory_bytes = all;
+        });
+        world.add_block(&BlockSpec::new(1, data(500)));
+        assert_eq!(limit_reached(&world), reached);
+    }
+}
+
+#[test]
+fn requests_wait_for_their_turn_and_give_up_in_time() {
+    let world = World::configured(|config| {
+        config.max_concurrent = 1;
+        config.max_concurrent_queue_timeout = GoDuration::from_millis(20);
+    });
+    world.add_block(&BlockSpec::new(1, data(5)));
+    let context = world.context(QueryLimits::default());
+    let querier = world.querier(ALL_TIME, &context).unwrap().unwrap();
+    let first = querier.select(&[], &SelectHints::default()).unwrap();
+    match querier.select(&[], &SelectHints::default()).map(drop) {
+        Err(StorageError::Unavailable(message)) => assert!(message.contains("busy"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    // Whoever waits comes in as soon as the other has gone.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            for _ in 0..100 {
+                if querier.select(&[], &SelectHints::default()).is_ok() {
+                    return true;
+                }
+            }
+            false
+        });
+        drop(first);
+        assert!(waiting.join().unwrap());
+    });
+    assert!(Duration::ZERO < world.gateway.store.config.max_concurrent_queue_timeout.std());
 }

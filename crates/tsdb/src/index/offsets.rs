@@ -7,6 +7,10 @@
 //! A reader keeps the places of the values 0, 32, 64, ... of each name and scans from there. The
 //! first pair is `"" = ""`, the list of all series.
 
+mod sampled;
+
+pub use sampled::{SampledName, ValueCursor};
+
 use std::ops::Range;
 
 use super::SAMPLING;
@@ -161,16 +165,7 @@ impl PostingsOffsets {
         visit: &mut dyn FnMut(&str, PostingsOffset) -> bool,
     ) -> Result<(), DecodeError> {
         let samples = &self.samples[name.samples.start as usize..name.samples.end as usize];
-        let (mut low, mut high) = (0, samples.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if entry(&mut decoder_at(section, samples[middle])?)?.value <= from.as_bytes() {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let sample = low.saturating_sub(1);
+        let sample = sampled::sample_before(section, samples, from)?;
         let mut decoder = decoder_at(section, samples[sample])?;
         for _ in sample * SAMPLING..name.value_count as usize {
             let entry = entry(&mut decoder)?;

@@ -37,6 +37,25 @@ impl SymbolTable {
         Ok(Self { count, samples })
     }
 
+    /// The table over places that were remembered: of the symbols 0, 32, 64, ... in `section`.
+    pub fn from_samples(
+        section: &[u8],
+        count: u32,
+        samples: Vec<u32>,
+    ) -> Result<Self, DecodeError> {
+        let is_whole = Decoder::new(section).be32()? == count
+            && samples.len() == (count as usize).div_ceil(SAMPLING)
+            && samples.is_sorted_by(|a, b| a < b)
+            && samples.last().is_none_or(|&last| (last as usize) < section.len());
+        let table = Self { count, samples };
+        is_whole.then_some(table).ok_or(DecodeError::Invalid("places of symbols make no sense"))
+    }
+
+    /// The places of the symbols 0, 32, 64, ...
+    pub fn samples(&self) -> &[u32] {
+        &self.samples
+    }
+
     /// The number of symbols.
     pub fn len(&self) -> u32 {
         self.count

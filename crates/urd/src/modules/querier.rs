@@ -3,12 +3,21 @@
 use std::sync::Arc;
 
 use axum::Router;
-use query::{ActivityTracker, Dependencies, QueryService};
+use query::{ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService};
 use web::Routes;
 
 use crate::env::{Env, Parts};
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
+    let blocks = Blocks::new(BlocksDependencies {
+        config: env.config.blocks_storage.bucket_store.clone(),
+        indexes: parts.need_bucket_indexes(env)?,
+        gateways: parts.need_store_gateways()?,
+        clock: Arc::clone(&env.clock),
+        blocking: env.blocking.clone(),
+        metrics: env.metrics.clone(),
+    });
+    parts.block_store = Some(Arc::new(blocks));
     let service = QueryService::new(Dependencies {
         querier: env.config.querier.clone(),
         frontend: env.config.frontend.clone(),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use store_gateway::{Dependencies, StoreGateway, StoreOptions};
+use store_gateway::{Dependencies, StoreGateway, StoreOptions, http};
+use web::Routes;
+use wire::client::SingleGateway;
 
 use crate::env::{Env, Parts};
 
@@ -10,12 +12,18 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let gateway = StoreGateway::new(Dependencies {
         config: env.config.blocks_storage.bucket_store.clone(),
         options: StoreOptions::default(),
-        bucket: env.bucket("store-gateway")?,
+        indexes: parts.need_bucket_indexes(env)?,
+        fs: tsdb::fs::OsFs::shared(),
         clock: Arc::clone(&env.clock),
         blocking: env.blocking.clone(),
+        pool: env.pools.background.clone(),
         metrics: env.metrics.clone(),
     });
-    let service = gateway.service();
-    parts.block_store = Some(Arc::new(gateway));
-    parts.service(service, &["server"])
+    parts.routes(Routes::open(http::pages(gateway.clone())));
+    parts.link("Store-gateway", "/store-gateway/tenants", "Tenants of the bucket");
+    for service in gateway.services() {
+        parts.service(service, &["server"])?;
+    }
+    parts.store_gateways = Some(Arc::new(SingleGateway(Arc::new(gateway))));
+    Ok(())
 }

@@ -1,0 +1,128 @@
+//! Old samples: which blocks of the bucket a query needs, asking the store-gateways that own them
+//! for exactly those, and the check that every one of them was looked at.
+//!
+//! ```text
+//! finder (bucket index -> blocks)   querier (asks) -- tracker (what is missing, asked again)
+//! ```
+//!
+//! The contract: a block that can hold samples of the query's range was read, or the query fails.
+//! The one exception is Mimir's: a block that an ingester has just uploaded and that no
+//! store-gateway knows yet, since the ingesters still have its samples.
+
+mod finder;
+mod metrics;
+mod querier;
+mod tracker;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::IndexLoader;
+use config::BucketStoreConfig;
+use model::{Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange};
+use rt::{BlockingHandle, Metrics};
+use wire::client::{BlockStore, StoreGateways};
+
+use finder::Finder;
+use metrics::BlocksMetrics;
+use querier::BlocksQuerier;
+
+/// How often a query that waits for the bucket looks whether it should stop.
+const CHECK_PERIOD: Duration = Duration::from_millis(100);
+
+/// What the way to the blocks is made of.
+pub struct BlocksDependencies {
+    /// `-blocks-storage.bucket-store.*`.
+    pub config: BucketStoreConfig,
+    /// Reads the bucket indexes.
+    pub indexes: Arc<IndexLoader>,
+    /// Who has the blocks.
+    pub gateways: Arc<dyn StoreGateways>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waits on compute threads for the bucket.
+    pub blocking: BlockingHandle,
+    /// The registry.
+    pub metrics: Metrics,
+}
+
+/// The blocks of all tenants. Clones share everything.
+#[derive(Clone)]
+pub struct Blocks {
+    shared: Arc<Shared>,
+}
+
+/// What all queries share.
+struct Shared {
+    finder: Finder,
+    gateways: Arc<dyn StoreGateways>,
+    blocking: BlockingHandle,
+    metrics: BlocksMetrics,
+}
+
+struct TenantBlocks {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+}
+
+impl Blocks {
+    /// Asks nobody before it is asked.
+    pub fn new(dependencies: BlocksDependencies) -> Self {
+        let BlocksDependencies { config, indexes, gateways, clock, blocking, metrics } =
+            dependencies;
+        let metrics = BlocksMetrics::new(&metrics);
+        let finder = Finder::new(&config, indexes, clock);
+        Self { shared: Arc::new(Shared { finder, gateways, blocking, metrics }) }
+    }
+}
+
+impl BlockStore for Blocks {
+    fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
+        let (shared, tenant) = (Arc::clone(&self.shared), tenant.clone());
+        Ok(Some(Arc::new(TenantBlocks { shared, tenant })))
+    }
+}
+
+impl Queryable for TenantBlocks {
+    fn querier(
+        &self,
+        range: TimeRange,
+        context: &Arc<QueryContext>,
+    ) -> Result<Box<dyn Querier>, StorageError> {
+        let shared = &self.shared;
+        let blocks = shared.wait(context, shared.finder.find(&self.tenant, range))?;
+        shared.metrics.found.inc_by(blocks.len() as u64);
+        Ok(Box::new(BlocksQuerier {
+            shared: Arc::clone(shared),
+            tenant: self.tenant.clone(),
+            range,
+            context: Arc::clone(context),
+            blocks,
+        }))
+    }
+}
+
+impl Shared {
+    /// Blocks until `future` is ready, or fails soon after the query has been stopped.
+    fn wait<T>(
+        &self,
+        context: &QueryContext,
+        future: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        context.check()?;
+        self.blocking.block_on(async {
+            let mut future = pin!(future);
+            loop {
+                match rt::time::timeout(CHECK_PERIOD, future.as_mut()).await {
+                    Ok(result) => return result,
+                    Err(_) => context.check()?,
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! Queries over store-gateways that know, do not know, fail, or do not answer.
+
+use std::sync::Arc;
+
+use bucket::{
+    BlockDeletionMark, Bucket, BucketIndex, BucketMetrics, IndexLoader, IndexLoaderOptions,
+    IndexedBlock, SegmentsFormat, TenantBucket,
+};
+use config::BucketStoreConfig;
+use model::env::ManualClock;
+use model::storage::{EmptySeriesSet, TextSet, Texts};
+use model::{Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange};
+use object_store::memory::InMemory;
+use parking_lot::Mutex;
+use rt::{BlockingHandle, Metrics};
+use ulid::Ulid;
+use wire::client::{
+    BlockStore as _, BlocksAnswer, BlocksRequest, GatewayShare, StoreGatewayClient, StoreGateways,
+    TriedGateways,
+};
+
+use super::{Blocks, BlocksDependencies};
+
+const NOW_MS: i64 = 1_800_000_000_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// What a store-gateway does when it is asked.
+#[derive(Clone, Default)]
+struct Gateway {
+    has: Vec<u128>,
+    cannot_read: Vec<u128>,
+    is_down: bool,
+    asked: Arc<Mutex<Vec<Vec<u128>>>>,
+}
+
+impl Gateway {
+    fn with(has: &[u128]) -> Self {
+        Self { has: has.to_vec(), ..Self::default() }
+    }
+
+    fn answer<T>(
+        &self,
+        request: BlocksRequest<'_>,
+        value: impl FnOnce(&[Ulid]) -> T,
+    ) -> Result<BlocksAnswer<T>, StorageError> {
+        self.asked.lock().push(request.blocks.iter().map(|id| id.0).collect());
+        if self.is_down {
+            return Err(StorageError::Unavailable("down".to_owned()));
+        }
+        let of = |ids: &[u128]| -> Vec<Ulid> {
+            request.blocks.iter().copied().filter(|id| ids.contains(&id.0)).collect()
+        };
+        let queried = of(&self.has);
+        Ok(BlocksAnswer { value: value(&queried), queried, failed: of(&self.cannot_read) })
+    }
+}
+
+impl StoreGatewayClient for Gateway {
+    fn select(
+        &self,
+        request: BlocksRequest<'_>,
+        _: &[Matcher],
+        _: &SelectHints,
+    ) -> Result<BlocksAnswer<Box<dyn SeriesSet>>, StorageError> {
+        self.answer(request, |_| Box::new(EmptySeriesSet) as Box<dyn SeriesSet>)
+    }
+
+    fn label_names(
+        &self,
+        request: BlocksRequest<'_>,
+        _: &[Matcher],
+        _: usize,
+    ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError> {
+        let texts = |ids: &[Ulid]| Texts::new(ids.iter().map(|id| id.0.to_string()).collect());
+        self.answer(request, |ids| Box::new(texts(ids)) as Box<dyn TextSet>)
+    }
+
+    fn label_values(
+        &self,
+        request: BlocksRequest<'_>,
+        _: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError> {
+        self.label_names(request, matchers, limit)
+    }
+}
+
+/// Asks the first that was not tried for a block.
+struct Replicas(Vec<Gateway>);
+
+impl StoreGateways for Replicas {
+    fn share(
+        &self,
+        _: &TenantId,
+        blocks: &[Ulid],
+        tried: &TriedGateways,
+    ) -> Result<Vec<GatewayShare>, StorageError> {
+        let mut shares: Vec<GatewayShare> = Vec::new();
+        for &id in blocks {
+            let next = tried.get(&id).map_or(0, Vec::len);
+            let Some(gateway) = self.0.get(next) else {
+                return Err(StorageError::Unavailable("nobody is left".to_owned()));
+            };
+            let address = next.to_string();
+            match shares.iter_mut().find(|share| share.address == address) {
+                Some(share) => share.blocks.push(id),
+                None => shares.push(GatewayShare {
+                    address,
+                    client: Arc::new(gateway.clone()),
+                    blocks: vec![id],
+                }),
+            }
+        }
+        Ok(shares)
+    }
+
+    fn replication_factor(&self) -> usize {
+        self.0.len()
+    }
+}
+
+struct World {
+    runtime: tokio::runtime::Runtime,
+    bucket: TenantBucket,
+    tenant: TenantId,
+    blocks: Blocks,
+    metrics: Metrics,
+}
+
+fn world(
+    gateways: &[Gateway],
+    blocks: Vec<IndexedBlock>,
+    change: impl FnOnce(&mut BucketIndex),
+) -> World {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let metrics = Metrics::new();
+    let bucket_metrics = BucketMetrics::new(&metrics, "test");
+    let bucket = Bucket::over(Arc::new(InMemory::new()), "", clock.clone(), bucket_metrics);
+    let tenant = TenantId::new("t").unwrap();
+    let tenant_bucket = TenantBucket::new(bucket.clone(), tenant.clone());
+    let mut index = BucketIndex { blocks, ..BucketIndex::empty(NOW_MS / 1000) };
+    change(&mut index);
+    runtime.block_on(tenant_bucket.put_bucket_index(&index)).unwrap();
+    let options = IndexLoaderOptions {
+        sync_interval_ms: 15 * MINUTE_MS,
+        error_interval_ms: MINUTE_MS,
+        idle_timeout_ms: 60 * MINUTE_MS,
+        meta_concurrency: 4,
+    };
+    let indexes = Arc::new(IndexLoader::new(bucket, options, clock.clone(), &metrics));
+    let blocks = Blocks::new(BlocksDependencies {
+        config: BucketStoreConfig::default(),
+        indexes,
+        gateways: Arc::new(Replicas(gateways.to_vec())),
+        clock,
+        blocking: runtime.block_on(async { BlockingHandle::current() }),
+        metrics: metrics.clone(),
+    });
+    World { runtime, bucket: tenant_bucket, tenant, blocks, metrics }
+}
+
+/// A block of a compactor over `[10, 20)`, uploaded long ago.
+fn block(id: u128) -> IndexedBlock {
+    IndexedBlock {
+        id: Ulid(id),
+        min_time_ms: 10,
+        max_time_ms: 20,
+        segments_format: SegmentsFormat::Unknown,
+        segments_num: 0,
+        uploaded_at: 1_700_000_000,
+        compactor_shard_id: String::new(),
+        source: "compactor".to_owned(),
+        compaction_level: 2,
+        out_of_order: false,
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+/// A block that has just been uploaded.
+fn young(id: u128, source: &str) -> IndexedBlock {
+    let uploaded_at = (NOW_MS - 44 * MINUTE_MS) / 1000;
+    IndexedBlock { uploaded_at, source: source.to_owned(), ..block(id) }
+}
+
+impl World {
+    /// The blocks that a query over this range was answered from.
+    fn ask(&self, start: i64, end: i64) -> Result<String, String> {
+        let context = Arc::new(QueryContext::unlimited());
+        let queryable = self.blocks.queryable(&self.tenant).unwrap().unwrap();
+        let querier = queryable.querier(TimeRange::new(start, end), &context);
+        let names = querier.and_then(|querier| querier.label_names(&[], 0));
+        names.map(|names| names.join(" ")).map_err(|error| error.to_string())
+    }
+
+    fn counter(&self, name: &str) -> f64 {
+        let samples = self.metrics.gather().unwrap().samples;
+        samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
+    }
+}
+
+const FAILED_2: &str = "failed to fetch some blocks (err-mimir-store-consistency-check-failed). \
+    The failed blocks are: 00000000000000000000000002";
+
+#[test]
+fn blocks_in_range_are_asked_for_once() {
+    let gateway = Gateway::with(&[1, 2]);
+    let later = IndexedBlock { min_time_ms: 20, max_time_ms: 30, ..block(2) };
+    let world = world(&[gateway.clone()], vec![block(1), later], |_| {});
+    assert_eq!(world.ask(19, 19).unwrap(), "1");
+    assert_eq!(world.ask(19, 20).unwrap(), "1 2");
+    assert_eq!(world.ask(30, 99).unwrap(), "");
+    assert_eq!(*gateway.asked.lock(), [vec![1], vec![1, 2]]);
+    assert_eq!(world.counter("cortex_querier_blocks_consistency_checks_total"), 2.0);
+    assert_eq!(world.counter("cortex_querier_blocks_consistency_checks_failed_total"), 0.0);
+    assert_eq!(world.counter("cortex_querier_blocks_queried_total"), 3.0);
+}
+
+#[test]
+fn what_is_missing_is_asked_of_other_replicas_and_then_fails_the_query() {
+    let blocks = || vec![block(1), block(2)];
+    let (first, second) = (Gateway::with(&[1]), Gateway::with(&[1, 2]));
+    let found = world(&[first.clone(), second.clone()], blocks(), |_| {});
+    assert_eq!(found.ask(10, 10).unwrap(), "1 2");
+    assert_eq!((first.asked.lock().len(), &*second.asked.lock()), (1, &vec![vec![2]]));
+    let missing = world(&[first.clone()], blocks(), |_| {});
+    assert_eq!(missing.ask(10, 10).unwrap_err(), FAILED_2);
+    assert_eq!(missing.counter("cortex_querier_blocks_consistency_checks_failed_total"), 1.0);
+    // Four replicas; after three of them it is enough.
+    let fourth = Gateway::with(&[1, 2]);
+    let none = Gateway::with(&[1]);
+    let world = world(&[none.clone(), none.clone(), none, fourth.clone()], blocks(), |_| {});
+    assert_eq!(world.ask(10, 10).unwrap_err(), FAILED_2);
+    assert!(fourth.asked.lock().is_empty());
+}
+
+#[test]
+fn a_store_gateway_that_does_not_answer_is_replaced_by_another() {
+    let down = Gateway { is_down: true, ..Gateway::default() };
+    let up = Gateway::with(&[1, 2]);
+    let one_up = world(&[down.clone(), up], vec![block(1), block(2)], |_| {});
+    assert_eq!(one_up.ask(10, 10).unwrap(), "1 2");
+    let none = world(&[down.clone(), down], vec![block(2)], |_| {});
+    assert_eq!(none.ask(10, 10).unwrap_err(), FAILED_2);
+}
+
+#[test]
+fn only_young_blocks_of_ingesters_that_nobody_knows_yet_may_be_missing() {
+    let knows_one = Gateway::with(&[1]);
+    let ask = |gateway: &Gateway, block_2: IndexedBlock| {
+        let gateways = [gateway.clone(), gateway.clone()];
+        world(&gateways, vec![block(1), block_2], |_| {}).ask(10, 10)
+    };
+    assert_eq!(ask(&knows_one, young(2, "receive")).unwrap(), "1");
+    // It is not asked for again.
+    assert_eq!(knows_one.asked.lock().len(), 1);
+    assert_eq!(ask(&knows_one, young(2, "compactor")).unwrap_err(), FAILED_2);
+    let old = IndexedBlock { source: "receive".to_owned(), ..block(2) };
+    assert_eq!(ask(&knows_one, old).unwrap_err(), FAILED_2);
+    // Known, but not readable: the bucket is in trouble.
+    let broken = Gateway { cannot_read: vec![2], ..Gateway::with(&[1]) };
+    assert_eq!(ask(&broken, young(2, "receive")).unwrap_err(), FAILED_2);
+    let down = Gateway { is_down: true, ..Gateway::default() };
+    let alone = world(&[down], vec![young(2, "receive")], |_| {});
+    assert_eq!(alone.ask(10, 10).unwrap_err(), FAILED_2);
+}
+
+#[test]
+fn marked_blocks_are_left_out_after_the_delay() {
+    let marked = |minutes: i64| {
+        let gateway = Gateway::with(&[1, 2]);
+        let deletion_time = (NOW_MS - minutes * MINUTE_MS) / 1000;
+        let mark = BlockDeletionMark { id: Ulid(1), deletion_time };
+        let mark = |index: &mut BucketIndex| index.block_deletion_marks.push(mark);
+        world(&[gateway], vec![block(1), block(2)], mark).ask(10, 10).unwrap()
+    };
+    assert_eq!(marked(50), "1 2");
+    assert_eq!(marked(51), "2");
+}
+
+#[test]
+fn an_index_that_is_too_old_or_broken_fails_queries() {
+    let hour_s = 3600;
+    let at = |seconds| {
+        let age = |index: &mut BucketIndex| index.updated_at = NOW_MS / 1000 - seconds;
+        world(&[Gateway::with(&[1])], vec![block(1)], age).ask(10, 10)
+    };
+    assert_eq!(at(hour_s).unwrap(), "1");
+    assert_eq!(
+        at(hour_s + 1).unwrap_err(),
+        "the bucket index is too old. It was last updated at 2027-01-15T06:59:59Z, which exceeds \
+         the maximum allowed staleness period of 1h0m0s (err-mimir-bucket-index-too-old)"
+    );
+    let broken = world(&[Gateway::with(&[1])], vec![block(1)], |_| {});
+    let key = format!("{}/bucket-index.json.gz", broken.tenant);
+    broken.runtime.block_on(broken.bucket.bucket().put(&key, "broken".into())).unwrap();
+    assert!(broken.ask(10, 10).unwrap_err().contains("read the bucket index of tenant t"));
+}
+
+#[test]
+fn a_tenant_without_blocks_has_no_samples() {
+    let world = world(&[Gateway::default()], Vec::new(), |_| {});
+    assert_eq!(world.ask(0, i64::MAX).unwrap(), "");
+}
