@@ -208,7 +208,7 @@ const FAILED_2: &str = "failed to fetch some blocks (err-mimir-store-consistency
 fn blocks_in_range_are_asked_for_once() {
     let gateway = Gateway::with(&[1, 2]);
     let later = IndexedBlock { min_time_ms: 20, max_time_ms: 30, ..block(2) };
-    let world = world(&[gateway.clone()], vec![block(1), later], |_| {});
+    let world = world(std::slice::from_ref(&gateway), vec![block(1), later], |_| {});
     assert_eq!(world.ask(19, 19).unwrap(), "1");
     assert_eq!(world.ask(19, 20).unwrap(), "1 2");
     assert_eq!(world.ask(30, 99).unwrap(), "");
@@ -225,7 +225,7 @@ fn what_is_missing_is_asked_of_other_replicas_and_then_fails_the_query() {
     let found = world(&[first.clone(), second.clone()], blocks(), |_| {});
     assert_eq!(found.ask(10, 10).unwrap(), "1 2");
     assert_eq!((first.asked.lock().len(), &*second.asked.lock()), (1, &vec![vec![2]]));
-    let missing = world(&[first.clone()], blocks(), |_| {});
+    let missing = world(&[first], blocks(), |_| {});
     assert_eq!(missing.ask(10, 10).unwrap_err(), FAILED_2);
     assert_eq!(missing.counter("cortex_querier_blocks_consistency_checks_failed_total"), 1.0);
     // Four replicas; after three of them it is enough.

@@ -1,6 +1,5 @@
 //! `labels`, `label/{name}/values` and `series`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;

@@ -34,6 +34,8 @@ const OPTIONS: &[&str] = &[
     "-blocks-storage.tsdb.wal-fsync-interval=50ms",
     "-blocks-storage.bucket-store.sync-interval=1s",
     "-blocks-storage.bucket-store.ignore-blocks-within=0s",
+    // Local blocks go after 20 s: the bucket index must know them by then.
+    "-compactor.cleanup-interval=1s",
 ];
 
 /// What a directory with samples out of order has besides.
