@@ -113,6 +113,8 @@ impl Querier for BlocksQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        // The answers are merged by their labels.
+        let hints = &SelectHints { without_labels: false, ..hints.clone() };
         let ask = |client: &dyn StoreGatewayClient, request: BlocksRequest<'_>| {
             client.select(request, matchers, hints)
         };
