@@ -5,7 +5,7 @@ use std::path::Path;
 
 use model::Labels;
 use proptest::prelude::*;
-use tsdb::db::CompactionMode;
+use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::Crash;
 use tsdb::head::AppendLimits;
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
@@ -283,4 +283,38 @@ fn assert_holds(all: &Contents, part: &Contents) {
             assert_eq!(all.get(key).and_then(|s| s.get(t)), Some(value), "{key} at {t}");
         }
     }
+}
+
+/// A series that left the head and came back has complete chunks under two references. All of them
+/// must be cut into a block after restarts.
+#[test]
+fn chunks_under_two_references_are_cut_into_blocks() {
+    let world = World::new();
+    let (start, step) = (100 * 2 * HOUR + 4_321, 240_000);
+    let mut want = Contents::new();
+    let mut write = |db: &Db, numbers: std::ops::Range<i64>| {
+        for i in numbers {
+            let samples: Vec<_> = (0..4).map(|s| float(s, start + i * step, i as f64)).collect();
+            append(db, &samples);
+            samples.iter().for_each(|sample| insert(&mut want, sample));
+        }
+    };
+    let db = world.open();
+    write(&db, 0..28);
+    db.compact_head(CompactionMode::Forced).unwrap();
+    // The number 30 begins a range: the chunk with 29 is complete, under a new reference.
+    write(&db, 29..32);
+    drop(db);
+    world.fs.crash(Crash::Process);
+    let db = world.open();
+    // As 60 does: the chunk before it stands under the old reference.
+    write(&db, 32..62);
+    drop(db);
+    world.fs.crash(Crash::Process);
+    let db = world.open();
+    write(&db, 62..80);
+    assert_eq!(db.replay_report().unknown_series_samples, 0, "{:?}", db.replay_report());
+    assert!(contents(&db) == want, "before the compaction");
+    db.compact_head(CompactionMode::Regular).unwrap();
+    assert!(contents(&db) == want, "after the compaction: {:?}", db.blocks());
 }
