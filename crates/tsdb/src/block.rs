@@ -166,6 +166,13 @@ pub fn read_meta(fs: &dyn FileSystem, dir: &Path) -> Result<BlockMeta, TsdbError
     BlockMeta::decode(&json).map_err(|e| TsdbError::Invalid(format!("{}: {e}", path.display())))
 }
 
+/// Writes `meta.json` of the block in `dir` anew. A block that is open keeps the old one.
+pub fn write_meta(fs: &SharedFs, dir: &Path, meta: &BlockMeta) -> Result<(), TsdbError> {
+    let path = dir.join(META_FILE);
+    crate::fs::write_atomically(&**fs, &path, &meta.encode())
+        .map_err(|e| TsdbError::io("write", &path, e))
+}
+
 fn read_tombstones(fs: &dyn FileSystem, path: &Path) -> Result<Tombstones, TsdbError> {
     match fs.read(path) {
         Ok(file) => Tombstones::decode(&file).map_err(|e| TsdbError::corrupt(path.display(), e)),

@@ -15,6 +15,7 @@
 mod blocks;
 mod cardinality;
 mod compact;
+mod compact_blocks;
 mod delete;
 mod ooo;
 mod options;

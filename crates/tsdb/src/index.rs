@@ -1,4 +1,5 @@
-//! The index file of a block, version 2: symbols, series, postings and where they lie.
+//! The index file of a block: symbols, series, postings and where they lie. Version 2 is
+//! written, version 1 can be read.
 //!
 //! [`IndexReader`] reads a file that is mapped or in memory; [`IndexWriter`] streams one out. The
 //! parts decode from byte ranges and do no IO ([`Toc`], [`SymbolTable`], [`PostingsOffsets`],
@@ -10,6 +11,7 @@ mod reader;
 mod series;
 mod symbols;
 mod toc;
+mod v1;
 mod writer;
 
 pub use offsets::{PostingsOffset, PostingsOffsets, SampledName, ValueCursor};
@@ -36,17 +38,21 @@ pub const SERIES_ALIGNMENT: u64 = 16;
 /// Every so many entries of sorted tables a reader remembers where the entry is.
 const SAMPLING: usize = 32;
 
-/// Checks magic and version.
+/// Checks magic and version; version 1 can only be read as a whole file, by [`IndexReader`].
 pub fn check_index_header(file: &[u8]) -> Result<(), DecodeError> {
-    let mut decoder = Decoder::new(file);
-    if decoder.be32()? != INDEX_MAGIC {
-        return Err(DecodeError::Invalid("this is no index file"));
-    }
-    match decoder.byte()? {
+    match index_version(file)? {
         // Nothing writes version 3; it reads like version 2.
         INDEX_VERSION | 3 => Ok(()),
         _ => Err(DecodeError::Invalid("unsupported version of the index file")),
     }
+}
+
+fn index_version(file: &[u8]) -> Result<u8, DecodeError> {
+    let mut decoder = Decoder::new(file);
+    if decoder.be32()? != INDEX_MAGIC {
+        return Err(DecodeError::Invalid("this is no index file"));
+    }
+    decoder.byte()
 }
 
 /// The content of a section or list at `start`: `length be32 | content | CRC`, with its checksum

@@ -11,5 +11,7 @@ mod failures;
 mod meta;
 #[path = "compact/model.rs"]
 mod model_twin;
+#[path = "compact/prometheus.rs"]
+mod prometheus;
 #[path = "compact/support.rs"]
 mod support;

@@ -5,6 +5,8 @@
 
 #[path = "db/appends.rs"]
 mod appends;
+#[path = "db/compacted_blocks.rs"]
+mod compacted_blocks;
 #[path = "db/compactions.rs"]
 mod compactions;
 #[path = "db/counting.rs"]

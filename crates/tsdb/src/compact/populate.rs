@@ -155,8 +155,7 @@ impl<'a> Populate<'a> {
                 self.chunks.push(piece.stored()?);
             }
         } else {
-            put_in_order(&mut pieces, &self.ends);
-            self.add_groups(&pieces)?;
+            self.add_groups(&mut pieces)?;
         }
         pieces.clear();
         self.pieces = pieces;
@@ -164,68 +163,112 @@ impl<'a> Populate<'a> {
         Ok(())
     }
 
-    fn add_groups(&mut self, pieces: &[Piece<'a>]) -> Result<(), TsdbError> {
-        let mut rest = pieces;
-        while let Some(first) = rest.first() {
+    /// Takes the pieces in order of their times, those that overlap together.
+    fn add_groups(&mut self, pieces: &mut [Piece<'a>]) -> Result<(), TsdbError> {
+        let ends = std::mem::take(&mut self.ends);
+        let mut order = PieceOrder::new(pieces, &ends);
+        let mut group: SmallVec<[&Piece<'a>; 8]> = SmallVec::new();
+        while let Some(first) = order.pop() {
+            group.clear();
+            group.push(first);
             let mut end = first.max_time_ms;
-            let mut count = 1;
-            while let Some(next) = rest.get(count).filter(|next| next.min_time_ms <= end) {
-                end = end.max(next.max_time_ms);
-                count += 1;
+            while let Some(piece) = order.pop_until(end) {
+                // Only the chunk before is compared with: this is Prometheus' rule.
+                if !group.last().is_some_and(|last| last.is_same(piece, &self.buffer)) {
+                    group.push(piece);
+                }
+                end = end.max(piece.max_time_ms);
             }
-            let (group, others) = rest.split_at(count);
-            self.add_group(group)?;
-            rest = others;
+            let before = self.chunks.len();
+            self.add_group(&group)?;
+            order.pass_made(self.chunks.len() - before);
         }
+        self.ends = ends;
         Ok(())
     }
 
     /// Adds chunks that overlap each other.
-    #[inline]
-    fn add_group(&mut self, group: &[Piece<'a>]) -> Result<(), TsdbError> {
-        let mut distinct: SmallVec<[&Piece<'a>; 8]> = SmallVec::new();
-        for piece in group {
-            if !distinct.last().is_some_and(|last| last.is_same(piece, &self.buffer)) {
-                distinct.push(piece);
-            }
-        }
-        if let [single] = distinct[..] {
+    fn add_group(&mut self, group: &[&Piece<'a>]) -> Result<(), TsdbError> {
+        if let [single] = group {
             self.chunks.push(single.stored()?);
             return Ok(());
         }
         let Self { overlap, chunks, buffer, .. } = self;
         // What was made before is read from the buffer that the new chunks go to.
-        overlap.load(&distinct, buffer)?;
+        overlap.load(group, buffer)?;
         overlap.merge(&mut |chunk| chunks.push(store(chunk, buffer)))
     }
 }
 
-/// Puts pieces in order of their times; those with the same times as Prometheus' heap of chunk
-/// iterators, one for each input, lets them out.
-fn put_in_order(pieces: &mut Vec<Piece<'_>>, ends: &[usize]) {
-    let times = |piece: &Piece<'_>| (piece.min_time_ms, piece.max_time_ms);
-    let starts = std::iter::once(&0).chain(ends);
-    let mut cursors: SmallVec<[(usize, usize); 8]> =
-        starts.zip(ends).map(|(&start, &end)| (start, end)).collect();
-    let mut heap = Heap::default();
-    let mut order = Vec::with_capacity(pieces.len());
-    for i in 0..cursors.len() {
-        if cursors[i].0 < cursors[i].1 {
-            heap.push(i, &|a, b| times(&pieces[cursors[a].0]) < times(&pieces[cursors[b].0]));
+/// Lets pieces out in order of their times; those with the same times as Prometheus' heap of
+/// chunk iterators does, one for each input.
+struct PieceOrder<'p, 'a> {
+    pieces: &'p [Piece<'a>],
+    /// What is left of each input.
+    cursors: SmallVec<[(usize, usize); 8]>,
+    heap: Heap,
+}
+
+/// The iterator over chunks that were made of a group, which Prometheus puts into the same heap.
+const MADE: usize = usize::MAX;
+
+fn times(piece: &Piece<'_>) -> (TimestampMs, TimestampMs) {
+    (piece.min_time_ms, piece.max_time_ms)
+}
+
+impl<'p, 'a> PieceOrder<'p, 'a> {
+    fn new(pieces: &'p mut [Piece<'a>], ends: &[usize]) -> Self {
+        let starts = std::iter::once(&0).chain(ends);
+        let cursors: SmallVec<[(usize, usize); 8]> =
+            starts.zip(ends).map(|(&start, &end)| (start, end)).collect();
+        for &(start, end) in &cursors {
+            // They are, except in a block that breaks the rules.
+            pieces[start..end].sort_by_key(times);
+        }
+        let mut order = Self { pieces, cursors, heap: Heap::default() };
+        (0..ends.len()).for_each(|i| order.push(i));
+        order
+    }
+
+    /// Puts an input into the heap, if something is left of it.
+    fn push(&mut self, item: usize) {
+        if item == MADE || self.cursors[item].0 < self.cursors[item].1 {
+            self.heap.push(item, &less(self.pieces, &self.cursors));
         }
     }
-    while let Some(i) =
-        heap.pop(&|a, b| times(&pieces[cursors[a].0]) < times(&pieces[cursors[b].0]))
-    {
-        order.push(pieces[cursors[i].0].clone());
-        cursors[i].0 += 1;
-        if cursors[i].0 < cursors[i].1 {
-            heap.push(i, &|a, b| times(&pieces[cursors[a].0]) < times(&pieces[cursors[b].0]));
+
+    fn pop(&mut self) -> Option<&'p Piece<'a>> {
+        let input = self.heap.pop(&less(self.pieces, &self.cursors))?;
+        let piece = &self.pieces[self.cursors[input].0];
+        self.cursors[input].0 += 1;
+        self.push(input);
+        Some(piece)
+    }
+
+    /// The next piece, if it begins at `end_incl` or before.
+    fn pop_until(&mut self, end_incl: TimestampMs) -> Option<&'p Piece<'a>> {
+        let input = self.heap.first()?;
+        let piece = &self.pieces[self.cursors[input].0];
+        if piece.min_time_ms <= end_incl { self.pop() } else { None }
+    }
+
+    /// Does to the heap what Prometheus does while it lets `count` new chunks out: all but the
+    /// first go through it, which changes the places of the others.
+    fn pass_made(&mut self, count: usize) {
+        for _ in 1..count {
+            self.push(MADE);
+            self.heap.pop(&less(self.pieces, &self.cursors));
         }
     }
-    // Only chunks that overlap within one block are out of order now.
-    order.sort_by_key(times);
-    *pieces = order;
+}
+
+/// New chunks are before all others.
+fn less<'x>(
+    pieces: &'x [Piece<'_>],
+    cursors: &'x [(usize, usize)],
+) -> impl Fn(usize, usize) -> bool + 'x {
+    let key = |item: usize| (item != MADE).then(|| times(&pieces[cursors[item].0]));
+    move |a, b| key(a) < key(b)
 }
 
 impl<'a> Piece<'a> {

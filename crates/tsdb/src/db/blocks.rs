@@ -101,6 +101,11 @@ impl BlockList {
         whole.map(|meta| meta.max_time_ms).max().unwrap_or(TimestampMs::MIN)
     }
 
+    /// The blocks that can be read, oldest first.
+    pub(super) fn open(&self) -> &[Block] {
+        &self.blocks
+    }
+
     /// The number of blocks.
     pub(super) fn len(&self) -> usize {
         self.blocks.len()

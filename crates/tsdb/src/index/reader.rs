@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     INDEX_HEADER_LEN, PostingsOffsets, SERIES_ALIGNMENT, SeriesRow, SymbolTable, Toc,
-    check_index_header, checked_section, decode_postings, decode_series,
+    check_index_header, checked_section, decode_postings, decode_series, index_version, v1,
 };
 use crate::error::{DecodeError, TsdbError};
 use crate::postings::{IndexPostings, PostingsList, SeriesLabels};
@@ -23,6 +23,22 @@ pub struct IndexReader<B> {
     symbols: SymbolTable,
     offsets_at: Range<usize>,
     offsets: PostingsOffsets,
+    old: Option<OldIndex>,
+}
+
+/// What the reader of an index of version 1 keeps.
+#[derive(Debug)]
+struct OldIndex {
+    /// The postings offset table in order.
+    offset_section: Vec<u8>,
+    /// What series call the symbols.
+    symbol_offsets: Vec<u32>,
+}
+
+impl OldIndex {
+    fn memory_bytes(&self) -> usize {
+        self.offset_section.capacity() + self.symbol_offsets.capacity() * size_of::<u32>()
+    }
 }
 
 impl<B: AsRef<[u8]>> IndexReader<B> {
@@ -32,8 +48,8 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         let name = name.into();
         let file = bytes.as_ref();
         let parts = parts(file).map_err(|e| TsdbError::corrupt(&name, e))?;
-        let (toc, (symbols_at, symbols), (offsets_at, offsets)) = parts;
-        Ok(Self { bytes, name, toc, symbols_at, symbols, offsets_at, offsets })
+        let Parts { toc, symbols_at, symbols, offsets_at, offsets, old } = parts;
+        Ok(Self { bytes, name, toc, symbols_at, symbols, offsets_at, offsets, old })
     }
 
     fn corrupt(&self, error: DecodeError) -> TsdbError {
@@ -45,7 +61,10 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 
     fn offset_section(&self) -> &[u8] {
-        &self.bytes.as_ref()[self.offsets_at.clone()]
+        match &self.old {
+            Some(old) => &old.offset_section,
+            None => &self.bytes.as_ref()[self.offsets_at.clone()],
+        }
     }
 
     /// The bytes of the file.
@@ -69,19 +88,30 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         self.symbols.len()
     }
 
-    /// What series call the symbols where those are no numbers: see [`SymbolTable::references`].
+    /// What series of an index of version 1 call the symbols, in their order; empty for other
+    /// versions, where it is their places.
     pub(crate) fn symbol_references(&self) -> Vec<u32> {
-        Vec::new()
+        self.old.as_ref().map_or_else(Vec::new, |old| old.symbol_offsets.clone())
     }
 
-    /// The symbol with this number.
+    /// The symbol that series call by this number.
     pub fn symbol(&self, number: u32) -> Result<&str, TsdbError> {
-        self.symbols.get(self.symbol_section(), number).map_err(|e| self.corrupt(e))
+        let section = self.symbol_section();
+        let symbol = match &self.old {
+            Some(_) => v1::symbol(section, self.symbols_at.start, number),
+            None => self.symbols.get(section, number),
+        };
+        symbol.map_err(|e| self.corrupt(e))
     }
 
-    /// The number of a symbol.
+    /// The number that series call a symbol by.
     pub fn symbol_number(&self, symbol: &str) -> Result<Option<u32>, TsdbError> {
-        self.symbols.find(self.symbol_section(), symbol).map_err(|e| self.corrupt(e))
+        let found = self.symbols.find(self.symbol_section(), symbol);
+        let place = found.map_err(|e| self.corrupt(e))?;
+        Ok(match &self.old {
+            Some(old) => place.and_then(|place| old.symbol_offsets.get(place as usize).copied()),
+            None => place,
+        })
     }
 
     /// The label names, ascending.
@@ -92,7 +122,8 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     /// Reads a series entry: numbers of symbols and chunks.
     pub fn series(&self, series: u32, row: &mut SeriesRow) -> Result<(), TsdbError> {
         let mut decode = || {
-            let start = u64::from(series) * SERIES_ALIGNMENT;
+            let alignment = if self.old.is_some() { 1 } else { SERIES_ALIGNMENT };
+            let start = u64::from(series) * alignment;
             let start = usize::try_from(start).map_err(|_| DecodeError::Truncated)?;
             if start < INDEX_HEADER_LEN {
                 return Err(DecodeError::Invalid("series number is out of range"));
@@ -142,7 +173,8 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
 
     /// The memory that is held beside the file, bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.symbols.memory_bytes() + self.offsets.memory_bytes()
+        let old = self.old.as_ref().map_or(0, OldIndex::memory_bytes);
+        self.symbols.memory_bytes() + self.offsets.memory_bytes() + old
     }
 }
 
@@ -153,16 +185,34 @@ pub struct LabelMemo {
     labels: Labels,
 }
 
-type Parts = (Toc, (Range<usize>, SymbolTable), (Range<usize>, PostingsOffsets));
+struct Parts {
+    toc: Toc,
+    symbols_at: Range<usize>,
+    symbols: SymbolTable,
+    offsets_at: Range<usize>,
+    offsets: PostingsOffsets,
+    old: Option<OldIndex>,
+}
 
 fn parts(file: &[u8]) -> Result<Parts, DecodeError> {
-    check_index_header(file)?;
+    let is_old = index_version(file)? == v1::VERSION;
+    if !is_old {
+        check_index_header(file)?;
+    }
     let toc_at = file.len().checked_sub(Toc::LEN).ok_or(DecodeError::Truncated)?;
     let toc = Toc::decode(&file[toc_at..])?;
     let (symbols, symbols_at) = checked_section(file, toc.symbols)?;
     let (offsets, offsets_at) = checked_section(file, toc.postings_offsets)?;
-    let symbols = (symbols_at, SymbolTable::new(symbols)?);
-    Ok((toc, symbols, (offsets_at, PostingsOffsets::new(offsets)?)))
+    let old = match is_old {
+        true => Some(OldIndex {
+            offset_section: v1::sorted_offsets(offsets)?,
+            symbol_offsets: v1::symbol_offsets(symbols, symbols_at.start)?,
+        }),
+        false => None,
+    };
+    let offsets = old.as_ref().map_or(offsets, |old| &old.offset_section);
+    let offsets = PostingsOffsets::new(offsets)?;
+    Ok(Parts { toc, symbols: SymbolTable::new(symbols)?, symbols_at, offsets_at, offsets, old })
 }
 
 impl<B: AsRef<[u8]>> IndexPostings for IndexReader<B> {

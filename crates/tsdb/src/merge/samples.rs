@@ -6,6 +6,9 @@ use model::{
     CounterResetHint, EncodedChunk, SampleBuffer, SampleReader, StorageError, TimestampMs,
 };
 
+use crate::chunk::encoder::{COMPACTED_CHUNK_SAMPLES, ChunkEncoder, FinishedChunk};
+use crate::error::DecodeError;
+
 /// Merges the readers of one series.
 pub struct MergeSamples {
     sources: Vec<Source>,
@@ -231,21 +234,45 @@ pub fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, St
     encode_samples(&samples)
 }
 
+/// Floats as they are; histograms with float counts, whatever they were before.
 fn encode_samples(samples: &SampleBuffer) -> Result<Vec<EncodedChunk>, StorageError> {
-    if !samples.histogram_times.is_empty() {
-        return Err(StorageError::Internal("decoded histograms have no chunks".to_owned()));
-    }
     let mut chunks = Vec::new();
-    let runs = samples.float_times.chunks(120).zip(samples.float_values.chunks(120));
-    for (times, values) in runs {
-        let data = crate::chunk::xor::encode(times.iter().copied().zip(values.iter().copied()))
-            .map_err(|e| StorageError::Internal(e.to_string()))?;
+    let mut sink = |chunk: FinishedChunk<'_>| {
         chunks.push(EncodedChunk {
-            min_time_ms: times[0],
-            max_time_ms: times[times.len() - 1],
-            encoding: crate::chunk::ChunkEncoding::Xor.number(),
-            data: data.into(),
+            min_time_ms: chunk.min_time_ms,
+            max_time_ms: chunk.max_time_ms,
+            encoding: chunk.encoding.number(),
+            data: chunk.data.into(),
         });
-    }
+    };
+    let mut starts = samples.float_start_times.iter().chain(&samples.histogram_start_times);
+    let mut encoder = ChunkEncoder::new(COMPACTED_CHUNK_SAMPLES, starts.any(|&start| start != 0));
+    encode_in_order(samples, &mut encoder, &mut sink)
+        .map_err(|e| StorageError::Internal(e.to_string()))?;
+    encoder.finish(&mut sink);
     Ok(chunks)
+}
+
+fn encode_in_order(
+    samples: &SampleBuffer,
+    encoder: &mut ChunkEncoder,
+    sink: &mut dyn FnMut(FinishedChunk<'_>),
+) -> Result<(), DecodeError> {
+    let mut float = 0;
+    let mut push_floats_before =
+        |end: usize, encoder: &mut ChunkEncoder, sink: &mut dyn FnMut(FinishedChunk<'_>)| {
+            let range = float..end;
+            float = end;
+            let starts = samples.float_start_times.get(range.clone()).unwrap_or_default();
+            let values = &samples.float_values[range.clone()];
+            encoder.push_floats(&samples.float_times[range], values, starts, sink)
+        };
+    for (i, (&t, histogram)) in samples.histogram_times.iter().zip(&samples.histograms).enumerate()
+    {
+        let floats = samples.float_times.partition_point(|&float| float < t);
+        push_floats_before(floats, encoder, sink)?;
+        let start = start_at(&samples.histogram_start_times, i);
+        encoder.push_float_histogram(t, histogram, start, sink)?;
+    }
+    push_floats_before(samples.float_times.len(), encoder, sink)
 }
