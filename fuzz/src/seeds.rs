@@ -254,6 +254,51 @@ pub(crate) fn index_sections(seeds: &Seeds) -> Vec<Vec<u8>> {
     sections
 }
 
+/// An index of version 1 with the series `{a="x"}` and `{a="y", b="x"}`.
+pub(crate) fn old_indexes(_: &Seeds) -> Vec<Vec<u8>> {
+    let mut file = vec![0xba, 0xaa, 0xd7, 0x00, 1];
+    let section = |file: &mut Vec<u8>, content: &[u8]| {
+        let at = file.len() as u8;
+        file.extend((content.len() as u32).to_be_bytes());
+        file.extend(content);
+        file.extend(tsdb::encoding::crc32c(content).to_be_bytes());
+        at
+    };
+    // The symbols stand at 13, 15, 17 and 19.
+    let symbols_at = section(&mut file, b"\0\0\0\x04\x01a\x01b\x01x\x01y");
+    let (series_at, mut numbers) = (file.len() as u8, Vec::new());
+    for body in [&[1, 13, 17, 0][..], &[2, 13, 19, 15, 17, 0]] {
+        numbers.push(file.len() as u8);
+        file.push(body.len() as u8);
+        file.extend(body);
+        file.extend(tsdb::encoding::crc32c(body).to_be_bytes());
+    }
+    let postings_at = file.len() as u8;
+    let both = section(&mut file, &[0, 0, 0, 2, 0, 0, 0, numbers[0], 0, 0, 0, numbers[1]]);
+    let [first, second] = [0, 1].map(|i: usize| [0, 0, 0, 1, 0, 0, 0, numbers[i]]);
+    let (first, second) = (section(&mut file, &first), section(&mut file, &second));
+    let mut table = vec![0, 0, 0, 4];
+    for (name, value, list) in
+        [("b", "x", second), ("a", "y", second), ("", "", both), ("a", "x", first)]
+    {
+        table.extend([2, name.len() as u8]);
+        table.extend(name.as_bytes());
+        table.push(value.len() as u8);
+        table.extend(value.as_bytes());
+        // Lists stand above 127: two bytes.
+        table.extend(if list < 0x80 { vec![list] } else { vec![list | 0x80, 1] });
+    }
+    let offsets_at = section(&mut file, &table);
+    let toc: Vec<u8> = [symbols_at, series_at, postings_at, offsets_at, postings_at, offsets_at]
+        .iter()
+        .flat_map(|&at| u64::from(at).to_be_bytes())
+        .collect();
+    file.extend(&toc);
+    file.extend(tsdb::encoding::crc32c(&toc).to_be_bytes());
+    debug_assert!(tsdb::index::IndexReader::open(&file[..], "seed").is_ok());
+    vec![file]
+}
+
 /// Uncompressed remote-write requests.
 pub(crate) fn write_requests(_: &Seeds) -> Vec<Vec<u8>> {
     let label = |name: &[u8], value: &[u8]| {

@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
         seeds: |s| s.chunks(6),
     },
     Target { name: "index", run: blocks::index, seeds: |s| s.block_files("index") },
+    Target { name: "index_v1", run: blocks::index, seeds: seeds::old_indexes },
     Target { name: "index_sections", run: blocks::index_sections, seeds: seeds::index_sections },
     Target {
         name: "block_chunks",
