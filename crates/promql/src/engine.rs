@@ -70,6 +70,10 @@ pub struct EngineOptions {
     /// Count the samples of each step as Prometheus does: see [`QueryStats::samples_per_step`].
     /// Every part of the query then reads for itself what it needs.
     pub count_samples_per_step: bool,
+    /// The most regular expressions of a query; 0 = no bound.
+    pub max_regexes: usize,
+    /// The most bytes of all of them together; 0 = no bound.
+    pub max_regex_bytes: usize,
     /// The passes over the plan.
     pub passes: Passes,
     /// Where work on independent series runs.
@@ -86,6 +90,8 @@ impl Default for EngineOptions {
             enable_start_timestamps: false,
             enable_type_and_unit_labels: false,
             count_samples_per_step: false,
+            max_regexes: 1_000,
+            max_regex_bytes: 1 << 20,
             passes: Passes::ALL,
             executor: Arc::new(model::env::Inline),
         }
@@ -178,6 +184,7 @@ impl Engine {
     ) -> Result<(QueryResult, Vec<Measured>), QueryError> {
         lower::check_result_type(expr, kind)?;
         let mut plan = lower::lower(expr, kind, &self.options)?;
+        plan::bounds::check(&plan, &self.options)?;
         plan::optimize(&mut plan, self.passes());
         let querier = match plan.time_range {
             Some(range) => Some(queryable.querier(range, context)?),

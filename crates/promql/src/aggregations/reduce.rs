@@ -28,7 +28,7 @@ pub(super) fn reduce(
     let mut groups = Groups::new(&aggregation.grouping, cx);
     let mut accumulators: Vec<Accumulator> = Vec::new();
     let (mut pace, mut meter) = (cx.pace(), cx.meter());
-    while let Some(batch) = input.next_batch(cx)? {
+    input.drive(cx, &mut |batch| {
         for row in 0..batch.len() {
             pace.tick(steps)?;
             let group = groups.number_of(&batch.heads[row]);
@@ -39,7 +39,8 @@ pub(super) fn reduce(
             }
             meter.add(accumulators[group].add_row(&batch, row, aggregation))?;
         }
-    }
+        Ok(())
+    })?;
     let mut out = SeriesBatch::with_capacity(accumulators.len(), steps);
     for (accumulator, head) in accumulators.into_iter().zip(groups.heads) {
         pace.tick(steps)?;

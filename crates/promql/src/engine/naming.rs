@@ -9,7 +9,7 @@ use super::QueryError;
 use super::account::Meter;
 use super::batch::SeriesBatch;
 use super::context::EvalContext;
-use super::stream::{SeriesMap, SeriesSource, VectorStream, apply_maps};
+use super::stream::{SeriesMap, SeriesSource, Sink, VectorStream, apply_maps};
 
 /// Whether `name` is a label that goes with the metric's name.
 pub(crate) fn is_metadata_label(name: &str) -> bool {
@@ -67,8 +67,7 @@ pub(crate) fn after_name_removal(
     let steps = stream.steps;
     // At a single step two series that are alike cannot be merged.
     if duplicates == Duplicates::Fail || steps == 1 {
-        let source =
-            UniqueSource { stream, seen: HashSet::default(), key: Vec::new(), meter: cx.meter() };
+        let source = UniqueSource { stream, seen: SeenSeries::new(cx) };
         return Ok(VectorStream::new(Box::new(source), steps).with_unique_series(true));
     }
     let mut batch = stream.collect(cx)?;
@@ -77,17 +76,18 @@ pub(crate) fn after_name_removal(
     Ok(VectorStream::of(merged).with_unique_series(true))
 }
 
-/// Series on their way, of which no two may be alike without their names. Remembers a fingerprint
-/// of each, not the series.
+/// Series on their way, of which no two may be alike without their names.
 struct UniqueSource {
     stream: VectorStream,
-    seen: HashSet<u128, foldhash::fast::FixedState>,
+    seen: SeenSeries,
+}
+
+/// A fingerprint of each series that went by, not the series.
+struct SeenSeries {
+    fingerprints: HashSet<u128, foldhash::fast::FixedState>,
     key: Vec<u8>,
     meter: Meter,
 }
-
-/// A fingerprint in a table that is filled to a good half.
-const FINGERPRINT_BYTES: usize = 28;
 
 impl SeriesSource for UniqueSource {
     fn next_batch(
@@ -96,19 +96,39 @@ impl SeriesSource for UniqueSource {
         cx: &EvalContext<'_>,
     ) -> Result<Option<SeriesBatch>, QueryError> {
         let Some(mut batch) = self.stream.next_batch(cx)? else { return Ok(None) };
-        self.check(&batch, cx)?;
+        self.seen.check(&batch, cx)?;
         apply_maps(maps, &mut batch, cx)?;
         Ok(Some(batch))
     }
+
+    fn drive(
+        &mut self,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let seen = &mut self.seen;
+        self.stream.drive(cx, &mut |mut batch| {
+            seen.check(&batch, cx)?;
+            apply_maps(maps, &mut batch, cx)?;
+            sink(batch)
+        })
+    }
 }
 
-impl UniqueSource {
+impl SeenSeries {
+    fn new(cx: &EvalContext<'_>) -> Self {
+        Self { fingerprints: HashSet::default(), key: Vec::new(), meter: cx.meter() }
+    }
+
     /// Apart from reading the series, so that nested functions need little stack.
     #[inline(never)]
     fn check(&mut self, batch: &SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
+        const LABELS: usize = 16;
+        /// A fingerprint in a table that is filled to a good half.
+        const FINGERPRINT_BYTES: usize = 28;
         let mut pace = cx.pace();
         for head in &batch.heads {
-            const LABELS: usize = 16;
             pace.tick(LABELS)?;
             self.key.clear();
             let kept = |name: &str| !(head.drop_name && is_metadata_label(name));
@@ -119,7 +139,7 @@ impl UniqueSource {
                     self.key.push(0xff);
                 }
             }
-            if !self.seen.insert(xxhash_rust::xxh3::xxh3_128(&self.key)) {
+            if !self.fingerprints.insert(xxhash_rust::xxh3::xxh3_128(&self.key)) {
                 return Err(duplicate_labelset());
             }
             self.meter.add(FINGERPRINT_BYTES)?;

@@ -4,6 +4,7 @@
 //! `run.rs`. Operands stand before the operations that take them, so that no depth of nesting
 //! needs a deep stack. Passes never move a node: its number is the order of its annotations.
 
+pub(crate) mod bounds;
 mod fold_constants;
 mod key;
 mod narrow_joins;

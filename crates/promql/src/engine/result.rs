@@ -72,14 +72,13 @@ pub(crate) fn finish(
 fn for_each_settled(
     mut stream: VectorStream,
     cx: &EvalContext<'_>,
-    mut visit: impl FnMut(SeriesBatch) -> Result<(), QueryError>,
+    mut visit: impl FnMut(SeriesBatch) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
     if !cx.delays_name_removal() || stream.unique_without_name {
-        while let Some(mut batch) = stream.next_batch(cx)? {
+        return stream.drive(cx, &mut |mut batch| {
             remove_names(&mut batch);
-            visit(batch)?;
-        }
-        return Ok(());
+            visit(batch)
+        });
     }
     let mut all = stream.collect(cx)?;
     let renamed = all.heads.iter().any(|head| head.drop_name);

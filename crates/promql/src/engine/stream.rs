@@ -18,7 +18,24 @@ pub(crate) trait SeriesSource {
         maps: &[Box<dyn SeriesMap>],
         cx: &EvalContext<'_>,
     ) -> Result<Option<SeriesBatch>, QueryError>;
+
+    /// Hands all series to `sink`, in their order. A source that works on several threads makes
+    /// further series in the meantime.
+    fn drive(
+        &mut self,
+        maps: &[Box<dyn SeriesMap>],
+        cx: &EvalContext<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        while let Some(batch) = self.next_batch(maps, cx)? {
+            sink(batch)?;
+        }
+        Ok(())
+    }
 }
+
+/// Takes series as they come, one batch at a time, on any thread.
+pub(crate) type Sink<'s> = dyn FnMut(SeriesBatch) -> Result<(), QueryError> + Send + 's;
 
 /// A change of each series by itself.
 pub(crate) trait SeriesMap: Send + Sync {
@@ -78,16 +95,30 @@ impl VectorStream {
         Ok(None)
     }
 
+    /// Hands all series that have values to `sink`, in their order.
+    pub(crate) fn drive(
+        &mut self,
+        cx: &EvalContext<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let mut with_values =
+            |batch: SeriesBatch| if batch.is_empty() { Ok(()) } else { sink(batch) };
+        self.source.drive(&self.maps, cx, &mut with_values)
+    }
+
     /// All series in one batch.
     pub(crate) fn collect(mut self, cx: &EvalContext<'_>) -> Result<SeriesBatch, QueryError> {
-        let Some(mut all) = self.next_batch(cx)? else {
-            return Ok(SeriesBatch::with_capacity(0, self.steps));
-        };
-        let mut held: Vec<_> = all.reservation.take().into_iter().collect();
-        while let Some(mut batch) = self.next_batch(cx)? {
+        let mut all: Option<SeriesBatch> = None;
+        let mut held = Vec::new();
+        self.drive(cx, &mut |mut batch| {
             held.extend(batch.reservation.take());
-            all.append(batch);
-        }
+            match &mut all {
+                Some(all) => all.append(batch),
+                None => all = Some(batch),
+            }
+            Ok(())
+        })?;
+        let Some(mut all) = all else { return Ok(SeriesBatch::with_capacity(0, self.steps)) };
         drop(held);
         cx.hold(&mut all)?;
         Ok(all)

@@ -58,7 +58,7 @@ fn a_failed_write_leaves_no_block_and_its_rest_is_removed() {
         }
         fault.set_free_bytes(None);
         assert_eq!(list_blocks(&*fs, Path::new(PARENT)).unwrap(), []);
-        remove_leftovers(&*fs, Path::new(PARENT)).unwrap();
+        assert!(remove_leftovers(&*fs, Path::new(PARENT)).unwrap().len() <= 1);
         assert_eq!(fs.read_dir(Path::new(PARENT)).unwrap(), []);
     }
 }
