@@ -7,7 +7,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 /// Programs that the end-to-end tests start, and the Debian package of each.
-const SERVERS: &[(&str, &str)] = &[("prometheus", "prometheus"), ("promtool", "prometheus")];
+const SERVERS: &[(&str, &str)] =
+    &[("prometheus", "prometheus"), ("promtool", "prometheus"), ("memcached", "memcached")];
+/// Azurite, which npm has.
+const AZURITE: &str = "azurite@3.35.0";
 
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
@@ -67,8 +70,29 @@ pub(crate) fn crash(options: &[&str]) -> Result<()> {
     cargo_with(&[&build[..], &test[..]].concat(), &env)
 }
 
-/// Installs what is missing of [`SERVERS`].
+/// Installs what is missing of the servers that tests start.
 pub(crate) fn deps() -> Result<()> {
+    debian_packages()?;
+    azurite();
+    Ok(())
+}
+
+/// Azurite is not Debian's, so that its test can do without: it says that it was skipped.
+fn azurite() {
+    let dir = root().join("target/servers");
+    if dir.join("node_modules/.bin/azurite-blob").is_file() {
+        return;
+    }
+    say("installing azurite with npm");
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&dir).arg(AZURITE);
+    if let Err(error) = run(&mut install) {
+        say(&format!("SKIPPED: azurite is not installed, its test will be skipped: {error:#}"));
+    }
+}
+
+/// Installs what is missing of [`SERVERS`].
+fn debian_packages() -> Result<()> {
     let missing: Vec<&str> =
         SERVERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, p)| *p).collect();
     if missing.is_empty() {

@@ -83,11 +83,7 @@ impl TenantBucket {
 
     /// Whether the block is complete in the bucket.
     pub async fn has_block(&self, id: Ulid) -> Result<bool, BucketError> {
-        match self.bucket.info(&self.block(id).meta()).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.bucket.exists(&self.block(id).meta()).await
     }
 
     /// A part of one of a block's files.

@@ -6,7 +6,9 @@
 //! that very key. Keys of tenants carry the tenant's id; see [`CacheKey`].
 
 mod lru;
+mod memcached;
 mod memory;
+mod metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+pub use memcached::{MemcachedCache, MemcachedOptions};
 pub use memory::{MemoryCache, MemoryCacheOptions};
+pub use metrics::CacheMetrics;
 
 /// The longest key that memcached takes, bytes.
 pub const MAX_KEY_BYTES: usize = 250;

@@ -11,6 +11,14 @@ pub enum BucketError {
         /// On which key.
         key: String,
     },
+    /// Somebody else changed the object meanwhile; nothing was written.
+    #[error("{operation} {key}: the object has changed meanwhile")]
+    Conflict {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which key.
+        key: String,
+    },
     /// A key that the bucket cannot hold.
     #[error("invalid object key {0:?}")]
     InvalidKey(String),
@@ -46,5 +54,10 @@ impl BucketError {
     /// Whether the object is simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether nothing was written because somebody else changed the object meanwhile.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
     }
 }

@@ -12,8 +12,11 @@
 //! <tenant>/bucket-index.json.gz   what stands there, kept up to date by the compactor
 //! ```
 
+mod backend;
 mod blocks;
 pub mod cache;
+pub mod caching;
+mod conditional;
 mod error;
 mod index;
 mod index_loader;
@@ -22,10 +25,13 @@ mod metrics;
 mod store;
 mod upload;
 
-#[cfg(test)]
-mod testing;
+pub mod testing;
 
+pub use backend::{
+    AzureOptions, BucketLookup, BucketOptions, GcsOptions, Hidden, HttpOptions, S3Options, Sse,
+};
 pub use blocks::{BlockPaths, META_FILE, TenantBucket};
+pub use conditional::{Expected, ObjectVersion, Versioned};
 pub use error::BucketError;
 pub use index::{BUCKET_INDEX_FILE, BlockDeletionMark, BucketIndex, IndexedBlock, SegmentsFormat};
 pub use index_loader::{IndexError, IndexLoader, IndexLoaderOptions};
@@ -33,5 +39,5 @@ pub use marks::{
     BlockMarks, DeletionMark, MarkKind, NoCompactMark, NoCompactReason, TenantDeletionMark,
 };
 pub use metrics::BucketMetrics;
-pub use store::{Bucket, BucketOptions, Conditional, ObjectInfo};
+pub use store::{Bucket, Conditional, ObjectInfo};
 pub use upload::{UploadedFile, upload_block};

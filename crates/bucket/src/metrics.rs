@@ -15,6 +15,7 @@ pub struct BucketMetrics {
     operations: CounterVec,
     failures: CounterVec,
     seconds: HistogramVec,
+    fetched: CounterVec,
     last_upload: GaugeF64Vec,
 }
 
@@ -39,6 +40,11 @@ impl BucketMetrics {
                 LABELS,
                 SECONDS,
             ),
+            fetched: metrics.counter_vec(
+                "thanos_objstore_bucket_operation_fetched_bytes_total",
+                "Bytes that came from the bucket.",
+                LABELS,
+            ),
             last_upload: metrics.gauge_f64_vec(
                 "thanos_objstore_bucket_last_successful_upload_time",
                 "When something was last uploaded, seconds since the epoch.",
@@ -54,6 +60,10 @@ impl BucketMetrics {
             self.failures.with(labels).inc();
         }
         self.seconds.with(labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn fetched(&self, operation: &str, bytes: usize) {
+        self.fetched.with(&[operation, self.component]).inc_by(bytes as u64);
     }
 
     pub(crate) fn uploaded(&self, now_ms: i64) {

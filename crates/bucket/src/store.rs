@@ -11,39 +11,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, FuturesUnordered};
 use model::{Clock, TimestampMs};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use object_store::{
+    Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult,
+};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::backend::{Backend, BucketOptions};
+use crate::caching::BucketCaches;
 use crate::{BucketError, BucketMetrics};
 
-/// Objects larger than this are uploaded in parts of this size.
-const PART_BYTES: usize = 8 << 20;
-
-/// Where a bucket is.
-#[derive(Debug, Clone)]
-pub enum BucketOptions {
-    /// A directory; made where it is missing. Writes are synced to the disk.
-    Filesystem {
-        /// The directory.
-        dir: std::path::PathBuf,
-        /// Stands before every key; empty for none.
-        storage_prefix: String,
-    },
-}
+/// So many parts of a file are uploaded at once.
+const CONCURRENT_PARTS: usize = 3;
 
 /// A bucket. Clones share it.
 #[derive(Clone)]
 pub struct Bucket {
-    store: Arc<dyn ObjectStore>,
+    backend: Arc<Backend>,
     storage_prefix: String,
     clock: Arc<dyn Clock>,
     metrics: BucketMetrics,
-    /// The directory that the bucket is, where it is one.
-    root_dir: Option<std::path::PathBuf>,
+    caches: Option<Arc<BucketCaches>>,
 }
 
 /// What a listing tells of an object.
@@ -58,16 +49,15 @@ pub struct ObjectInfo {
 }
 
 impl Bucket {
-    /// Opens a bucket.
+    /// Opens a bucket. Nothing is asked of it yet.
     pub fn open(
         options: &BucketOptions,
         clock: Arc<dyn Clock>,
         metrics: BucketMetrics,
     ) -> Result<Self, BucketError> {
-        let BucketOptions::Filesystem { dir, storage_prefix } = options;
-        let store = open_filesystem(dir)?;
-        let bucket = Self::over(Arc::new(store), storage_prefix, clock, metrics);
-        Ok(Self { root_dir: Some(dir.clone()), ..bucket })
+        let backend = Arc::new(options.open()?);
+        let storage_prefix = options.storage_prefix().to_owned();
+        Ok(Self { backend, storage_prefix, clock, metrics, caches: None })
     }
 
     /// A bucket over any object store; for tests and tools.
@@ -77,56 +67,198 @@ impl Bucket {
         clock: Arc<dyn Clock>,
         metrics: BucketMetrics,
     ) -> Self {
-        let storage_prefix = storage_prefix.to_owned();
-        Self { store, storage_prefix, clock, metrics, root_dir: None }
+        let (backend, storage_prefix) =
+            (Arc::new(Backend::plain(store)), storage_prefix.to_owned());
+        Self { backend, storage_prefix, clock, metrics, caches: None }
+    }
+
+    /// The same bucket, whose small objects, lists and parts of chunk files are looked for in
+    /// caches first.
+    pub fn with_caches(self, caches: BucketCaches) -> Self {
+        Self { caches: Some(Arc::new(caches)), ..self }
+    }
+
+    /// The same bucket without caches: what it says is what stands there now.
+    pub fn uncached(&self) -> Self {
+        Self { caches: None, ..self.clone() }
+    }
+
+    pub(crate) fn metrics(&self) -> &BucketMetrics {
+        &self.metrics
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// The key as caches know it, which may be shared with other buckets.
+    pub(crate) fn full_key(&self, key: &str) -> String {
+        match (self.storage_prefix.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, key) => format!("{prefix}/{key}"),
+        }
     }
 
     /// The whole object.
     pub async fn get(&self, key: &str) -> Result<Bytes, BucketError> {
-        let path = self.path(key)?;
-        self.measured("get", key, async { self.store.get(&path).await?.bytes().await }).await
+        match &self.caches {
+            Some(caches) => caches.get(self, key).await,
+            None => self.read(key).await,
+        }
     }
 
-    /// A part of the object.
+    /// A part of the object; its end is cut to that of the object.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BucketError> {
-        let path = self.path(key)?;
-        self.measured("get_range", key, self.store.get_range(&path, range)).await
+        match &self.caches {
+            Some(caches) => caches.get_range(self, key, range).await,
+            None => self.read_range(key, range).await,
+        }
     }
 
     /// Size and time of the object.
     pub async fn info(&self, key: &str) -> Result<ObjectInfo, BucketError> {
+        match &self.caches {
+            Some(caches) => caches.info(self, key).await,
+            None => self.read_info(key).await,
+        }
+    }
+
+    /// Whether the object is there.
+    pub async fn exists(&self, key: &str) -> Result<bool, BucketError> {
+        match &self.caches {
+            Some(caches) => caches.exists(self, key).await,
+            None => self.read_exists(key).await,
+        }
+    }
+
+    /// The names directly below `prefix` that have something below them ("directories").
+    pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
+        match &self.caches {
+            Some(caches) => caches.list_dirs(self, prefix).await,
+            None => self.read_dirs(prefix).await,
+        }
+    }
+
+    pub(crate) async fn read(&self, key: &str) -> Result<Bytes, BucketError> {
         let path = self.path(key)?;
-        let meta = self.measured("attributes", key, self.store.head(&path)).await?;
+        let get = async { self.backend.store.get(&path).await?.bytes().await };
+        let bytes = self.measured("get", key, get).await?;
+        self.metrics.fetched("get", bytes.len());
+        Ok(bytes)
+    }
+
+    pub(crate) async fn read_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, BucketError> {
+        let path = self.path(key)?;
+        let get = self.backend.store.get_range(&path, range);
+        let bytes = self.measured("get_range", key, get).await?;
+        self.metrics.fetched("get_range", bytes.len());
+        Ok(bytes)
+    }
+
+    pub(crate) async fn read_info(&self, key: &str) -> Result<ObjectInfo, BucketError> {
+        let path = self.path(key)?;
+        let meta = self.measured("attributes", key, self.backend.store.head(&path)).await?;
         Ok(object_info(key.to_owned(), &meta))
+    }
+
+    pub(crate) async fn read_exists(&self, key: &str) -> Result<bool, BucketError> {
+        let path = self.path(key)?;
+        match self.measured("exists", key, self.backend.store.head(&path)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn read_dirs(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
+        let path = self.path(prefix)?;
+        let listed = self.backend.store.list_with_delimiter(Some(&path));
+        let prefixes = self.measured("iter", prefix, listed).await?.common_prefixes;
+        let mut names: Vec<String> =
+            prefixes.iter().filter_map(|p| Some(p.filename()?.to_owned())).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Writes the object as a whole; readers see the old one or the new one.
     pub async fn put(&self, key: &str, data: Bytes) -> Result<(), BucketError> {
-        let path = self.path(key)?;
-        self.measured("upload", key, self.store.put(&path, PutPayload::from(data))).await?;
-        self.metrics.uploaded(self.clock.now_ms());
-        Ok(())
+        self.put_mode(key, data, PutMode::Overwrite).await.map(drop)
     }
 
-    /// Writes a local file as an object, in parts, with bounded memory.
-    pub async fn put_file(&self, key: &str, file: &FilePath) -> Result<u64, BucketError> {
+    pub(crate) async fn put_mode(
+        &self,
+        key: &str,
+        data: Bytes,
+        mode: PutMode,
+    ) -> Result<PutResult, BucketError> {
         let path = self.path(key)?;
+        let attributes = self.backend.attributes.clone();
+        let options = PutOptions { mode, attributes, ..PutOptions::default() };
+        let put = self.backend.store.put_opts(&path, PutPayload::from(data), options);
+        let result = self.measured("upload", key, put).await?;
+        self.has_changed(key).await;
+        self.metrics.uploaded(self.clock.now_ms());
+        Ok(result)
+    }
+
+    /// Writes a local file as an object, with bounded memory: a large one in parts. Readers see
+    /// the old object or the whole new one.
+    pub async fn put_file(&self, key: &str, file: &FilePath) -> Result<u64, BucketError> {
         let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
         let mut reader = tokio::fs::File::open(file).await.map_err(local)?;
-        let start = self.measured("upload", key, self.store.put_multipart(&path));
-        let mut upload = WriteMultipart::new_with_chunk_size(start.await?, PART_BYTES);
-        let mut size_bytes = 0;
-        loop {
-            let part = read_part(&mut reader).await.map_err(local)?;
-            if part.is_empty() {
-                break;
-            }
-            size_bytes += part.len() as u64;
-            upload.put(part);
-            self.measured("upload_part", key, upload.wait_for_capacity(2)).await?;
+        let first = read_part(&mut reader, self.backend.part_bytes).await.map_err(local)?;
+        if first.len() < self.backend.part_bytes {
+            let size_bytes = first.len() as u64;
+            self.put(key, first).await?;
+            return Ok(size_bytes);
         }
-        self.measured("upload_finish", key, upload.finish()).await?;
-        self.metrics.uploaded(self.clock.now_ms());
+        let path = self.path(key)?;
+        let attributes = self.backend.attributes.clone();
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        let start = self.backend.store.put_multipart_opts(&path, options);
+        let mut upload = self.measured("upload", key, start).await?;
+        let parts = async {
+            let size_bytes = self.put_parts(&mut *upload, (key, file), first, reader).await?;
+            self.measured("upload_finish", key, upload.complete()).await?;
+            Ok(size_bytes)
+        };
+        let result = parts.await;
+        if result.is_err() {
+            // What was uploaded is not visible, but it takes room. The first error counts.
+            let _ = self.measured("upload_abort", key, upload.abort()).await;
+        } else {
+            self.has_changed(key).await;
+            self.metrics.uploaded(self.clock.now_ms());
+        }
+        result
+    }
+
+    /// Uploads the parts of a file, [`CONCURRENT_PARTS`] at a time.
+    async fn put_parts(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        (key, file): (&str, &FilePath),
+        first: Bytes,
+        mut reader: tokio::fs::File,
+    ) -> Result<u64, BucketError> {
+        let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
+        let (mut part, mut size_bytes) = (first, 0);
+        let mut under_way = FuturesUnordered::new();
+        while !part.is_empty() {
+            size_bytes += part.len() as u64;
+            let put = upload.put_part(PutPayload::from(part));
+            under_way.push(self.measured("upload_part", key, put));
+            while under_way.len() >= CONCURRENT_PARTS {
+                under_way.next().await.transpose()?;
+            }
+            part = read_part(&mut reader, self.backend.part_bytes).await.map_err(local)?;
+        }
+        while under_way.next().await.transpose()?.is_some() {}
         Ok(size_bytes)
     }
 
@@ -139,12 +271,13 @@ impl Bucket {
             tokio::fs::create_dir_all(dir).await.map_err(local)?;
         }
         let mut writer = tokio::fs::File::create(file).await.map_err(local)?;
-        let object = self.measured("get", key, self.store.get(&path)).await?;
+        let object = self.measured("get", key, self.backend.store.get(&path)).await?;
         let expected_bytes = object.meta.size;
         let mut parts = object.into_stream();
         let mut size_bytes = 0;
         while let Some(part) = self.next_part(key, &mut parts).await? {
             size_bytes += part.len() as u64;
+            self.metrics.fetched("get", part.len());
             writer.write_all(&part).await.map_err(local)?;
         }
         writer.flush().await.map_err(local)?;
@@ -170,21 +303,18 @@ impl Bucket {
     /// Removes the object; one that is not there is no error.
     pub async fn delete(&self, key: &str) -> Result<(), BucketError> {
         let path = self.path(key)?;
-        match self.measured("delete", key, self.store.delete(&path)).await {
+        let result = self.measured("delete", key, self.backend.store.delete(&path)).await;
+        self.has_changed(key).await;
+        match result {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
     }
 
-    /// The names directly below `prefix` that have something below them ("directories").
-    pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>, BucketError> {
-        let path = self.path(prefix)?;
-        let listed = self.measured("iter", prefix, self.store.list_with_delimiter(Some(&path)));
-        let prefixes = listed.await?.common_prefixes;
-        let mut names: Vec<String> =
-            prefixes.iter().filter_map(|p| Some(p.filename()?.to_owned())).collect();
-        names.sort();
-        Ok(names)
+    async fn has_changed(&self, key: &str) {
+        if let Some(caches) = &self.caches {
+            caches.forget(self, key).await;
+        }
     }
 
     /// All objects below `prefix`, in order of their keys relative to it.
@@ -192,7 +322,7 @@ impl Bucket {
         let path = self.path(prefix)?;
         let collect = async {
             let mut objects = Vec::new();
-            let mut stream = self.store.list(Some(&path));
+            let mut stream = self.backend.store.list(Some(&path));
             while let Some(meta) = stream.next().await {
                 let meta = meta?;
                 let below = meta.location.prefix_match(&path).into_iter().flatten();
@@ -206,17 +336,13 @@ impl Bucket {
         Ok(objects)
     }
 
-    fn path(&self, key: &str) -> Result<Path, BucketError> {
-        let full = match (self.storage_prefix.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (prefix, "") => prefix.to_owned(),
-            (prefix, key) => format!("{prefix}/{key}"),
-        };
+    pub(crate) fn path(&self, key: &str) -> Result<Path, BucketError> {
+        let full = self.full_key(key);
         // `parse` keeps characters such as `*`, which tenant ids may hold; `from` would escape.
         Path::parse(&full).map_err(|_| BucketError::InvalidKey(full))
     }
 
-    async fn measured<T>(
+    pub(crate) async fn measured<T>(
         &self,
         operation: &'static str,
         key: &str,
@@ -225,40 +351,37 @@ impl Bucket {
         let start = self.clock.monotonic();
         let result = work.await;
         let took = self.clock.monotonic().saturating_sub(start);
-        let is_missing = matches!(&result, Err(object_store::Error::NotFound { .. }));
-        self.metrics.observe(operation, took, result.is_err() && !is_missing);
+        let is_missing = matches!(&result, Err(Error::NotFound { .. }));
+        let is_refused = matches!(
+            &result,
+            Err(Error::AlreadyExists { .. }
+                | Error::Precondition { .. }
+                | Error::NotModified { .. })
+        );
+        self.metrics.observe(operation, took, result.is_err() && !is_missing && !is_refused);
         result.map_err(|source| {
             let key = key.to_owned();
-            if is_missing {
-                BucketError::NotFound { operation, key }
-            } else {
-                BucketError::Storage { operation, key, source }
+            match source {
+                Error::NotFound { .. } => BucketError::NotFound { operation, key },
+                Error::AlreadyExists { .. } | Error::Precondition { .. } => {
+                    BucketError::Conflict { operation, key }
+                }
+                source => BucketError::Storage { operation, key, source },
             }
         })
     }
 }
 
-fn open_filesystem(dir: &FilePath) -> Result<LocalFileSystem, BucketError> {
-    let local = |source| BucketError::LocalFile { path: dir.to_owned(), source };
-    std::fs::create_dir_all(dir).map_err(local)?;
-    let store = LocalFileSystem::new_with_prefix(dir).map_err(|source| BucketError::Storage {
-        operation: "open",
-        key: dir.display().to_string(),
-        source,
-    })?;
-    Ok(store.with_fsync(true).with_automatic_cleanup(true))
-}
-
-/// Up to [`PART_BYTES`] of a file; empty at its end.
-async fn read_part(reader: &mut tokio::fs::File) -> std::io::Result<Bytes> {
+/// Up to `part_bytes` of a file; empty at its end.
+async fn read_part(reader: &mut tokio::fs::File, part_bytes: usize) -> std::io::Result<Bytes> {
     use tokio::io::AsyncReadExt as _;
     let mut part = Vec::new();
-    let mut limited = reader.take(PART_BYTES as u64);
+    let mut limited = reader.take(part_bytes as u64);
     limited.read_to_end(&mut part).await?;
     Ok(part.into())
 }
 
-fn object_info(key: String, meta: &object_store::ObjectMeta) -> ObjectInfo {
+pub(crate) fn object_info(key: String, meta: &object_store::ObjectMeta) -> ObjectInfo {
     ObjectInfo {
         key,
         size_bytes: meta.size,

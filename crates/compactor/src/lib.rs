@@ -19,6 +19,7 @@ mod catalog;
 mod cleaner;
 mod compactor;
 pub mod http;
+pub mod inspect;
 mod jobs;
 mod metrics;
 mod upload;

@@ -2,16 +2,22 @@
 //! their own sub-struct by value. Holds no behaviour: checks stand in `validate.rs`.
 
 mod blocks_storage;
+mod caches;
 mod compactor;
 mod distributor;
 mod ingester;
 mod limits;
+mod object_storage;
 mod querier;
 mod server;
 
 pub use blocks_storage::{
     BackendName, BlocksStorageConfig, BucketConfig, BucketStoreConfig, CommonBucketConfig,
     CommonConfig, CommonFilesystemConfig, FilesystemConfig, TsdbConfig, WalFsync,
+};
+pub use caches::{
+    CacheBackend, ChunksCacheConfig, InMemoryCacheConfig, IndexCacheBackend, IndexCacheConfig,
+    MemcachedConfig, MetadataCacheConfig,
 };
 pub use compactor::{CompactionJobsOrder, CompactorConfig};
 pub use distributor::{
@@ -21,6 +27,10 @@ pub use ingester::{
     IngesterConfig, IngesterInstanceLimits, IngesterRingConfig, KvBackend, KvStoreConfig,
 };
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
+pub use object_storage::{
+    AzureConfig, BucketLookup, GcsConfig, S3Config, S3TraceConfig, SignatureVersion, SseConfig,
+    SseType, StorageHttpConfig,
+};
 pub use querier::{ActivityTrackerConfig, FrontendConfig, QuerierConfig, QuerySchedulerConfig};
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
 

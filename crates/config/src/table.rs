@@ -63,12 +63,18 @@ pub struct Row {
 #[derive(Clone, Debug, Default)]
 pub struct Place {
     path: String,
-    flags: &'static str,
+    flags: String,
 }
 
 impl Place {
     /// The place of a section inside this one; an empty name means that its keys stand here.
+    /// `flags` is the prefix of its flags; one that begins with a dot goes on where that of this
+    /// place ends.
     pub fn section(&self, name: &'static str, flags: &'static str) -> Place {
+        let flags = match flags.strip_prefix('.') {
+            Some(rest) => format!("{}{rest}", self.flags),
+            None => flags.to_owned(),
+        };
         Place { path: self.join(name), flags }
     }
 
@@ -117,6 +123,14 @@ pub trait Section {
     fn walk_mut(&mut self, place: &Place, visit: &mut dyn FnMut(Found, &mut dyn Value));
 }
 
+/// The key of a field, whose name may be a word of the language.
+pub(crate) const fn plain_name(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
 /// The value of a declared default.
 pub(crate) fn default_value<V: Value + Default>(text: &str) -> V {
     let mut value = V::default();
@@ -139,6 +153,9 @@ pub(crate) fn default_value<V: Value + Default>(text: &str) -> V {
 ///     } sections {
 ///         /// Its keys stand below `tls`, its flags begin with `server.tls-`.
 ///         tls: TlsConfig => "tls", "server.tls-";
+///         /// Its flags begin with the prefix of this group's, and go on with `http.`: for groups
+///         /// that stand in several places.
+///         http: HttpConfig => "http", ".http.";
 ///     }
 /// }
 /// ```
@@ -179,7 +196,7 @@ macro_rules! config {
             $(
                 #[expect(non_upper_case_globals, reason = "one constant a field, named like it")]
                 const $field: crate::table::Row = crate::table::Row {
-                    name: stringify!($field),
+                    name: crate::table::plain_name(stringify!($field)),
                     flag: $flag,
                     default: $default,
                     category: crate::table::Category::$category,

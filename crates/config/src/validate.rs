@@ -1,6 +1,8 @@
 //! What a single value cannot show: bounds and contradictions between options. Messages are
 //! Mimir's where Mimir has the check. Called at the end of `resolve` and for every override.
 
+mod object_storage;
+
 use std::path::{Component, Path, PathBuf};
 
 use model::TenantId;
@@ -8,8 +10,8 @@ use model::TenantId;
 use crate::Config;
 use crate::modules;
 use crate::options::{
-    BackendName, BlocksStorageConfig, CompactorConfig, KvBackend, Limits, RetryAfterConfig,
-    TsdbConfig, WalFsync,
+    BackendName, BlocksStorageConfig, BucketStoreConfig, CacheBackend, CompactorConfig,
+    IndexCacheBackend, KvBackend, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
 };
 use crate::value::GoDuration;
 
@@ -123,22 +125,41 @@ fn rings(config: &Config) -> Check {
 
 fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
     let bucket = &storage.bucket;
-    if bucket.backend != BackendName::Filesystem {
-        return Err(format!(
-            "-blocks-storage.backend: the backend {} is not built yet",
-            bucket.backend.word()
-        ));
-    }
+    object_storage::bucket("blocks-storage", bucket)?;
+    caches(&storage.bucket_store)?;
     if !bucket.storage_prefix.chars().all(|c| c.is_ascii_alphanumeric()) {
         return fail(
             "storage prefix contains invalid characters, it may only contain digits and English \
              alphabet letters",
         );
     }
-    if bucket.filesystem.dir.is_empty() {
-        return fail("-blocks-storage.filesystem.dir must not be empty");
-    }
     tsdb(&storage.tsdb)
+}
+
+fn caches(store: &BucketStoreConfig) -> Check {
+    let (index, chunks, metadata) =
+        (&store.index_cache, &store.chunks_cache, &store.metadata_cache);
+    let caches = [
+        ("index", index.backend == IndexCacheBackend::Memcached, &index.memcached),
+        ("chunks", chunks.backend == CacheBackend::Memcached, &chunks.memcached),
+        ("metadata", metadata.backend == CacheBackend::Memcached, &metadata.memcached),
+    ];
+    for (name, is_used, memcached) in caches {
+        let flags = format!("-blocks-storage.bucket-store.{name}-cache.memcached");
+        if !is_used {
+            continue;
+        }
+        if memcached.addresses.0.is_empty() {
+            return Err(format!("no memcached addresses provided: set {flags}.addresses"));
+        }
+        if memcached.max_async_concurrency == 0 {
+            return Err(format!("{flags}.max-async-concurrency must be positive"));
+        }
+        if !memcached.timeout.is_positive() || !memcached.connect_timeout.is_positive() {
+            return Err(format!("{flags}.timeout and {flags}.connect-timeout must be positive"));
+        }
+    }
+    Ok(())
 }
 
 fn compactor(compactor: &CompactorConfig) -> Check {
@@ -241,8 +262,7 @@ fn queries(config: &Config) -> Check {
 fn directories(config: &Config) -> Check {
     let storage = &config.blocks_storage;
     let bucket = Path::new(&storage.bucket.filesystem.dir).join(&storage.bucket.storage_prefix);
-    let named = [
-        ("blocks storage filesystem directory", &storage.bucket.filesystem.dir, bucket),
+    let mut named = vec![
         ("tsdb directory", &storage.tsdb.dir, PathBuf::from(&storage.tsdb.dir)),
         (
             "bucket store sync directory",
@@ -255,6 +275,10 @@ fn directories(config: &Config) -> Check {
             PathBuf::from(&config.compactor.data_dir),
         ),
     ];
+    if storage.bucket.backend == BackendName::Filesystem {
+        let dir = &storage.bucket.filesystem.dir;
+        named.insert(0, ("blocks storage filesystem directory", dir, bucket));
+    }
     for (i, (first, first_dir, first_path)) in named.iter().enumerate() {
         for (second, second_dir, second_path) in &named[i + 1..] {
             let (Some(a), Some(b)) = (absolute(first_path), absolute(second_path)) else {

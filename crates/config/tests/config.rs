@@ -332,7 +332,18 @@ fn contradictions_have_mimirs_messages() {
             "storage prefix contains invalid characters, it may only contain digits and English \
              alphabet letters",
         ),
-        ("-blocks-storage.backend=s3", "-blocks-storage.backend: the backend s3 is not built yet"),
+        (
+            "-blocks-storage.backend=swift",
+            "-blocks-storage.backend: the backend swift is not built yet",
+        ),
+        ("-blocks-storage.backend=s3", "-blocks-storage.s3.bucket-name must not be empty"),
+        ("-blocks-storage.backend=gcs", "-blocks-storage.gcs.bucket-name must not be empty"),
+        ("-blocks-storage.backend=azure", "-blocks-storage.azure.container-name must not be empty"),
+        (
+            "-blocks-storage.bucket-store.chunks-cache.backend=memcached",
+            "no memcached addresses provided: set \
+             -blocks-storage.bucket-store.chunks-cache.memcached.addresses",
+        ),
         ("-ingester.ring.store=consul", "-ingester.ring.store: the store consul is not built yet"),
         (
             "-server.path-prefix=x",

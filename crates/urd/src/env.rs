@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::storage;
 use anyhow::Context;
-use config::{BackendName, Config, Overrides};
+use config::{Config, Overrides};
 use model::batch::SeriesHasher;
 use model::{Clock, Executor, Random};
 use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics, Service, ServiceManager};
@@ -81,20 +82,26 @@ impl Pools {
 }
 
 impl Env {
-    /// Opens the bucket for a component, whose name is a label of the bucket's metrics.
+    /// Opens the bucket for a component, whose name is a label of the bucket's metrics. It reads
+    /// what stands in the bucket now.
     pub fn bucket(&self, component: &'static str) -> anyhow::Result<bucket::Bucket> {
-        let options = &self.config.blocks_storage.bucket;
-        if options.backend != BackendName::Filesystem {
-            let backend = options.backend.word();
-            anyhow::bail!("-blocks-storage.backend={backend} is not built yet: use filesystem");
-        }
-        let options = bucket::BucketOptions::Filesystem {
-            dir: options.filesystem.dir.clone().into(),
-            storage_prefix: options.storage_prefix.clone(),
-        };
+        let options = storage::bucket_options(&self.config.blocks_storage.bucket)?;
         let metrics = bucket::BucketMetrics::new(&self.metrics, component);
         bucket::Bucket::open(&options, Arc::clone(&self.clock), metrics)
             .with_context(|| format!("open the bucket of the {component}"))
+    }
+
+    /// The same behind the caches of `-blocks-storage.bucket-store`, for components that read
+    /// blocks.
+    pub fn cached_bucket(&self, component: &'static str) -> anyhow::Result<bucket::Bucket> {
+        let bucket = self.bucket(component)?;
+        let (clock, metrics) = (&self.clock, &self.metrics);
+        let maker = storage::CacheMaker { clock, metrics, component };
+        let caches = maker.bucket_caches(&self.config.blocks_storage.bucket_store);
+        Ok(match caches {
+            Some(caches) => bucket.with_caches(caches),
+            None => bucket,
+        })
     }
 }
 
@@ -177,7 +184,7 @@ impl Parts {
             idle_timeout_ms: config.bucket_index.idle_timeout.millis(),
             meta_concurrency: config.meta_sync_concurrency,
         };
-        let bucket = env.bucket("store-gateway")?;
+        let bucket = env.cached_bucket("store-gateway")?;
         let clock = Arc::clone(&env.clock);
         let indexes = Arc::new(bucket::IndexLoader::new(bucket, options, clock, &env.metrics));
         Ok(Arc::clone(self.bucket_indexes.insert(indexes)))

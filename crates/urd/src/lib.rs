@@ -12,6 +12,7 @@ mod grpc;
 mod modules;
 mod node;
 mod self_scrape;
+mod storage;
 mod tools;
 
 pub use cli::run;

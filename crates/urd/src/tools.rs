@@ -1,5 +1,6 @@
-//! Tools for those who write queries and rules: `urd promql ...` and `urd rules ...`. They read
-//! files, start nothing, and tell by their exit code whether everything is right.
+//! Tools for those who write queries and rules, and for those who look after a bucket: `urd promql
+//! ...`, `urd rules ...` and `urd bucket ...`. They serve nothing and tell by their exit code
+//! whether everything is right.
 //!
 //! ```text
 //! urd promql test FILE...      runs test scripts
@@ -8,8 +9,10 @@
 //! urd promql explain QUERY     prints the plan of an instant query at the time 0
 //! urd rules check FILE...      checks rule files
 //! urd rules test FILE...       runs unit tests of rules, in promtool's format
+//! urd bucket list|block|verify|rebuild-index ...   see `bucket`
 //! ```
 
+mod bucket;
 mod output;
 mod promql;
 mod rules;
@@ -44,11 +47,15 @@ struct Arguments {
 /// Runs the tool that the arguments name; `None` where they name none.
 pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
     let tool = args.first().map(String::as_str)?;
-    if tool != "promql" && tool != "rules" {
+    if !["promql", "rules", "bucket"].contains(&tool) {
         return None;
     }
     let mut output = Output::standard();
     let command = args.get(1).map_or("", String::as_str);
+    if tool == "bucket" {
+        let passed = bucket::run(command, args.get(2..).unwrap_or_default(), &mut output);
+        return Some(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let arguments = match parse_arguments(args.get(2..).unwrap_or_default()) {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -26,10 +26,15 @@ impl Bucket {
         let path = self.path(key)?;
         let options =
             GetOptions { if_none_match: known.map(str::to_owned), ..GetOptions::default() };
+        let store = &self.backend.store;
         let read = async {
-            match self.store.get_opts(&path, options).await {
+            match store.get_opts(&path, options).await {
                 Ok(found) => {
                     let tag = found.meta.e_tag.clone();
+                    // Not everything that speaks S3 knows the condition.
+                    if known.is_some() && tag.as_deref() == known {
+                        return Ok(Conditional::Unchanged);
+                    }
                     Ok(Conditional::Changed(found.bytes().await?, tag))
                 }
                 Err(object_store::Error::NotModified { .. }) => Ok(Conditional::Unchanged),
@@ -42,8 +47,8 @@ impl Bucket {
     /// Fails when there is no bucket. A listing cannot tell: of a directory that is gone it is
     /// empty.
     pub async fn check_reachable(&self) -> Result<(), BucketError> {
-        let Some(dir) = &self.root_dir else {
-            return self.list_dirs("").await.map(drop);
+        let Some(dir) = &self.backend.directory else {
+            return self.read_dirs("").await.map(drop);
         };
         match tokio::fs::metadata(dir).await {
             Ok(metadata) if metadata.is_dir() => Ok(()),

@@ -1,5 +1,7 @@
 //! Options of the bucket, of the TSDBs on local disk and of reading blocks back.
 
+use super::caches::{ChunksCacheConfig, IndexCacheConfig, MetadataCacheConfig};
+use super::object_storage::{AzureConfig, GcsConfig, S3Config};
 use crate::table::config;
 use crate::value::{DurationList, GoDuration};
 
@@ -26,6 +28,12 @@ config! {
     } sections {
         /// A directory as bucket.
         filesystem: FilesystemConfig => "filesystem", "blocks-storage.filesystem.";
+        /// Amazon S3 and what speaks its protocol.
+        s3: S3Config => "s3", ".s3.";
+        /// Google Cloud Storage.
+        gcs: GcsConfig => "gcs", ".gcs.";
+        /// Azure Blob Storage.
+        azure: AzureConfig => "azure", ".azure.";
     }
 }
 
@@ -70,6 +78,12 @@ config! {
     } sections {
         /// A directory as bucket.
         filesystem: CommonFilesystemConfig => "filesystem", "common.storage.filesystem.";
+        /// Amazon S3 and what speaks its protocol.
+        s3: S3Config => "s3", ".s3.";
+        /// Google Cloud Storage.
+        gcs: GcsConfig => "gcs", ".gcs.";
+        /// Azure Blob Storage.
+        azure: AzureConfig => "azure", ".azure.";
     }
 }
 
@@ -117,6 +131,12 @@ config! {
         bucket_index: BucketIndexConfig => "bucket_index", "blocks-storage.bucket-store.bucket-index.";
         /// The parts of indexes that are kept on local disk.
         index_header: IndexHeaderConfig => "index_header", "blocks-storage.bucket-store.index-header.";
+        /// The cache of parts of blocks' indexes.
+        index_cache: IndexCacheConfig => "index_cache", ".index-cache.";
+        /// The cache of chunks.
+        chunks_cache: ChunksCacheConfig => "chunks_cache", ".chunks-cache.";
+        /// The cache of lists and small objects.
+        metadata_cache: MetadataCacheConfig => "metadata_cache", ".metadata-cache.";
     }
 }
 
