@@ -87,7 +87,6 @@ mod tests {
             "compactor.max_opening_blocks_concurrency",
             "frontend.cache_results",
             "store_gateway.sharding_ring.replication_factor",
-            "blocks_storage.bucket_store.chunks_cache.backend",
             "limits.metric_relabel_configs",
             "usage_stats.installation_mode",
         ] {

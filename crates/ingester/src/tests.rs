@@ -4,6 +4,7 @@
 mod active;
 mod blocks;
 mod early;
+mod faulty_store;
 mod fixture;
 mod lifecycle;
 mod metrics;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use object_store::ObjectStore;
@@ -93,11 +93,11 @@ async fn serve(listener: TcpListener, service: S3Service, token: CancellationTok
     let turn = Arc::new(Mutex::new(()));
     while let Ok((socket, _)) = listener.accept().await {
         let (service, turn) = (service.clone(), Arc::clone(&turn));
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (service, turn) = (service.clone(), Arc::clone(&turn));
             async move {
                 let _turn = turn.lock().await;
-                service.call(request).await
+                Service::call(&service, request).await
             }
         });
         connections.spawn_until_cancelled("s3 connection", async move {

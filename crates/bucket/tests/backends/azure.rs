@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bucket::{AzureOptions, BucketOptions, Hidden};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// The account that every Azurite has; its key is published.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -39,7 +39,10 @@ fn program() -> PathBuf {
     if own.try_exists().unwrap_or(false) { own } else { "azurite-blob".into() }
 }
 
-async fn start(dir: PathBuf) -> Option<(Child, String)> {
+/// The server with what it prints, which must stay open: it ends when it cannot print.
+type Running = (Child, Lines<BufReader<ChildStdout>>);
+
+async fn start(dir: PathBuf) -> Option<(Running, String)> {
     let mut command = Command::new(program());
     command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--skipApiVersionCheck"]);
     command.args(["--disableTelemetry", "--location"]).arg(dir);
@@ -58,7 +61,7 @@ async fn start(dir: PathBuf) -> Option<(Child, String)> {
         panic!("azurite ended")
     };
     let address = rt::time::timeout(Duration::from_secs(120), address).await.unwrap();
-    Some((child, format!("{address}/{ACCOUNT}")))
+    Some(((child, lines), format!("{address}/{ACCOUNT}")))
 }
 
 /// Makes the container by one signed request: Azurite runs on node, so that is there as well.

@@ -41,8 +41,8 @@ async fn memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_server() {
-    let server = S3Server::start().await.unwrap();
     for prefix in ["pre", ""] {
+        let server = S3Server::start().await.unwrap();
         suite::run(&open(&server.options(prefix))).await;
     }
 }

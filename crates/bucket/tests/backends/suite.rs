@@ -28,7 +28,11 @@ pub(crate) async fn run(bucket: &Bucket) {
 }
 
 fn is_missing<T: std::fmt::Debug>(result: Result<T, BucketError>) -> bool {
-    result.unwrap_err().is_not_found()
+    let error = result.unwrap_err();
+    if !error.is_not_found() {
+        eprintln!("{error}");
+    }
+    error.is_not_found()
 }
 
 async fn objects(bucket: &Bucket) {

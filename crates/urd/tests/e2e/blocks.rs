@@ -13,7 +13,7 @@ use crate::remote_write;
 /// 2023-11-14 22:00 UTC, a border of two-hour blocks.
 const BORDER_MS: i64 = 1_699_999_200_000;
 /// Samples stand beside whole minutes, so that no step of a subquery meets one.
-pub(crate) const START_MS: i64 = BORDER_MS + 4_321;
+const START_MS: i64 = BORDER_MS + 4_321;
 const SAMPLES: i64 = 5 * 3600 * 1000 / INTERVAL_MS;
 
 #[test]
@@ -61,7 +61,7 @@ fn without_its_bucket(urd: &Server, dir: &Path, before: &[Value]) {
     assert_same(before, &answers(urd, "/prometheus"), "when the bucket is back");
 }
 
-pub(crate) fn answers(server: &Server, prefix: &str) -> Vec<Value> {
+fn answers(server: &Server, prefix: &str) -> Vec<Value> {
     let (start, end) = (START_MS + 1_807_123, START_MS + SAMPLES * INTERVAL_MS - 7_877);
     let ask = |query: &&str| {
         let path = format!("{prefix}/api/v1/query_range");
@@ -72,13 +72,13 @@ pub(crate) fn answers(server: &Server, prefix: &str) -> Vec<Value> {
     QUERIES.iter().map(ask).collect()
 }
 
-pub(crate) fn assert_same(want: &[Value], got: &[Value], what: &str) {
+fn assert_same(want: &[Value], got: &[Value], what: &str) {
     for ((query, want), got) in QUERIES.iter().zip(want).zip(got) {
         same_answers(want, got).unwrap_or_else(|d| panic!("{what}: {query}: {d}"));
     }
 }
 
-pub(crate) fn complete_blocks(bucket: &Path) -> Vec<PathBuf> {
+fn complete_blocks(bucket: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(bucket) else { return Vec::new() };
     let dirs = entries.map(|entry| entry.unwrap().path());
     dirs.filter(|dir| dir.join("meta.json").is_file()).collect()
