@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use bucket::{
-    Bucket, BucketError, BucketIndex, Conditional, DeletionMark, Expected, NoCompactMark, NoCompactReason,
-    ObjectVersion, TenantBucket, upload_block,
+    Bucket, BucketError, BucketIndex, Conditional, DeletionMark, Expected, NoCompactMark,
+    NoCompactReason, ObjectVersion, TenantBucket, upload_block,
 };
 use bytes::Bytes;
 use futures::future::join_all;
