@@ -84,8 +84,10 @@ fn azurite() {
         return;
     }
     say("installing azurite with npm");
-    let mut install = Command::new("npm");
-    install.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&dir).arg(AZURITE);
+    // A registry that does not answer must not hold up everything else.
+    let mut install = Command::new("timeout");
+    install.args(["240", "npm", "install", "--no-audit", "--no-fund", "--prefix"]);
+    install.arg(&dir).arg(AZURITE);
     if let Err(error) = run(&mut install) {
         say(&format!("SKIPPED: azurite is not installed, its test will be skipped: {error:#}"));
     }

@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(merge(&missing, 4), all);
         assert_eq!(merge(&missing, 3), [0..4 * S, 10 * S..11 * S, 12 * S..14 * S]);
         assert_eq!(merge(&missing, 2), [0..4 * S, 10 * S..14 * S]);
-        assert_eq!(merge(&missing, 1), [0..14 * S]);
+        assert_eq!(merge(&missing, 1), vec![0..14 * S]);
         assert_eq!(merge(&[], 1), []);
     }
 }

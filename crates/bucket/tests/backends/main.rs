@@ -1,6 +1,9 @@
 //! One suite that every kind of object storage runs: a directory, memory, an S3 server, Azurite,
 //! and a fake of Google Cloud Storage's XML API.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 mod azure;
 mod gcs;
 mod suite;

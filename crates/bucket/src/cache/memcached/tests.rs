@@ -103,8 +103,8 @@ async fn values_are_spread_over_servers_and_come_back() {
     let servers = [first.1, second.1].map(|port| format!("127.0.0.1:{port}"));
     let world = world(options(&[&servers[0], &servers[1]]));
     let keys: Vec<CacheKey> = (0..100).map(key).collect();
-    for i in 0..99 {
-        world.cache.set(&keys[i], value(i), HOUR);
+    for (i, key) in keys.iter().enumerate().take(99) {
+        world.cache.set(key, value(i), HOUR);
     }
     let want: Vec<_> = (0..100).map(|i| (i < 99).then(|| value(i))).collect();
     world.until(&keys, |got| got == want).await;
