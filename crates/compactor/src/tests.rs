@@ -3,7 +3,6 @@
 
 mod cleaning;
 mod compaction;
-mod faulty_store;
 mod routes;
 mod uploads;
 
@@ -11,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bucket::testing::FaultyStore;
 use bucket::{Bucket, BucketMetrics, TenantBucket, upload_block};
 use bytes::Bytes;
 use config::{CompactorConfig, Config, Limits, Overrides};
@@ -26,7 +26,6 @@ use tsdb::postings::IndexPostings as _;
 use ulid::Ulid;
 
 use crate::{Compactor, Dependencies};
-use faulty_store::FaultyStore;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Where the clock stands: long after the blocks' times and the times of uploads.

@@ -4,7 +4,6 @@
 mod active;
 mod blocks;
 mod early;
-mod faulty_store;
 mod fixture;
 mod lifecycle;
 mod metrics;

@@ -1,7 +1,12 @@
 //! The way of a block: cut from the head, uploaded, deleted locally; and of a TSDB that is idle.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bucket::testing::{Fault, Operation, S3Server};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -103,26 +108,52 @@ async fn a_shipped_block_is_whole_and_described_as_mimir_wants_it() {
     assert_eq!(f.metric("cortex_ingester_shipper_uploads_total"), 1.0);
 }
 
-/// A block is three writes: a chunk segment, the index, `meta.json`.
 #[tokio::test]
 async fn an_upload_that_breaks_off_anywhere_is_done_again() {
     for writes in 0..3 {
-        let f = Fixture::running(|_| {}).await;
-        f.push_hours("a", 2);
-        f.store.allow_writes(writes);
-        f.ingester.flush(None).await.unwrap_err();
-        assert_eq!(f.metric("cortex_ingester_shipper_upload_failures_total"), 1.0);
-        let id = f.local_blocks("a")[0];
-        assert!(!f.bucket("a").has_block(id).await.unwrap(), "{writes}");
-        assert!(!f.tenant_dir("a").join("mimir.shipper.json").is_file());
-
-        let f = f.killed_and_restarted().await;
-        f.store.allow_writes(u64::MAX);
-        f.ingester.ship_blocks().await;
-        assert!(f.bucket("a").has_block(id).await.unwrap(), "{writes}");
-        assert_eq!(f.bucket("a").block_ids().await.unwrap(), [id]);
-        assert_eq!(f.query("a")["up"].len(), 12);
+        break_off_and_do_again(writes, Arc::new(InMemory::new())).await;
     }
+}
+
+#[tokio::test]
+async fn an_upload_to_s3_that_breaks_off_anywhere_is_done_again() {
+    for writes in 0..3 {
+        let server = S3Server::start().await.unwrap();
+        break_off_and_do_again(writes, server.object_store().unwrap()).await;
+    }
+}
+
+/// A block is three writes: a chunk segment, the index, `meta.json`.
+async fn break_off_and_do_again(writes: u64, objects: Arc<dyn ObjectStore>) {
+    let f = Fixture::running(|setup| setup.objects = objects).await;
+    f.push_hours("a", 2);
+    f.store.allow_changes(writes);
+    f.ingester.flush(None).await.unwrap_err();
+    assert_eq!(f.metric("cortex_ingester_shipper_upload_failures_total"), 1.0);
+    let id = f.local_blocks("a")[0];
+    assert!(!f.bucket("a").has_block(id).await.unwrap(), "{writes}");
+    assert!(!f.tenant_dir("a").join("mimir.shipper.json").is_file());
+
+    let f = f.killed_and_restarted().await;
+    f.store.allow_changes(u64::MAX);
+    f.ingester.ship_blocks().await;
+    assert!(f.bucket("a").has_block(id).await.unwrap(), "{writes}");
+    assert_eq!(f.bucket("a").block_ids().await.unwrap(), [id]);
+    assert_eq!(f.query("a")["up"].len(), 12);
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_got_lost_is_not_done_again() {
+    let f = Fixture::running(|_| {}).await;
+    f.push_hours("a", 2);
+    f.store.inject(Operation::Put, Fault::Delay(Duration::ZERO), 2);
+    f.store.inject(Operation::Put, Fault::LostAnswer, 1);
+    f.ingester.flush(None).await.unwrap_err();
+    let writes = f.store.changes();
+    f.ingester.ship_blocks().await;
+    assert_eq!(f.store.changes(), writes, "it is found in the bucket");
+    assert_eq!(f.metric("cortex_ingester_oldest_unshipped_block_timestamp_seconds"), 0.0);
+    assert!(f.tenant_dir("a").join("mimir.shipper.json").is_file());
 }
 
 #[tokio::test]
@@ -130,16 +161,16 @@ async fn a_block_that_is_in_the_bucket_is_not_uploaded_again() {
     let f = Fixture::running(|_| {}).await;
     f.push_hours("a", 2);
     f.ingester.flush(None).await.unwrap();
-    let writes = f.store.writes();
+    let writes = f.store.changes();
     assert_eq!(writes, 3);
     f.ingester.ship_blocks().await;
-    assert_eq!(f.store.writes(), writes);
+    assert_eq!(f.store.changes(), writes);
     // As after a crash between the upload and the note of it.
     std::fs::remove_file(f.tenant_dir("a").join("mimir.shipper.json")).unwrap();
     let f = f.killed_and_restarted().await;
     assert!(f.metric("cortex_ingester_oldest_unshipped_block_timestamp_seconds") > 0.0);
     f.ingester.ship_blocks().await;
-    assert_eq!(f.store.writes(), writes);
+    assert_eq!(f.store.changes(), writes);
     assert_eq!(f.metric("cortex_ingester_oldest_unshipped_block_timestamp_seconds"), 0.0);
     assert_eq!(f.metric("cortex_ingester_shipper_uploads_total"), 0.0);
 }
@@ -160,7 +191,7 @@ async fn without_uploads_blocks_age_from_when_they_were_made() {
     let f = Fixture::running(|s| s.tsdb.ship_interval = config::GoDuration::ZERO).await;
     f.push_hours("a", 2);
     f.ingester.flush(None).await.unwrap();
-    assert_eq!((f.local_blocks("a").len(), f.store.writes()), (1, 0));
+    assert_eq!((f.local_blocks("a").len(), f.store.changes()), (1, 0));
     f.push("a", START_MS + 13 * HOUR_MS, &[("up", 1.0)]).unwrap();
     f.ingester.flush(None).await.unwrap();
     assert_eq!(f.local_blocks("a").len(), 2);

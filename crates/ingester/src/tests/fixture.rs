@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bucket::testing::FaultyStore;
 use bucket::{Bucket, BucketMetrics, TenantBucket};
 use config::{Config, IngesterConfig, Limits, Overrides, TsdbConfig};
 use model::batch::BatchSample;
@@ -12,12 +13,13 @@ use model::{
     Clock, Label, MatchOp, Matcher, QueryContext, SampleBuffer, SelectHints, TenantId, TimeRange,
     TimestampMs, WriteBatch,
 };
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use rt::{ComputeOptions, ComputePool, Metrics};
 use tempfile::TempDir;
 use tsdb::fs::{OsFs, SharedFs};
 use wire::client::{IngesterPush, IngesterQuery, PushError};
 
-use super::faulty_store::FaultyStore;
 use crate::{Dependencies, Ingester};
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -31,6 +33,8 @@ pub(super) struct Setup {
     pub(super) tsdb: TsdbConfig,
     pub(super) limits: Limits,
     pub(super) fs: SharedFs,
+    /// Where the bucket is.
+    pub(super) objects: Arc<dyn ObjectStore>,
 }
 
 impl Default for Setup {
@@ -39,7 +43,13 @@ impl Default for Setup {
         let mut tsdb = defaults.blocks_storage.tsdb;
         // The smallest segment: a new one is made for every tenant of every test.
         tsdb.wal_segment_size_bytes = 32 << 10;
-        Self { config: defaults.ingester, tsdb, limits: defaults.limits, fs: Arc::new(OsFs) }
+        Self {
+            config: defaults.ingester,
+            tsdb,
+            limits: defaults.limits,
+            fs: Arc::new(OsFs),
+            objects: Arc::new(InMemory::new()),
+        }
     }
 }
 
@@ -70,7 +80,8 @@ impl Fixture {
         change(&mut setup);
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::new(START_MS));
-        Self::build(setup, dir, clock, Arc::default())
+        let store = Arc::new(FaultyStore::over(Arc::clone(&setup.objects)));
+        Self::build(setup, dir, clock, store)
     }
 
     fn build(
@@ -82,7 +93,7 @@ impl Fixture {
         setup.tsdb.dir = dir.path().join("tsdb").to_str().unwrap().to_owned();
         let metrics = Metrics::new();
         let bucket = Bucket::over(
-            Arc::clone(&store) as Arc<dyn object_store::ObjectStore>,
+            Arc::clone(&store) as Arc<dyn ObjectStore>,
             "",
             Arc::clone(&clock) as Arc<dyn Clock>,
             BucketMetrics::new(&metrics, "ingester"),

@@ -70,7 +70,7 @@ async fn nothing_is_taken_before_the_start_and_after_the_end() {
     service.stopping().await.unwrap();
     let error = f.push("a", START_MS + 1, &[("up", 1.0)]).unwrap_err();
     assert_eq!(error.message, "ingester is unavailable (current state: Terminated)");
-    assert_eq!(f.store.writes(), 0, "nothing is flushed unless asked for");
+    assert_eq!(f.store.changes(), 0, "nothing is flushed unless asked for");
     service.stopping().await.unwrap();
     let f = f.killed_and_restarted().await;
     assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
@@ -122,10 +122,10 @@ async fn a_flush_at_the_end_leaves_everything_in_the_bucket() {
 async fn a_flush_at_the_end_that_fails_loses_nothing() {
     let f = Fixture::running(|s| s.tsdb.flush_blocks_on_shutdown = true).await;
     f.push("a", START_MS, &[("up", 1.0)]).unwrap();
-    f.store.allow_writes(1);
+    f.store.allow_changes(1);
     let error = f.ingester.stop().await.unwrap_err();
     assert!(matches!(error, IngesterError::Flush { failed_tenants: 1 }));
-    f.store.allow_writes(u64::MAX);
+    f.store.allow_changes(u64::MAX);
     let f = f.killed_and_restarted().await;
     assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
     f.ingester.ship_blocks().await;

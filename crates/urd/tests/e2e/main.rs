@@ -16,6 +16,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod live;
+mod object_storage;
 mod out_of_order;
 mod promql;
 mod remote_read;
