@@ -42,6 +42,23 @@ fn blocks_are_read_by_promtool_prometheus_and_urd() {
     std::fs::remove_dir_all(dir.path().join("tsdb")).unwrap();
     let urd = harness::urd(dir.path(), &[]);
     assert_same(&before, &answers(&urd, "/prometheus"), "from the bucket");
+    without_its_bucket(&urd, dir.path(), &before);
+}
+
+/// Nothing is answered in part, and nothing is broken when the bucket is back.
+fn without_its_bucket(urd: &Server, dir: &Path, before: &[Value]) {
+    let (bucket, aside) = (dir.join("blocks"), dir.join("aside"));
+    std::fs::rename(&bucket, &aside).unwrap();
+    for answer in [answers(urd, "/prometheus"), answers(urd, "/prometheus")] {
+        // Those that need samples, whatever is known of the index.
+        let needs_samples = |query: &str| query.contains("temperature");
+        let asked = QUERIES.iter().zip(&answer).filter(|(query, _)| needs_samples(query));
+        for (query, answer) in asked {
+            assert_eq!(answer["status"], "error", "{query}: {answer}");
+        }
+    }
+    std::fs::rename(&aside, &bucket).unwrap();
+    assert_same(before, &answers(urd, "/prometheus"), "when the bucket is back");
 }
 
 pub(crate) fn answers(server: &Server, prefix: &str) -> Vec<Value> {
