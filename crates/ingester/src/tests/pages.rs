@@ -35,10 +35,10 @@ async fn a_flush_is_awaited_only_when_asked_for() {
     assert_eq!((status, body.as_str()), (StatusCode::NO_CONTENT, ""));
     assert_eq!(f.bucket("a").block_ids().await.unwrap().len(), 1);
     assert_eq!(f.bucket("b").block_ids().await.unwrap().len(), 0);
-    f.store.allow_writes(0);
+    f.store.allow_changes(0);
     let (status, _) = f.call("GET", "/ingester/flush?wait=true", "").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    f.store.allow_writes(u64::MAX);
+    f.store.allow_changes(u64::MAX);
     let (status, _) = f.call("GET", "/ingester/flush", "").await;
     assert_eq!(status, StatusCode::NO_CONTENT);
 }
