@@ -1,6 +1,6 @@
 //! Caches before a bucket: lists, small objects and parts of chunk files are looked for there
-//! first. Which objects, and for how long, follows from their keys, see [`kinds`]; everything else
-//! goes to the bucket.
+//! first. Which objects, and for how long, follows from their keys, see `caching/kinds.rs`;
+//! everything else goes to the bucket.
 //!
 //! What a cache does not have, or has wrong, is read from the bucket; what the bucket answers is
 //! never changed by a cache that fails. Writes through the same bucket make its caches forget. The
