@@ -1,9 +1,11 @@
-//! Writing an object only when nobody else has: storages do it by ETags; in a directory it is done
-//! under a lock.
+//! Reading an object only when it has changed and writing it only when nobody else has: storages
+//! do both by ETags; in a directory the write is done under a lock. Called by readers and writers
+//! of the bucket index.
 
 use bytes::Bytes;
-use object_store::UpdateVersion;
-use object_store::{ObjectStoreExt as _, PutMode, PutResult};
+use object_store::{
+    GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutResult, UpdateVersion,
+};
 
 use crate::backend::lock_directory;
 use crate::{Bucket, BucketError};
@@ -33,6 +35,15 @@ pub enum Expected<'a> {
     Version(&'a ObjectVersion),
 }
 
+/// What a conditional read has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conditional {
+    /// The object is what it was.
+    Unchanged,
+    /// The object, and its entity tag where the storage has such.
+    Changed(Bytes, Option<String>),
+}
+
 impl ObjectVersion {
     /// The entity tag, where the storage has such.
     pub fn e_tag(&self) -> Option<&str> {
@@ -41,6 +52,49 @@ impl ObjectVersion {
 }
 
 impl Bucket {
+    /// The object, unless its entity tag is still `known`.
+    pub async fn get_if_changed(
+        &self,
+        key: &str,
+        known: Option<&str>,
+    ) -> Result<Conditional, BucketError> {
+        let path = self.path(key)?;
+        let options =
+            GetOptions { if_none_match: known.map(str::to_owned), ..GetOptions::default() };
+        let store = &self.backend().store;
+        let read = async {
+            match store.get_opts(&path, options).await {
+                Ok(found) => {
+                    let tag = found.meta.e_tag.clone();
+                    // Not everything that speaks S3 knows the condition.
+                    if known.is_some() && tag.as_deref() == known {
+                        return Ok(Conditional::Unchanged);
+                    }
+                    Ok(Conditional::Changed(found.bytes().await?, tag))
+                }
+                Err(object_store::Error::NotModified { .. }) => Ok(Conditional::Unchanged),
+                Err(error) => Err(error),
+            }
+        };
+        self.measured("get", key, read).await
+    }
+
+    /// Fails when there is no bucket. A listing cannot tell: of a directory that is gone it is
+    /// empty.
+    pub async fn check_reachable(&self) -> Result<(), BucketError> {
+        let Some(dir) = &self.backend().directory else {
+            return self.read_dirs("").await.map(drop);
+        };
+        match tokio::fs::metadata(dir).await {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(BucketError::Malformed {
+                key: dir.display().to_string(),
+                reason: "the bucket is no directory".to_owned(),
+            }),
+            Err(source) => Err(BucketError::LocalFile { path: dir.clone(), source }),
+        }
+    }
+
     /// The whole object with its version; caches are not asked.
     pub async fn get_versioned(&self, key: &str) -> Result<Versioned, BucketError> {
         let path = self.path(key)?;

@@ -18,7 +18,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::store::Conditional;
+use crate::conditional::Conditional;
 use crate::{BucketError, TenantBucket};
 
 /// The object, below the tenant.

@@ -31,7 +31,7 @@ pub use backend::{
     AzureOptions, BucketLookup, BucketOptions, GcsOptions, Hidden, HttpOptions, S3Options, Sse,
 };
 pub use blocks::{BlockPaths, META_FILE, TenantBucket};
-pub use conditional::{Expected, ObjectVersion, Versioned};
+pub use conditional::{Conditional, Expected, ObjectVersion, Versioned};
 pub use error::BucketError;
 pub use index::{BUCKET_INDEX_FILE, BlockDeletionMark, BucketIndex, IndexedBlock, SegmentsFormat};
 pub use index_loader::{IndexError, IndexLoader, IndexLoaderOptions};
@@ -39,5 +39,5 @@ pub use marks::{
     BlockMarks, DeletionMark, MarkKind, NoCompactMark, NoCompactReason, TenantDeletionMark,
 };
 pub use metrics::BucketMetrics;
-pub use store::{Bucket, Conditional, ObjectInfo};
+pub use store::{Bucket, ObjectInfo};
 pub use upload::{UploadedFile, upload_block};

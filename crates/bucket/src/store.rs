@@ -1,9 +1,5 @@
 //! The bucket itself: few operations on keys, over any object storage, each counted and timed.
 
-mod conditional;
-
-pub use conditional::Conditional;
-
 use std::future::Future;
 use std::ops::Range;
 use std::path::Path as FilePath;

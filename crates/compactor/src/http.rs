@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bucket::{BucketError, TenantDeletionMark};
 use model::TenantId;
+use model::html::escape_html;
 use serde::Serialize;
 
 use crate::Compactor;
@@ -114,7 +115,7 @@ async fn tenants(State(compactor): Shared, headers: HeaderMap) -> Response {
         return axum::Json(TenantsPage { tenants }).into_response();
     }
     let line = |name: &String| {
-        let name = escape(name);
+        let name = escape_html(name);
         format!("<tr><td><a href=\"tenant/{name}/planned_jobs\">{name}</a></td></tr>\n")
     };
     let rows: String = tenants.iter().map(line).collect();
@@ -143,7 +144,7 @@ async fn planned_jobs(
     }
     let row = |job: &JobLine| {
         let cells = [
-            escape(&job.key),
+            escape_html(&job.key),
             job.stage.to_owned(),
             job.min_time.to_string(),
             job.max_time.to_string(),
@@ -181,8 +182,4 @@ fn wants_json(headers: &HeaderMap) -> bool {
 fn html(title: &str, body: &str) -> Response {
     let head = format!("<!doctype html><meta charset=\"utf-8\"><title>{title}</title>");
     Html(format!("{head}<h1>{title}</h1>\n{body}\n")).into_response()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

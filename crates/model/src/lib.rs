@@ -5,11 +5,13 @@
 //! [`env`](mod@env); nothing here takes them from the system.
 
 pub mod batch;
+pub mod bytes;
 pub mod context;
 pub mod env;
 pub mod exemplar;
 pub mod fnv;
 pub mod histogram;
+pub mod html;
 pub mod labels;
 pub mod matcher;
 pub mod quote;

@@ -16,6 +16,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use bucket::{BlockMarks, BucketError, DeletionMark, NoCompactMark, TenantBucket};
 use futures::{StreamExt as _, TryStreamExt as _};
+use model::html::escape_html;
 use model::{TenantId, TimestampMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,7 +85,7 @@ async fn tenants(State(gateway): State<StoreGateway>, headers: HeaderMap) -> Res
     }
     let mut rows = String::new();
     for name in &tenants {
-        let name = escape(name);
+        let name = escape_html(name);
         _ = writeln!(rows, "<tr><td><a href=\"tenant/{name}/blocks\">{name}</a></td></tr>");
     }
     let table = format!("<table><tr><th>Tenant</th></tr>\n{rows}</table>");
@@ -116,7 +117,7 @@ async fn blocks(
         let page = BlocksPage { now, tenant: tenant.to_string(), metas };
         return axum::Json(page).into_response();
     }
-    let title = format!("Store-gateway: blocks of tenant {}", escape(&id));
+    let title = format!("Store-gateway: blocks of tenant {}", escape_html(&id));
     html(&title, &now, &format!("{}{}", form(&choice), table(&listed, &choice)))
 }
 
@@ -220,13 +221,13 @@ fn cells(meta: &BlockMeta, listed: &Listed, choice: &Choice) -> Vec<String> {
         stats.num_series.to_string(),
         stats.num_samples.to_string(),
         stats.num_chunks.to_string(),
-        escape(&labels.join(", ")),
+        escape_html(&labels.join(", ")),
         if meta.is_out_of_order() { "Yes".to_owned() } else { String::new() },
     ]);
     let no_compact = listed.no_compact_marks.get(&meta.ulid);
     cells.push(no_compact.map_or_else(String::new, |mark| {
         let at = rfc3339(mark.no_compact_time.saturating_mul(1000));
-        escape(&format!("{at} {:?} {}", mark.reason, mark.details))
+        escape_html(&format!("{at} {:?} {}", mark.reason, mark.details))
     }));
     if choice.show_sources == "on" {
         let ids: Vec<String> = meta.compaction.sources.iter().map(Ulid::to_string).collect();
@@ -257,8 +258,4 @@ fn wants_json(headers: &HeaderMap) -> bool {
 fn html(title: &str, now: &str, body: &str) -> Response {
     let head = format!("<!doctype html><meta charset=\"utf-8\"><title>{title}</title>");
     Html(format!("{head}<h1>{title}</h1>\n<p>Current time: {now}</p>\n{body}\n")).into_response()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use model::html::escape_html;
 
 /// An error as plain text with a line break, as Go's `http.Error` writes it.
 pub fn text_error(status: StatusCode, message: &str) -> Response {
@@ -21,7 +22,7 @@ pub(crate) fn typed(content_type: &'static str, body: impl Into<Body>) -> Respon
 
 /// An HTML page around `content`, which is HTML already.
 pub(crate) fn page(title: &str, content: &str) -> Response {
-    let title = escape(title);
+    let title = escape_html(title);
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
          </title><style>body{{font-family:sans-serif;margin:2em;max-width:70em}}\
@@ -29,22 +30,6 @@ pub(crate) fn page(title: &str, content: &str) -> Response {
          <body><h1>{title}</h1>\n{content}\n</body></html>\n"
     );
     typed("text/html; charset=utf-8", html)
-}
-
-/// Text inside of HTML.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// Whether the client asks for JSON.

@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse};
+use model::html::escape_html;
 use serde::Serialize;
 
 use super::*;
@@ -70,7 +71,7 @@ pub(super) async fn tenants(State(ingester): Shared, headers: HeaderMap) -> Resp
     }
     let mut rows = String::new();
     for line in &page.tenants {
-        let name = escape(&line.tenant);
+        let name = escape_html(&line.tenant);
         let link = format!("<a href=\"tsdb/{name}\">{name}</a>");
         let (series, blocks) = (line.series.to_string(), line.blocks.to_string());
         rows += &row(&[&link, &series, &blocks, &line.min_time, &line.max_time, line.warning]);
@@ -174,15 +175,10 @@ fn row(cells: &[&str]) -> String {
 }
 
 fn html(title: &str, content: &str) -> Response {
-    let title = escape(title);
+    let title = escape_html(title);
     Html(format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
          </title></head><body><h1>{title}</h1>\n{content}\n</body></html>\n"
     ))
     .into_response()
-}
-
-/// The only character of a tenant id with a meaning in HTML is the apostrophe.
-fn escape(text: &str) -> String {
-    text.replace('\'', "&#39;")
 }

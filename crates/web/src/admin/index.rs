@@ -7,7 +7,9 @@ use axum::response::Response;
 
 use super::Shared;
 use crate::api::IndexLink;
-use crate::reply::{escape, page};
+use model::html::escape_html;
+
+use crate::reply::page;
 
 /// The pages of this crate.
 const OWN: &[(&str, &str, &str)] = &[
@@ -41,9 +43,10 @@ fn list(links: &[IndexLink], prefix: &str) -> String {
     }
     let mut html = String::new();
     for section in sections {
-        let _ = write!(html, "<h2>{}</h2>\n<ul>\n", escape(section)); // A String takes everything.
+        let _ = write!(html, "<h2>{}</h2>\n<ul>\n", escape_html(section)); // A String takes everything.
         for link in links.iter().filter(|link| link.section == section) {
-            let (path, text) = (escape(&format!("{prefix}{}", link.path)), escape(link.text));
+            let (path, text) =
+                (escape_html(&format!("{prefix}{}", link.path)), escape_html(link.text));
             let _ = writeln!(html, "<li><a href=\"{path}\">{text}</a> <code>{path}</code></li>");
         }
         html.push_str("</ul>\n");

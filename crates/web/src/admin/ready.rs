@@ -8,7 +8,9 @@ use http::{HeaderMap, StatusCode};
 use rt::service::State as ServiceState;
 
 use super::Shared;
-use crate::reply::{escape, page, text_error, typed, wants_json};
+use model::html::escape_html;
+
+use crate::reply::{page, text_error, typed, wants_json};
 
 pub(super) async fn ready(State(admin): Shared) -> Response {
     if admin.stopping.is_set() {
@@ -31,7 +33,7 @@ pub(super) async fn services(State(admin): Shared, headers: HeaderMap) -> Respon
     }
     let mut rows = String::from("<table>\n<tr><th>Service</th><th>Status</th></tr>\n");
     for ((name, state), progress) in states {
-        let progress = progress.map(|text| format!(": {}", escape(&text))).unwrap_or_default();
+        let progress = progress.map(|text| format!(": {}", escape_html(&text))).unwrap_or_default();
         let _ = writeln!(rows, "<tr><td>{name}</td><td>{state}{progress}</td></tr>"); // Never fails.
     }
     rows.push_str("</table>");

@@ -5,6 +5,7 @@
 //! look-up in the head) then asks about names once a list. Used by `labels.rs` alone.
 
 use model::batch::{BatchRange, NameListId};
+use model::bytes::same_bytes;
 use model::{Label, WriteBatch};
 
 /// A request has at most this many lists; series with other names have none.
@@ -71,30 +72,4 @@ fn has_names(batch: &WriteBatch<'_>, list: NameListId, labels: &[Label<'_>]) -> 
         same_bytes(known.name.as_bytes(), label.name.as_bytes())
     };
     known.len() == labels.len() && known.iter().zip(labels).all(same)
-}
-
-/// Compares short strings without a call.
-#[inline]
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let length = a.len();
-    if b.len() != length {
-        return false;
-    }
-    if length > 16 {
-        return a == b;
-    }
-    if length >= 8 {
-        return word::<8>(a, 0) == word::<8>(b, 0)
-            && word::<8>(a, length - 8) == word::<8>(b, length - 8);
-    }
-    if length >= 4 {
-        return word::<4>(a, 0) == word::<4>(b, 0)
-            && word::<4>(a, length - 4) == word::<4>(b, length - 4);
-    }
-    a.iter().eq(b)
-}
-
-#[inline]
-fn word<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk::<N>().copied()
 }
