@@ -18,9 +18,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use model::TenantId;
+use parking_lot::Mutex;
+use rt::ComputeError;
 
 use crate::QueryService;
 use crate::error::ApiError;
+use crate::json::PIECE_BYTES;
 
 /// The routes of the read path, relative to the Prometheus prefix. Requests must carry a
 /// [`model::TenantId`] as an extension.
@@ -58,10 +62,41 @@ fn json_response(body: Vec<u8>) -> Response {
     with_json_type(Body::from(body))
 }
 
-/// A JSON answer that is written while it is sent.
-fn json_stream(chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Response {
-    let chunks = chunks.map(Ok::<_, std::convert::Infallible>);
-    with_json_type(Body::from_stream(futures::stream::iter(chunks)))
+/// A JSON answer that is written already, in pieces.
+fn json_pieces(pieces: Vec<Bytes>) -> Response {
+    let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+    with_json_type(Body::from_stream(futures::stream::iter(pieces)))
+}
+
+/// A JSON answer that is written while it is sent; each piece but the last has [`PIECE_BYTES`] or
+/// more. Of a long one all but the first piece are written on the threads of queries, in the
+/// tenant's turn: it must not keep the threads of the network from serving others.
+fn json_stream(
+    service: &Arc<QueryService>,
+    tenant: TenantId,
+    mut pieces: impl Iterator<Item = Bytes> + Send + 'static,
+) -> Response {
+    let first = pieces.next().unwrap_or_default();
+    if first.len() < PIECE_BYTES {
+        return with_json_type(Body::from(first));
+    }
+    let service = Arc::clone(service);
+    let pieces = Arc::new(Mutex::new(pieces));
+    let rest = futures::stream::unfold(pieces, move |pieces| {
+        let (service, tenant) = (Arc::clone(&service), tenant.clone());
+        async move {
+            let shared = Arc::clone(&pieces);
+            let job = move || shared.lock().next();
+            let piece = match service.pool().run_for(tenant.as_str(), job).await {
+                // Where no thread is to be had, what was begun is finished here.
+                Err(ComputeError::QueueFull { .. }) => Ok(pieces.lock().next()),
+                other => other,
+            };
+            piece.transpose().map(|piece| (piece, pieces))
+        }
+    });
+    let first = futures::stream::iter([Ok(first)]);
+    with_json_type(Body::from_stream(futures::StreamExt::chain(first, rest)))
 }
 
 fn with_json_type(body: Body) -> Response {

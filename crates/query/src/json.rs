@@ -7,5 +7,5 @@ mod result;
 mod text;
 
 pub(crate) use float::{push_quoted_float, push_timestamp};
-pub(crate) use result::{Answer, AnswerChunks, push_labels};
+pub(crate) use result::{Answer, AnswerChunks, PIECE_BYTES, push_labels};
 pub(crate) use text::push_string;

@@ -10,16 +10,16 @@ use model::{Labels, MatchOp, Matcher, Querier, QueryContext, SelectHints, Tenant
 use tsdb::merge::merge_text_sets;
 
 use super::params::Params;
-use super::{ApiResult, json_stream};
+use super::{ApiResult, json_pieces, json_stream};
 use crate::QueryService;
 use crate::error::ApiError;
-use crate::json::{push_labels, push_string};
+use crate::json::{PIECE_BYTES, push_labels, push_string};
 use crate::limits::result_limit;
 
 /// What a label set takes beside its text: its place in the list and its counters.
 const LABELS_OVERHEAD_BYTES: usize = 32;
 /// An answer is written in pieces of so many bytes.
-const PIECE_BYTES: usize = 256 << 10;
+const TEXT_PIECE_BYTES: usize = 256 << 10;
 /// The text of the warning where a result was cut.
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -36,7 +36,8 @@ pub(super) async fn names(
         let ask = |matchers: &[Matcher], limit| Ok(querier.label_name_set(matchers, limit)?);
         write_texts(merged(&selectors, limit, ask)?, limit, context)
     };
-    Ok(json_stream(service.run_over(tenant, params.range()?, job).await?.into_iter()))
+    let pieces = service.run_over(tenant, params.range()?, job).await?;
+    Ok(json_pieces(pieces))
 }
 
 pub(super) async fn values(
@@ -61,7 +62,8 @@ pub(super) async fn values(
             |matchers: &[Matcher], limit| Ok(querier.label_value_set(&name, matchers, limit)?);
         write_texts(merged(&selectors, limit, ask)?, limit, context)
     };
-    Ok(json_stream(service.run_over(tenant, params.range()?, job).await?.into_iter()))
+    let pieces = service.run_over(tenant, params.range()?, job).await?;
+    Ok(json_pieces(pieces))
 }
 
 /// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage
@@ -144,14 +146,14 @@ struct Pieces<'a> {
 
 impl Pieces<'_> {
     fn next_if_full(&mut self) -> Result<(), ApiError> {
-        if self.current.len() < PIECE_BYTES {
+        if self.current.len() < TEXT_PIECE_BYTES {
             return Ok(());
         }
         self.context.check().map_err(model::StorageError::from)?;
         let bytes = self.current.len() as u64;
         self.held_bytes += bytes;
         self.context.reserve_memory(bytes).map_err(model::StorageError::from)?;
-        let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        let next = Vec::with_capacity(TEXT_PIECE_BYTES + TEXT_PIECE_BYTES / 8);
         self.done.push(std::mem::replace(&mut self.current, next).into());
         Ok(())
     }
@@ -187,12 +189,12 @@ pub(super) async fn series(
         };
         series_of(querier, context, &selectors, &hints)
     };
-    let mut sets = service.run_over(tenant, range, job).await?;
+    let mut sets = service.run_over(tenant.clone(), range, job).await?;
     let is_cut = limit > 0 && sets.len() > limit;
     if is_cut {
         sets.truncate(limit);
     }
-    Ok(json_stream(ListPieces::new(sets, is_cut, push_labels)))
+    Ok(json_stream(&service, tenant, ListPieces::new(sets, is_cut, push_labels)))
 }
 
 /// The label sets of series that any of the selectors selects, in label order, each once.

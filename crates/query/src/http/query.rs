@@ -72,8 +72,8 @@ async fn answer(
 ) -> ApiResult {
     let mut request = request_of(params, kind)?;
     request.logged_headers = params.headers_text(&service.frontend.log_query_request_headers.0);
-    let answer = service.query(tenant, request).await?;
-    Ok(json_stream(AnswerChunks::new(answer)))
+    let answer = service.query(tenant.clone(), request).await?;
+    Ok(json_stream(service, tenant, AnswerChunks::new(answer)))
 }
 
 /// What is asked, from the parameters that all kinds of queries have.

@@ -15,8 +15,8 @@ use super::histogram::push_histogram;
 use super::text::push_string;
 use crate::stats::AnswerStats;
 
-/// A piece is handed out when it has grown beyond this.
-const CHUNK_BYTES: usize = 64 << 10;
+/// A piece of an answer is handed out when it has grown to this.
+pub(crate) const PIECE_BYTES: usize = 64 << 10;
 
 /// A result with its annotations.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Iterator for AnswerChunks {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        while self.position != Position::End && self.buffer.len() < CHUNK_BYTES {
+        while self.position != Position::End && self.buffer.len() < PIECE_BYTES {
             self.step();
         }
         let chunk = std::mem::take(&mut self.buffer);
@@ -165,7 +165,7 @@ fn push_vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
 fn push_points(out: &mut Vec<u8>, value: &Value, (i, mut done): (usize, usize)) -> Position {
     let Value::Matrix(matrix) = value else { return Position::Tail };
     let Some(series) = matrix.get(i) else { return Position::Tail };
-    while out.len() < CHUNK_BYTES {
+    while out.len() < PIECE_BYTES {
         if done == series.floats.len() + series.histograms.len() {
             out.extend_from_slice(if done == 0 { b"}" } else { b"]}" });
             return Position::Item(i + 1);

@@ -87,7 +87,7 @@ fn a_large_result_comes_in_bounded_pieces_that_are_one_document() {
     let value = Value::Matrix(vec![series(50_000), series(0), series(3)]);
     let answer = Answer { value, warnings: vec![], infos: vec![], stats: None };
     let chunks: Vec<Bytes> = AnswerChunks::new(answer).collect();
-    assert!(chunks.len() > 10 && chunks.iter().all(|c| c.len() < CHUNK_BYTES + 1024));
+    assert!(chunks.len() > 10 && chunks.iter().all(|c| c.len() < PIECE_BYTES + 1024));
     let document: serde_json::Value = serde_json::from_slice(&chunks.concat()).unwrap();
     let result = &document["data"]["result"];
     assert_eq!(result[0]["values"].as_array().unwrap().len(), 50_000);
