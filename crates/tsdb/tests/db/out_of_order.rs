@@ -9,8 +9,8 @@ use tsdb::block::read_meta;
 use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::{Crash, FileSystem};
 use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind};
-use tsdb::wal::record::Record;
-use tsdb::wal::{WalReader, list_segments};
+use tsdb::wal::record::{Record, SamplesEncoder};
+use tsdb::wal::{LogScratch, Wal, WalOptions, WalReader, list_segments};
 
 use crate::histograms::{Kind, expected, kinds, normal_contents, value};
 use crate::support::*;
@@ -156,6 +156,31 @@ fn a_marker_whose_chunk_was_lost_loses_nothing() {
         assert_eq!(contents(&db), want);
         drop(db);
     }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_to_its_end_is_not_applied_in_part() {
+    let world = World::new();
+    let db = world.open();
+    let t = 100 * HOUR;
+    append_late(&db, &floats([t]));
+    append_late(&db, &floats([t - 40]));
+    let want = contents(&db);
+    drop(db);
+    let fs: tsdb::fs::SharedFs = std::sync::Arc::new(world.fs.clone());
+    let dir = Path::new(DIR).join("wbl");
+    let wbl = Wal::open(fs, &dir, WalOptions::default()).unwrap();
+    let mut record = SamplesEncoder::default();
+    record.push(1, t - 30, 1.0);
+    record.push(1, t - 20, 2.0);
+    let (_, cut) = record.record().split_last().unwrap();
+    wbl.log(&mut LogScratch::default(), &[cut]).unwrap();
+    wbl.close().unwrap();
+    let db = world.open();
+    assert_eq!(contents(&db), want);
+    assert_eq!(db.replay_report().damage.len(), 1);
+    drop(db);
+    assert_eq!(contents(&world.open()), want);
 }
 
 #[test]

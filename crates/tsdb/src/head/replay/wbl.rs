@@ -107,19 +107,19 @@ impl Replay<'_> {
         Some(shards[location.shard()].cold_or_new(location.slot()).late_or_new())
     }
 
+    /// Applies a record. One that cannot be decoded as a whole is not applied in part: the repair
+    /// cuts all of it off, and the next start must find the same.
     fn apply_late(&mut self, shards: &mut Shards<'_>, record: &[u8]) -> Result<(), DecodeError> {
         match Record::decode(record)? {
             Record::Samples(samples) => {
-                for sample in samples {
-                    let sample = sample?;
+                for sample in whole(samples)? {
                     let SampleRecord { t, start_t, value, .. } = sample;
                     let late = LateSample { t, start_t, value: LateValue::Float(value) };
                     self.insert_late(shards, sample.series_ref, late);
                 }
             }
             Record::Histograms(samples) => {
-                for sample in samples {
-                    let sample = sample?;
+                for sample in whole(samples)? {
                     let (t, start_t) = (sample.t, sample.start_t);
                     let value = HistogramValue::Int(Box::new(sample.histogram));
                     let late = LateSample { t, start_t, value: LateValue::Histogram(value) };
@@ -127,8 +127,7 @@ impl Replay<'_> {
                 }
             }
             Record::FloatHistograms(samples) => {
-                for sample in samples {
-                    let sample = sample?;
+                for sample in whole(samples)? {
                     let (t, start_t) = (sample.t, sample.start_t);
                     let value = HistogramValue::Float(Box::new(sample.histogram));
                     let late = LateSample { t, start_t, value: LateValue::Histogram(value) };
@@ -136,8 +135,7 @@ impl Replay<'_> {
                 }
             }
             Record::MmapMarkers(markers) => {
-                for marker in markers {
-                    let marker = marker?;
+                for marker in whole(markers)? {
                     let disk_ref = ChunkDiskRef::from_number(marker.chunk_ref);
                     self.apply_marker(shards, marker.series_ref, disk_ref);
                 }
@@ -216,6 +214,11 @@ impl Replay<'_> {
             }
         }
     }
+}
+
+/// Everything that a record holds, or why it cannot be decoded.
+fn whole<T>(items: impl Iterator<Item = Result<T, DecodeError>>) -> Result<Vec<T>, DecodeError> {
+    items.collect()
 }
 
 /// Deletes the segments before a gap in their numbers. Segments are deleted in ascending order when
