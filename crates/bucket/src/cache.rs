@@ -9,6 +9,7 @@ mod lru;
 mod memcached;
 mod memory;
 mod metrics;
+pub mod sealed;
 
 use std::sync::Arc;
 use std::time::Duration;

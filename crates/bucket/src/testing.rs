@@ -1,6 +1,7 @@
 //! Doubles for tests of this crate and of components: an object store with faults, a server that
-//! speaks S3. Never used by the server.
+//! speaks S3, a memcached. Never used by the server.
 
+mod memcached;
 #[cfg(feature = "s3-server")]
 mod s3_server;
 
@@ -20,6 +21,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+pub use memcached::Memcached;
 #[cfg(feature = "s3-server")]
 pub use s3_server::S3Server;
 

@@ -220,17 +220,26 @@ impl QueryContext {
 
     /// Counts chunks and their bytes, before they are fetched where the index tells.
     pub fn add_chunks(&self, count: u64, bytes: u64) -> Result<(), LimitError> {
+        self.limit_chunks(self.chunks.fetch_add(count, Ordering::Relaxed) + count)?;
+        let limit = self.limits.max_chunk_bytes;
+        count_up(&self.chunk_bytes, bytes, limit, LimitKind::ChunkBytes)
+    }
+
+    /// Fails where so many more chunks would be too many; counts nothing.
+    pub fn check_more_chunks(&self, count: u64) -> Result<(), LimitError> {
+        self.limit_chunks(self.chunks.load(Ordering::Relaxed).saturating_add(count))
+    }
+
+    fn limit_chunks(&self, count: u64) -> Result<(), LimitError> {
         let estimated = self.limits.max_estimated_chunks;
-        let now = self.chunks.fetch_add(count, Ordering::Relaxed) + count;
         for (limit, kind) in
             [(estimated, LimitKind::EstimatedChunks), (self.limits.max_chunks, LimitKind::Chunks)]
         {
-            if limit != 0 && now > limit {
+            if limit != 0 && count > limit {
                 return Err(LimitError { kind, limit });
             }
         }
-        let limit = self.limits.max_chunk_bytes;
-        count_up(&self.chunk_bytes, bytes, limit, LimitKind::ChunkBytes)
+        Ok(())
     }
 
     /// Counts samples that were looked at (statistics, no limit).

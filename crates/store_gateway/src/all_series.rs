@@ -42,6 +42,11 @@ impl AllSeries {
         Ok(Self { at: offset + Self::HEAD_BYTES, left: count, checksum })
     }
 
+    /// How many numbers are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// The next numbers, at most `count`; none at the end.
     pub(crate) fn next(
         &mut self,

@@ -14,6 +14,7 @@ use crate::block::Block;
 use crate::gate::Turn;
 use crate::index::BlockIndex;
 use crate::labels::{name_set, value_set};
+use crate::precount::refuse_too_many_chunks;
 use crate::request::Request;
 use crate::series::{BlockSeriesSet, Selection};
 use crate::store::Store;
@@ -93,11 +94,12 @@ impl StoreGatewayClient for StoreGateway {
         let opened = self.open(&request)?;
         self.store.metrics.blocks_queried(opened.indexes.iter().map(|index| index.block()));
         let selection = Selection::new(request.range, hints, (&self.store, opened.indexes.len()));
-        let (turn, request, answer) = opened.ask(|index| {
-            let set = BlockSeriesSet::new(index, matchers, selection)?;
-            Ok(Box::new(set) as Box<dyn SeriesSet>)
-        })?;
+        let (turn, request, answer) =
+            opened.ask(|index| BlockSeriesSet::new(index, matchers, selection))?;
         let BlocksAnswer { value, queried, failed } = answer;
+        refuse_too_many_chunks(&value)?;
+        let boxed = |set| Box::new(set) as Box<dyn SeriesSet>;
+        let value = value.into_iter().map(boxed).collect();
         let (set, left) = (merge_series_sets(value), selection.limit());
         let value = Box::new(CountedSeriesSet { set, request, left, _turn: turn });
         Ok(BlocksAnswer { value, queried, failed })

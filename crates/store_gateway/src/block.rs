@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bucket::{BlockPaths, BucketError, IndexedBlock, TenantBucket};
 use bytes::Bytes;
-use model::{StorageError, TimestampMs};
+use model::{StorageError, TenantId, TimestampMs};
 use parking_lot::RwLock;
 use tsdb::error::DecodeError;
 use tsdb::fs::exists;
@@ -52,6 +52,10 @@ impl Block {
 
     pub(crate) fn id(&self) -> Ulid {
         self.entry.id
+    }
+
+    pub(crate) fn tenant(&self) -> &TenantId {
+        self.bucket.tenant()
     }
 
     /// The index-header, loaded now where it is not.

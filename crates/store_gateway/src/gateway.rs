@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bucket::cache::SharedCache;
 use bucket::{IndexLoader, TenantBucket};
 use config::BucketStoreConfig;
 use futures::StreamExt as _;
@@ -40,6 +41,8 @@ pub struct Dependencies {
     pub config: BucketStoreConfig,
     /// Bounds that have no option yet.
     pub options: StoreOptions,
+    /// Where parts of indexes are kept; `None` keeps them in this process.
+    pub index_cache: Option<SharedCache>,
     /// Reads the bucket indexes of the blocks' bucket.
     pub indexes: Arc<IndexLoader>,
     /// The local disk.
@@ -69,10 +72,16 @@ type Tenants = HashMap<TenantId, Arc<Tenant>>;
 impl StoreGateway {
     /// A store-gateway that knows no tenant yet.
     pub fn new(dependencies: Dependencies) -> Self {
-        let Dependencies { config, options, indexes, fs, clock, blocking, pool, metrics } =
-            dependencies;
+        let Dependencies { config, options, fs, clock, blocking, pool, metrics, .. } = dependencies;
+        let indexes = dependencies.indexes;
         let store_metrics = StoreMetrics::new(&metrics);
-        let cache = IndexCache::new(options.index_cache_bytes, store_metrics.cache.clone());
+        let cache = match dependencies.index_cache {
+            Some(shared) => IndexCache::shared(shared, store_metrics.cache.clone()),
+            None => {
+                let capacity_bytes = config.index_cache.inmemory.max_size_bytes;
+                IndexCache::in_memory(capacity_bytes, store_metrics.cache.clone())
+            }
+        };
         let gate = |what, label, bounds| {
             Gate::new(what, bounds, Arc::clone(&clock), store_metrics.gates.with(&[label]))
         };
@@ -235,18 +244,25 @@ impl Store {
     }
 }
 
-/// The registry must not keep the store alive.
 fn register_gauges(metrics: &Metrics, store: &Arc<Store>) {
-    let weak: Weak<Store> = Arc::downgrade(store);
-    metrics.gauge_fn(
-        "urd_store_gateway_index_cache_bytes",
-        "Memory of the parts of indexes that are kept",
-        move || weak.upgrade().map_or(0.0, |store| store.cache.bytes() as f64),
+    let gauge = |name, help, value: fn(&Store) -> f64| {
+        // The registry must not keep the store alive.
+        let weak: Weak<Store> = Arc::downgrade(store);
+        metrics.gauge_fn(name, help, move || weak.upgrade().map_or(0.0, |store| value(&store)));
+    };
+    gauge(
+        "thanos_store_index_cache_total_size_bytes",
+        "Memory of the parts of indexes that are kept in this process.",
+        |store| store.cache.bytes() as f64,
     );
-    let weak: Weak<Store> = Arc::downgrade(store);
-    metrics.gauge_fn(
+    gauge(
+        "thanos_store_index_cache_items",
+        "Parts of indexes that are kept in this process.",
+        |store| store.cache.items() as f64,
+    );
+    gauge(
         "urd_store_gateway_request_memory_bytes",
         "Memory that requests have taken for what they read",
-        move || weak.upgrade().map_or(0.0, |store| store.budget.used_bytes() as f64),
+        |store| store.budget.used_bytes() as f64,
     );
 }

@@ -13,7 +13,7 @@
 //! ```text
 //! gateway (tenants, services) -- tenant (blocks of one tenant: header files, snapshot)
 //!    |
-//! answer -- series (one block, batch by batch) -- chunks
+//! answer -- precount, series (one block, batch by batch) -- chunks
 //!    |         |
 //! labels -- index (matchers to series) -- pages -- cache
 //!              |
@@ -38,6 +38,7 @@ mod labels;
 mod lru;
 mod metrics;
 mod pages;
+mod precount;
 mod ranges;
 mod request;
 mod samples;

@@ -72,10 +72,59 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     }
 
     fn remove(&mut self, key: K) -> Option<V> {
+        Some(self.take(key)?.value)
+    }
+
+    fn take(&mut self, key: K) -> Option<Entry<V>> {
         let entry = self.entries.remove(&key)?;
         self.order.remove(&entry.used);
         self.bytes -= entry.bytes;
+        Some(entry)
+    }
+}
+
+/// Two of them: what is new has a quarter of the room and moves to the rest when it is used again.
+/// One reader who walks through everything once does not push out what others use.
+pub(crate) struct SegmentedLru<K, V> {
+    new: Lru<K, V>,
+    used_again: Lru<K, V>,
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> SegmentedLru<K, V> {
+    /// An empty map for values of `capacity_bytes` in total.
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let for_new = capacity_bytes / 4;
+        Self { new: Lru::new(for_new), used_again: Lru::new(capacity_bytes - for_new) }
+    }
+
+    /// What is held, bytes; never above the capacity.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.new.bytes() + self.used_again.bytes()
+    }
+
+    /// How many values are held.
+    pub(crate) fn len(&self) -> usize {
+        self.new.entries.len() + self.used_again.entries.len()
+    }
+
+    /// The value of `key`, which counts as used now.
+    pub(crate) fn get(&mut self, key: K) -> Option<V> {
+        if let Some(value) = self.used_again.get(key) {
+            return Some(value);
+        }
+        let entry = self.new.take(key)?;
+        let bytes = entry.bytes - ENTRY_BYTES;
+        self.used_again.put(key, entry.value.clone(), bytes);
         Some(entry.value)
+    }
+
+    /// Keeps a value of this size. Returns how many went for it, this one among them where it is
+    /// too large.
+    pub(crate) fn put(&mut self, key: K, value: V, value_bytes: u64) -> usize {
+        if self.used_again.entries.contains_key(&key) {
+            return self.used_again.put(key, value, value_bytes).len();
+        }
+        self.new.put(key, value, value_bytes).len()
     }
 }
 
@@ -104,5 +153,21 @@ mod tests {
         assert!(lru.put(1, 'b', 500).is_empty());
         assert!(lru.put(1, 'c', 600).is_empty());
         assert_eq!((lru.get(1), lru.bytes()), (Some('c'), 600 + ENTRY_BYTES));
+    }
+    #[test]
+    fn walking_through_everything_leaves_what_is_used_again() {
+        let mut lru = SegmentedLru::new(16 * (ENTRY_BYTES + 100));
+        for key in 0..4 {
+            lru.put(key, key, 100);
+        }
+        assert_eq!([0, 1].map(|key| lru.get(key)), [Some(0), Some(1)]);
+        assert_eq!((100..1000).map(|key| lru.put(key, key, 100)).sum::<usize>(), 898);
+        assert_eq!([0, 1, 2, 999].map(|key| lru.get(key)), [Some(0), Some(1), None, Some(999)]);
+        // What is used again has the rest of the room, and no more.
+        for key in 0..100 {
+            lru.put(key, key, 100);
+            assert_eq!(lru.get(key), Some(key));
+        }
+        assert_eq!((lru.len(), lru.bytes()), (15, 15 * (ENTRY_BYTES + 100)));
     }
 }

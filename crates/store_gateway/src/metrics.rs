@@ -51,43 +51,18 @@ pub(crate) struct HeaderMetrics {
     load_seconds: Histogram,
 }
 
-/// Counters of the index cache.
+/// Counters of the index cache. All that it keeps is of one kind: pages.
 #[derive(Clone)]
 pub(crate) struct CacheMetrics {
-    pub(crate) pages: ItemMetrics,
-}
-
-/// Counters of one kind of items.
-#[derive(Clone)]
-pub(crate) struct ItemMetrics {
+    pub(crate) max_size_bytes: Gauge,
     requests: Counter,
     hits: Counter,
+    added: Counter,
+    evicted: Counter,
 }
 
-impl ItemMetrics {
-    fn new(metrics: &Metrics, item_type: &str) -> Self {
-        let counter = |name: &str, help: &str| -> Counter {
-            let family: CounterVec = metrics.counter_vec(name, help, &["component", "item_type"]);
-            family.with(&[COMPONENT, item_type])
-        };
-        Self {
-            requests: counter(
-                "thanos_store_index_cache_requests_total",
-                "Parts of indexes that were looked for in the cache.",
-            ),
-            hits: counter(
-                "thanos_store_index_cache_hits_total",
-                "Parts of indexes that were in the cache.",
-            ),
-        }
-    }
-
-    /// Of `requests` parts so many were there.
-    pub(crate) fn asked(&self, requests: u64, hits: u64) {
-        self.requests.inc_by(requests);
-        self.hits.inc_by(hits);
-    }
-}
+/// What the label `item_type` says.
+const PAGE: &str = "IndexPage";
 
 /// Families with the component's label.
 struct Families<'a>(&'a Metrics);
@@ -268,7 +243,44 @@ impl ListMetrics {
 
 impl CacheMetrics {
     fn new(metrics: &Metrics) -> Self {
-        Self { pages: ItemMetrics::new(metrics, "IndexPage") }
+        let count = |name: &str, help: &str| -> Counter {
+            let family: CounterVec = metrics.counter_vec(name, help, &["component", "item_type"]);
+            family.with(&[COMPONENT, PAGE])
+        };
+        Self {
+            max_size_bytes: Families(metrics).gauge(
+                "thanos_store_index_cache_max_size_bytes",
+                "The most that the index cache in memory holds.",
+            ),
+            requests: count(
+                "thanos_store_index_cache_requests_total",
+                "Parts of indexes that were looked for in the cache.",
+            ),
+            hits: count(
+                "thanos_store_index_cache_hits_total",
+                "Parts of indexes that were in the cache.",
+            ),
+            added: count(
+                "thanos_store_index_cache_items_added_total",
+                "Parts of indexes that were put into the cache.",
+            ),
+            evicted: count(
+                "thanos_store_index_cache_items_evicted_total",
+                "Parts of indexes that had to leave the cache.",
+            ),
+        }
+    }
+
+    /// Of `requests` parts so many were there.
+    pub(crate) fn asked(&self, requests: usize, hits: usize) {
+        self.requests.inc_by(requests as u64);
+        self.hits.inc_by(hits as u64);
+    }
+
+    /// So many parts came, and so many had to go.
+    pub(crate) fn put(&self, added: usize, evicted: usize) {
+        self.added.inc_by(added as u64);
+        self.evicted.inc_by(evicted as u64);
     }
 }
 

@@ -10,7 +10,7 @@ use model::StorageError;
 
 use crate::block::Block;
 use crate::ranges::merge;
-use crate::request::Request;
+use crate::request::{Request, Reservation};
 
 /// The size of a page; the last one of a file is shorter.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -61,7 +61,7 @@ impl Request {
         while !rest.is_empty() {
             let (count, numbers) = next_group(rest);
             let (group, later) = rest.split_at(count);
-            let pages = self.pages(file, &numbers)?;
+            let (pages, _held) = self.pages(file, &numbers)?;
             group.iter().for_each(|range| append(&mut pieces, range, &pages));
             rest = later;
         }
@@ -70,30 +70,41 @@ impl Request {
         Ok(pieces)
     }
 
-    /// The pages with these numbers, which ascend.
-    fn pages(&self, file: IndexFile<'_>, numbers: &[u32]) -> Result<Pages, StorageError> {
-        let object = file.block.object;
-        let found = self.store.cache.pages(object, numbers);
+    /// The pages with these numbers, which ascend, and the memory that they take.
+    fn pages(
+        &self,
+        file: IndexFile<'_>,
+        numbers: &[u32],
+    ) -> Result<(Pages, Reservation), StorageError> {
+        let store = &self.store;
+        // Pages that come from elsewhere take memory that the cache does not account for.
+        let taken = if store.cache.is_shared() { numbers.len() as u64 * PAGE_BYTES } else { 0 };
+        let mut held = self.reserve(taken)?;
+        let found = match store.cache.is_shared() {
+            true => self.wait(async { Ok(store.cache.pages(file.block, numbers).await) })?,
+            false => store.cache.pages_in_memory(file.block, numbers),
+        };
         let mut pages = Pages::with_capacity(numbers.len());
         let mut missing = Vec::new();
         for (&number, page) in numbers.iter().zip(found) {
-            match page {
+            let range = page_range(number, file.size_bytes);
+            match page.filter(|page| page.len() as u64 == range.end - range.start) {
                 Some(page) => _ = pages.insert(number, page),
-                None => missing.push(page_range(number, file.size_bytes)),
+                None => missing.push(range),
             }
         }
         if missing.is_empty() {
             self.context.check()?;
-            return Ok(pages);
+            return Ok((pages, held));
         }
-        let reads = merge(missing, self.store.config.partitioner_max_gap_bytes);
+        let reads = merge(missing, store.config.partitioner_max_gap_bytes);
         let fetched_bytes: u64 = reads.iter().map(|read| read.end - read.start).sum();
-        let _reserved = self.reserve(fetched_bytes)?;
+        held.grow(fetched_bytes)?;
         let fetched = self.wait(fetch(file.block, &reads))?;
-        self.store.metrics.index_fetched.observe(fetched_bytes as f64);
-        self.store.cache.put_pages(object, &fetched);
+        store.metrics.index_fetched.observe(fetched_bytes as f64);
+        store.cache.put_pages(file.block, &fetched);
         pages.extend(fetched);
-        Ok(pages)
+        Ok((pages, held))
     }
 }
 

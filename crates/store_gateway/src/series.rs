@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use model::{
-    Labels, Matcher, SampleReader, SelectHints, SeriesEntry, SeriesSet, Shard, StorageError,
-    TimeRange,
+    Labels, Matcher, QueryContext, SampleReader, SelectHints, SeriesEntry, SeriesSet, Shard,
+    StorageError, TimeRange,
 };
 use tsdb::index::{ChunkMeta, SeriesRow};
 
@@ -24,6 +24,8 @@ const MAX_BATCH_BYTES: u64 = 4 << 20;
 const ROW_BYTES: u64 = 512;
 /// The fewest series entries that are read together.
 const MIN_ROWS: usize = 64;
+/// Series entries that are read together where chunks are only counted.
+const COUNTED_ROWS: usize = 20_000;
 /// The guess for a chunk when nothing shows where the next one begins: a full XOR chunk is
 /// seldom larger.
 const CHUNK_GUESS_BYTES: u64 = 4 << 10;
@@ -68,6 +70,13 @@ impl Selection {
         self.limit
     }
 
+    /// How many chunks of a series are wanted.
+    fn count_wanted(&self, row: &SeriesRow) -> u64 {
+        let overlaps = |c: &&ChunkMeta| self.range.overlaps(c.min_time_ms, c.max_time_ms);
+        let count = row.chunks.iter().filter(overlaps).count() as u64;
+        if self.newest_only { count.min(1) } else { count }
+    }
+
     /// Whether a series is in the shard.
     fn has(&self, labels: &Labels) -> bool {
         self.shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
@@ -103,6 +112,14 @@ impl Numbers {
         match self {
             Self::All(all) => all.next(index, count),
             Self::These(numbers, _) => Ok(numbers.by_ref().take(count).collect()),
+        }
+    }
+
+    /// How many are left.
+    fn left(&self) -> u64 {
+        match self {
+            Self::All(all) => all.left(),
+            Self::These(numbers, _) => numbers.len() as u64,
         }
     }
 }
@@ -153,6 +170,55 @@ impl BlockSeriesSet {
             ready: VecDeque::new(),
             left: selection.limit,
         })
+    }
+
+    /// How many series chunks may be fetched of; not all of them need have chunks in range. 0 where
+    /// the selection may end before the last series.
+    pub(crate) fn candidates(&self) -> u64 {
+        let has_end = self.selection.labels_only || self.selection.limit < usize::MAX;
+        if has_end { 0 } else { self.numbers.left() }
+    }
+
+    /// The accounts of the request.
+    pub(crate) fn context(&self) -> &QueryContext {
+        &self.index.request().context
+    }
+
+    /// Calls `add` with the number of chunks that are wanted of the next series, again and again.
+    /// Reads the index alone; nothing of it is kept. To be called before the first series is taken.
+    pub(crate) fn count_chunks(
+        &self,
+        mut add: impl FnMut(u64) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let (index, selection) = (&self.index, &self.selection);
+        let mut memo = LabelMemo::default();
+        let mut count_rows = |numbers: &[u32]| {
+            self.context().check()?;
+            let mut count = 0;
+            index.for_each_row(numbers, |row| {
+                let wanted = selection.count_wanted(row);
+                let is_ours = wanted > 0
+                    && (selection.shard.is_none() || selection.has(&index.labels(row, &mut memo)?));
+                count += if is_ours { wanted } else { 0 };
+                Ok(())
+            })?;
+            add(count)
+        };
+        match &self.numbers {
+            Numbers::All(_) => {
+                let mut all = index.all_series()?;
+                loop {
+                    let numbers = all.next(index, COUNTED_ROWS)?;
+                    if numbers.is_empty() {
+                        return Ok(());
+                    }
+                    count_rows(&numbers)?;
+                }
+            }
+            Numbers::These(numbers, _) => {
+                numbers.as_slice().chunks(COUNTED_ROWS).try_for_each(count_rows)
+            }
+        }
     }
 
     /// Reads the next entries; false when there are none.

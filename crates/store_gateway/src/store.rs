@@ -18,8 +18,6 @@ use crate::metrics::StoreMetrics;
 /// Bounds that have no option yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The most memory for parts of indexes, for all tenants together, bytes.
-    pub index_cache_bytes: u64,
     /// The most memory for chunks that one selection fetches ahead, for all its blocks together,
     /// bytes. Each block fetches one series at least, however large.
     pub select_chunk_bytes: u64,
@@ -27,7 +25,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { index_cache_bytes: 256 << 20, select_chunk_bytes: 32 << 20 }
+        Self { select_chunk_bytes: 32 << 20 }
     }
 }
 

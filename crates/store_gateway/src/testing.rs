@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bucket::cache::SharedCache;
 use bucket::{
     Bucket, BucketIndex, BucketMetrics, IndexLoader, IndexLoaderOptions, TenantBucket, upload_block,
 };
@@ -66,6 +67,15 @@ pub(crate) fn series(
     (labels(pairs), times.into_iter().map(|t| (t, t as f64)).collect())
 }
 
+/// What a world is made with.
+#[derive(Default)]
+struct Setup {
+    options: StoreOptions,
+    config: BucketStoreConfig,
+    /// Called within the world's runtime.
+    index_cache: Option<Box<dyn FnOnce() -> SharedCache>>,
+}
+
 /// A runtime, a bucket, and a store-gateway that looks at it.
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
@@ -87,36 +97,47 @@ impl World {
     }
 
     pub(crate) fn over(objects: Arc<dyn ObjectStore>, options: StoreOptions) -> Self {
-        let metrics = Metrics::new();
-        let bucket_metrics = BucketMetrics::new(&metrics, "store-gateway");
-        let bucket = Bucket::over(objects, "", Arc::new(ManualClock::new(0)), bucket_metrics);
-        let sync_dir = Arc::new(tempfile::tempdir().unwrap());
-        Self::build(bucket, (options, BucketStoreConfig::default()), metrics, sync_dir)
+        Self::set_up(objects, Setup { options, ..Setup::default() })
     }
 
     /// A world with these options.
     pub(crate) fn configured(change: impl FnOnce(&mut BucketStoreConfig)) -> Self {
-        let first = Self::new();
         let mut config = BucketStoreConfig::default();
         change(&mut config);
-        let options = (StoreOptions::default(), config);
-        Self::build(first.bucket.clone(), options, first.metrics.clone(), first.sync_dir)
+        Self::set_up(Arc::new(InMemory::new()), Setup { config, ..Setup::default() })
+    }
+
+    fn set_up(objects: Arc<dyn ObjectStore>, setup: Setup) -> Self {
+        let metrics = Metrics::new();
+        let bucket_metrics = BucketMetrics::new(&metrics, "store-gateway");
+        let bucket = Bucket::over(objects, "", Arc::new(ManualClock::new(0)), bucket_metrics);
+        Self::build(bucket, setup, metrics, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// Another store-gateway over the same bucket, which keeps parts of indexes in this cache.
+    pub(crate) fn with_index_cache(&self, make: impl FnOnce() -> SharedCache + 'static) -> Self {
+        let sync_dir = Arc::new(tempfile::tempdir().unwrap());
+        let setup = Setup { index_cache: Some(Box::new(make)), ..Setup::default() };
+        Self::build(self.bucket.clone(), setup, Metrics::new(), sync_dir)
     }
 
     /// A world whose metrics are without those of the bucket.
     pub(crate) fn over_bucket(bucket: Bucket, options: StoreOptions) -> Self {
         let sync_dir = Arc::new(tempfile::tempdir().unwrap());
-        Self::build(bucket, (options, BucketStoreConfig::default()), Metrics::new(), sync_dir)
+        let setup = Setup { options, ..Setup::default() };
+        Self::build(bucket, setup, Metrics::new(), sync_dir)
     }
 
     fn build(
         bucket: Bucket,
-        (options, config): (StoreOptions, BucketStoreConfig),
+        setup: Setup,
         metrics: Metrics,
         sync_dir: Arc<tempfile::TempDir>,
     ) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        let Setup { options, config, index_cache } = setup;
+        let index_cache = runtime.block_on(async { index_cache.map(|make| make()) });
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let index_options = IndexLoaderOptions {
             sync_interval_ms: 0,
@@ -130,6 +151,7 @@ impl World {
         let gateway = StoreGateway::new(Dependencies {
             config: BucketStoreConfig { sync_dir: sync_path, ..config },
             options,
+            index_cache,
             indexes: Arc::new(indexes),
             fs: OsFs::shared(),
             pool: ComputePool::new(threads).unwrap(),
@@ -143,8 +165,8 @@ impl World {
 
     /// Another store-gateway over the same bucket and the same local disk, after a restart.
     pub(crate) fn restarted(&self) -> Self {
-        let options = (StoreOptions::default(), BucketStoreConfig::default());
-        Self::build(self.bucket.clone(), options, Metrics::new(), Arc::clone(&self.sync_dir))
+        let dir = Arc::clone(&self.sync_dir);
+        Self::build(self.bucket.clone(), Setup::default(), Metrics::new(), dir)
     }
 
     /// Another store-gateway over the same bucket.

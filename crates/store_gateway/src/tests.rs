@@ -1,5 +1,6 @@
 //! The store-gateway as a whole: blocks in a bucket, queries over them.
 
+mod caches;
 mod faults;
 mod queries;
 mod syncs;

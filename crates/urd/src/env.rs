@@ -103,6 +103,13 @@ impl Env {
             None => bucket,
         })
     }
+
+    /// Where a component keeps parts of blocks' indexes; `None` for its own memory.
+    pub fn index_cache(&self, component: &'static str) -> Option<bucket::cache::SharedCache> {
+        let (clock, metrics) = (&self.clock, &self.metrics);
+        let maker = storage::CacheMaker { clock, metrics, component };
+        maker.index_cache(&self.config.blocks_storage.bucket_store.index_cache)
+    }
 }
 
 /// What the modules have built so far. A module takes what it needs from here and adds what it

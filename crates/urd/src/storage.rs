@@ -11,8 +11,8 @@ use bucket::caching::{BucketCaches, ChunksCaching, MetadataTtls};
 use bucket::{AzureOptions, BucketOptions, GcsOptions, Hidden, HttpOptions, S3Options, Sse};
 use config::{
     AzureConfig, BackendName, BucketConfig, BucketStoreConfig, CacheBackend, ChunksCacheConfig,
-    GcsConfig, GoDuration, MemcachedConfig, MetadataCacheConfig, S3Config, SseType,
-    StorageHttpConfig,
+    GcsConfig, GoDuration, IndexCacheBackend, IndexCacheConfig, MemcachedConfig,
+    MetadataCacheConfig, S3Config, SseType, StorageHttpConfig,
 };
 use model::Clock;
 use rt::Metrics;
@@ -138,6 +138,13 @@ impl CacheMaker<'_> {
             caches = caches.with_metadata(metadata, metadata_ttls(&store.metadata_cache));
         }
         Some(caches)
+    }
+
+    /// Where parts of indexes are kept; `None` when the options say: in this process. Must be
+    /// called within the runtime.
+    pub(crate) fn index_cache(&self, config: &IndexCacheConfig) -> Option<SharedCache> {
+        (config.backend == IndexCacheBackend::Memcached)
+            .then(|| self.memcached("index-cache", &config.memcached))
     }
 
     /// A cache in memcached.

@@ -8,7 +8,7 @@ config! {
     /// The cache of parts of blocks' indexes.
     pub struct IndexCacheConfig {
         /// Where the cache is.
-        backend: IndexCacheBackend = "inmemory", "backend", Basic, Later;
+        backend: IndexCacheBackend = "inmemory", "backend", Basic;
     } sections {
         /// Servers of the cache.
         memcached: MemcachedConfig => "memcached", ".memcached.";
@@ -41,7 +41,7 @@ config! {
     /// A cache in this process.
     pub struct InMemoryCacheConfig {
         /// The most that it holds, for all tenants together, in bytes.
-        max_size_bytes: u64 = "1073741824", "max-size-bytes", Basic, Later;
+        max_size_bytes: u64 = "1073741824", "max-size-bytes", Basic;
     }
 }
 

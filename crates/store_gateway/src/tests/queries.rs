@@ -14,7 +14,7 @@ use crate::StoreOptions;
 use crate::testing::{ALL_TIME, BlockSpec, Data, World, labels, read_all, series, to_data};
 
 /// Four overlapping blocks with some of the same series and some of the same samples.
-fn random_blocks(random: &SeededRandom, series_count: u64) -> Vec<Data> {
+pub(super) fn random_blocks(random: &SeededRandom, series_count: u64) -> Vec<Data> {
     let block = |index: u64| {
         let mut data = Data::new();
         for number in 0..series_count {
@@ -66,7 +66,7 @@ fn inside(data: Data, range: TimeRange) -> Data {
     all
 }
 
-fn add_blocks(world: &World, blocks: &[Data], samples_per_chunk: usize) {
+pub(super) fn add_blocks(world: &World, blocks: &[Data], samples_per_chunk: usize) {
     for (index, data) in blocks.iter().enumerate() {
         let mut spec = BlockSpec::new(index as u128 + 1, data.clone());
         spec.samples_per_chunk = samples_per_chunk;
@@ -96,11 +96,10 @@ fn ranges() -> Vec<TimeRange> {
 }
 
 /// Asks for everything in each of the ranges.
-fn check_against_naive(options: StoreOptions, series_count: u64, ranges: &[TimeRange]) {
+fn check_against_naive(world: &World, series_count: u64, ranges: &[TimeRange]) {
     let random = SeededRandom::new(series_count);
     let blocks = random_blocks(&random, series_count);
-    let world = World::with(options);
-    add_blocks(&world, &blocks, 50);
+    add_blocks(world, &blocks, 50);
     for &range in ranges {
         for matchers in matchers() {
             let found = world.select(range, &matchers, &SelectHints::default()).unwrap();
@@ -113,19 +112,19 @@ fn check_against_naive(options: StoreOptions, series_count: u64, ranges: &[TimeR
 
 #[test]
 fn selections_are_those_of_a_naive_database() {
-    check_against_naive(StoreOptions::default(), 60, &ranges());
+    check_against_naive(&World::new(), 60, &ranges());
 }
 
 #[test]
 fn selections_are_right_over_many_pages_and_batches() {
-    let options = StoreOptions { select_chunk_bytes: 0, ..StoreOptions::default() };
-    check_against_naive(options, 3000, &ranges()[1..2]);
+    let world = World::with(StoreOptions { select_chunk_bytes: 0 });
+    check_against_naive(&world, 3000, &ranges()[1..2]);
 }
 
 #[test]
 fn selections_are_right_without_room_in_the_cache() {
-    let options = StoreOptions { index_cache_bytes: 0, ..StoreOptions::default() };
-    check_against_naive(options, 300, &ranges());
+    let world = World::configured(|config| config.index_cache.inmemory.max_size_bytes = 0);
+    check_against_naive(&world, 300, &ranges());
 }
 
 #[test]
@@ -228,6 +227,54 @@ fn chunks_can_be_handed_on_as_they_are() {
     assert_eq!(samples.float_times, (0..200).map(|t| t * 10).collect::<Vec<i64>>());
 }
 
+/// Series with 40 chunks each, of which four are in the range that is asked for.
+#[test]
+fn what_has_too_many_chunks_is_refused_before_any_is_fetched() {
+    let data: Data = (0..100)
+        .map(|i| series(&[("__name__", "m"), ("i", &format!("{i:03}"))], (0..400).map(|t| t * 10)))
+        .collect();
+    let range = TimeRange::new(1000, 1399);
+    let m = [Matcher::equal("__name__", "m")];
+    let ask = |max_chunks: u64, matchers: &[Matcher], hints: &SelectHints| {
+        let world = World::new();
+        add_blocks(&world, &[data.clone(), data.clone()], 10);
+        let context = world.context(QueryLimits { max_chunks, ..QueryLimits::default() });
+        let set = world.querier(range, &context).unwrap().unwrap().select(matchers, hints);
+        let found = set.and_then(|mut set| read_all(&mut *set));
+        let chunk_bytes = [("data_type", "chunks")];
+        let fetched = "cortex_bucket_store_series_data_size_fetched_bytes_sum";
+        (found.map(|series| series.len()), world.metric(fetched, &chunk_bytes), context.usage())
+    };
+    let hints = SelectHints::default();
+    let is_refused = |result: &Result<usize, StorageError>| matches!(result, Err(StorageError::Limit(error)) if error.kind == LimitKind::Chunks);
+    for matchers in [&[][..], &m] {
+        // Two blocks of a hundred series are more than 150, so that the indexes are asked.
+        let (refused, fetched_bytes, usage) = ask(150, matchers, &hints);
+        assert!(is_refused(&refused), "{refused:?}");
+        assert_eq!((fetched_bytes, usage.chunks), (0.0, 0));
+        let (found, _, usage) = ask(800, matchers, &hints);
+        assert_eq!((found.unwrap(), usage.chunks), (100, 800));
+    }
+    // What is wanted of each series, and of which series, counts alone.
+    let newest = SelectHints { newest_only: true, end_ms_incl: 1399, ..SelectHints::default() };
+    assert_eq!(ask(199, &m, &newest).2.chunks, 0);
+    assert_eq!(ask(200, &m, &newest).0.unwrap(), 100);
+    let shards = [0, 1].map(|index| SelectHints {
+        shard: Some(Shard { index, count: 2 }),
+        ..SelectHints::default()
+    });
+    let of_shards = shards.map(|hints| ask(199, &[], &hints).0);
+    assert!(of_shards.iter().all(is_refused));
+    let halves = [0, 1].map(|index| {
+        let shard = Some(Shard { index, count: 2 });
+        ask(700, &[], &SelectHints { shard, ..SelectHints::default() }).0.unwrap()
+    });
+    assert_eq!(halves.iter().sum::<usize>(), 100);
+    // Where the selection ends early or wants no chunks there is nothing to refuse.
+    assert_eq!(ask(8, &m, &SelectHints { limit: 1, ..SelectHints::default() }).0.unwrap(), 1);
+    assert_eq!(ask(1, &m, &SelectHints { labels_only: true, ..hints.clone() }).0.unwrap(), 100);
+}
+
 #[test]
 fn limits_stop_a_query_and_memory_is_given_back() {
     let world = World::new();
@@ -267,29 +314,8 @@ fn limits_stop_a_query_and_memory_is_given_back() {
 }
 
 #[test]
-fn the_cache_answers_again_and_keeps_its_bound() {
-    let random = SeededRandom::new(9);
-    let blocks = random_blocks(&random, 3000);
-    let bounds = [64 << 20, 400_000];
-    let reads = bounds.map(|index_cache_bytes| {
-        let world = World::with(StoreOptions { index_cache_bytes, ..StoreOptions::default() });
-        add_blocks(&world, &blocks, 120);
-        let job = [Matcher::equal("job", "job-3")];
-        let ask = || world.select(ALL_TIME, &job, &SelectHints::default()).unwrap().len();
-        let first = ask();
-        let before = world.operations("get_range");
-        assert_eq!(ask(), first);
-        let bytes = world.metric("urd_store_gateway_index_cache_bytes", &[]);
-        assert!(0.0 < bytes && bytes <= index_cache_bytes as f64, "{bytes}");
-        world.operations("get_range") - before
-    });
-    // With room enough only chunks are read again.
-    assert!(reads[0] < reads[1], "{reads:?}");
-}
-
-#[test]
 fn a_stopped_query_reads_no_further() {
-    let world = World::with(StoreOptions { select_chunk_bytes: 0, ..StoreOptions::default() });
+    let world = World::with(StoreOptions { select_chunk_bytes: 0 });
     let data: Data = (0..2000)
         .map(|i| series(&[("__name__", "m"), ("i", &format!("{i:04}"))], (0..400).map(|t| t * 10)))
         .collect();

@@ -1,15 +1,13 @@
 //! Tests over real memcached servers, one of which dies, and over servers that do not behave.
 //! Without the program `memcached` those that need it say so loudly and return.
 
-use std::process::Stdio;
-
 use model::env::ManualClock;
 use rt::Metrics;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 
 use super::*;
+use crate::testing::Memcached;
 
 const LONG: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -71,28 +69,12 @@ fn value(i: usize) -> Bytes {
     vec![i as u8; i * 37].into()
 }
 
-/// A memcached of its own, on `port` or any free one; `None` where the program is missing.
-async fn memcached(port: Option<u16>) -> Option<(Child, u16)> {
-    let dir = tempfile::tempdir().unwrap();
-    let port_file = dir.path().join("port");
-    let port_text = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
-    let mut command = Command::new("memcached");
-    command.args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-u", "root", "-p", &port_text]);
-    command.env("MEMCACHED_PORT_FILENAME", &port_file);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let Ok(child) = command.spawn() else {
+async fn memcached(port: Option<u16>) -> Option<Memcached> {
+    let found = Memcached::start(tempfile::tempdir().unwrap().path(), port).await;
+    if found.is_none() {
         eprintln!("SKIPPED: the program memcached is not installed");
-        return None;
-    };
-    for _ in 0..2000 {
-        let text = std::fs::read_to_string(&port_file).unwrap_or_default();
-        let found = text.lines().find_map(|line| line.strip_prefix("TCP INET: "));
-        if let Some(port) = found.and_then(|port| port.trim().parse().ok()) {
-            return Some((child, port));
-        }
-        rt::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("memcached does not listen");
+    found
 }
 
 #[tokio::test]
@@ -100,7 +82,7 @@ async fn values_are_spread_over_servers_and_come_back() {
     let (Some(first), Some(second)) = (memcached(None).await, memcached(None).await) else {
         return;
     };
-    let servers = [first.1, second.1].map(|port| format!("127.0.0.1:{port}"));
+    let servers = [first.address(), second.address()];
     let world = world(options(&[&servers[0], &servers[1]]));
     let keys: Vec<CacheKey> = (0..100).map(key).collect();
     for (i, key) in keys.iter().enumerate().take(99) {
@@ -126,11 +108,12 @@ async fn values_are_spread_over_servers_and_come_back() {
 
 #[tokio::test]
 async fn a_server_that_is_killed_costs_misses_and_is_used_again_when_it_is_back() {
-    let Some((mut server, port)) = memcached(None).await else { return };
+    let Some(server) = memcached(None).await else { return };
+    let port = server.port;
     let world = world(options(&[&format!("127.0.0.1:{port}")]));
     world.cache.set(&key(1), value(1), HOUR);
     world.until(&[key(1)], |got| got[0].is_some()).await;
-    server.kill().await.unwrap();
+    server.kill().await;
     for _ in 0..20 {
         world.cache.set(&key(2), value(2), HOUR);
         assert_eq!(world.cache.get_multi(&[key(1), key(2)]).await, [None, None]);
@@ -145,11 +128,12 @@ async fn a_server_that_is_killed_costs_misses_and_is_used_again_when_it_is_back(
 
 #[tokio::test]
 async fn a_server_that_is_restarted_is_used_at_once() {
-    let Some((mut server, port)) = memcached(None).await else { return };
+    let Some(server) = memcached(None).await else { return };
+    let port = server.port;
     let world = world(options(&[&format!("127.0.0.1:{port}")]));
     world.cache.set(&key(1), value(1), HOUR);
     world.until(&[key(1)], |got| got[0].is_some()).await;
-    server.kill().await.unwrap();
+    server.kill().await;
     let Some(_server) = memcached(Some(port)).await else { return };
     assert_eq!(world.cache.get(&key(1)).await, None);
     assert_eq!(world.metric("thanos_cache_operation_failures_total"), "");
