@@ -66,7 +66,10 @@ fn memory() -> SharedCache {
 }
 
 /// A cache that answers as `answer` says.
-struct Lying(SharedCache, fn(usize, Option<Bytes>) -> Option<Bytes>);
+struct Lying(SharedCache, Lie);
+
+/// What comes of the value at a place among those that were asked for.
+type Lie = fn(usize, Option<Bytes>) -> Option<Bytes>;
 
 #[async_trait]
 impl Cache for Lying {
@@ -101,7 +104,7 @@ fn a_cache_elsewhere_saves_reads_and_its_lies_are_not_believed() {
     let shared = Arc::clone(&cache);
     let (later, _) = asked_again(&first.with_index_cache(move || shared), count);
     assert_eq!(later, with_cache);
-    let lies: [fn(usize, Option<Bytes>) -> Option<Bytes>; 4] = [
+    let lies: [Lie; 4] = [
         |_, _| None,
         |i, value| value.filter(|_| i > 0),
         |_, value| Some(value?.slice(1..)),

@@ -272,7 +272,7 @@ fn what_has_too_many_chunks_is_refused_before_any_is_fetched() {
     assert_eq!(halves.iter().sum::<usize>(), 100);
     // Where the selection ends early or wants no chunks there is nothing to refuse.
     assert_eq!(ask(8, &m, &SelectHints { limit: 1, ..SelectHints::default() }).0.unwrap(), 1);
-    assert_eq!(ask(1, &m, &SelectHints { labels_only: true, ..hints.clone() }).0.unwrap(), 100);
+    assert_eq!(ask(1, &m, &SelectHints { labels_only: true, ..hints }).0.unwrap(), 100);
 }
 
 #[test]
