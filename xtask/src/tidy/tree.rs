@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("wire", &["model"]),
     ("bucket", &["model", "rt"]),
+    ("ring", &["model", "config", "rt"]),
     ("distributor", &["model", "wire", "config", "rt"]),
     ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
