@@ -82,6 +82,14 @@ impl Pools {
 }
 
 impl Env {
+    /// Bounds of the messages that gRPC services take and send.
+    pub fn grpc_limits(&self) -> rpc::ServerLimits {
+        rpc::ServerLimits {
+            max_recv_message_bytes: self.config.server.grpc_server_max_recv_msg_size,
+            max_send_message_bytes: self.config.server.grpc_server_max_send_msg_size,
+        }
+    }
+
     /// Opens the bucket for a component, whose name is a label of the bucket's metrics. It reads
     /// what stands in the bucket now.
     pub fn bucket(&self, component: &'static str) -> anyhow::Result<bucket::Bucket> {
@@ -119,6 +127,8 @@ pub struct Parts {
     pub(crate) services: ServiceManager,
     /// Groups of routes.
     pub(crate) routes: Vec<Routes>,
+    /// gRPC services.
+    pub(crate) grpc: tonic::service::Routes,
     /// Lines of the index page.
     pub(crate) links: Vec<IndexLink>,
     /// Hashes series as the ingester does; from the ingester.
@@ -140,6 +150,7 @@ impl Parts {
         Self {
             services,
             routes: Vec::new(),
+            grpc: tonic::service::Routes::default(),
             links: Vec::new(),
             hasher: SeriesHasher::default(),
             ingester_push: None,

@@ -1,4 +1,4 @@
-//! The gRPC port: the health service, and whatever of Mimir's services comes to be served.
+//! The gRPC port: the health service, and the services of the components that run here.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rt::service::ServiceStatus;
 use rt::{BoxError, CancellationToken, Service};
 use tokio::net::TcpListener;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
@@ -20,6 +21,7 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 /// The gRPC server.
 pub(crate) struct GrpcServer {
     listener: Mutex<Option<TcpListener>>,
+    components: Mutex<Routes>,
     max_concurrent_streams: u32,
     services: ServiceStatus,
 }
@@ -33,18 +35,25 @@ impl GrpcServer {
     ) -> Self {
         Self {
             listener: Mutex::new(Some(listener)),
+            components: Mutex::default(),
             max_concurrent_streams: config.grpc_server_max_concurrent_streams,
             services,
         }
     }
 
+    /// What components serve. To be called before the server starts.
+    pub(crate) fn serve(&self, components: Routes) {
+        *self.components.lock() = components;
+    }
+
     async fn run(&self, stop: CancellationToken) -> Result<(), BoxError> {
         let listener = self.listener.lock().take().ok_or("the server ran before")?;
+        let components = std::mem::take(&mut *self.components.lock());
         let (reporter, health) = tonic_health::server::health_reporter();
         let bound = Some(self.max_concurrent_streams).filter(|&count| count > 0);
         let serve = Server::builder()
             .max_concurrent_streams(bound)
-            .add_service(health)
+            .add_routes(components.add_service(health))
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 stop.cancelled_owned(),

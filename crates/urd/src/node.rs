@@ -95,12 +95,14 @@ impl Node {
             HttpServer::new(listeners.http, server_options(&env.config.server), &env.metrics)?;
         let server = Arc::new(server);
         services.add(Arc::clone(&server) as Arc<dyn Service>, &[])?;
-        services.add(Arc::new(grpc), &[])?;
+        let grpc = Arc::new(grpc);
+        services.add(Arc::clone(&grpc) as Arc<dyn Service>, &[])?;
         let mut parts = Parts::new(services);
         modules::build_all(&env, &mut parts)?;
         // Added last: it stops first.
         parts.service(Arc::new(HttpDrain(Arc::clone(&server))), &["server"])?;
         let stopping = Stopping::default();
+        grpc.serve(std::mem::take(&mut parts.grpc));
         server.serve(router(&env, &mut parts, stopping.clone())?);
         Ok(Self {
             services: parts.services,

@@ -21,6 +21,7 @@ mod samples;
 
 pub use chunked::{FrameBuilder, STREAMED_CONTENT_TYPE};
 pub use request::{ReadMatcher, ReadQuery, ReadRequest, ResponseType, decode_request};
+pub(crate) use samples::put_histogram;
 pub use samples::{end_result, put_series};
 
 /// A finished `ReadResponse` as the snappy block that is sent; `None` when it is too large for

@@ -15,6 +15,7 @@
 //! ```
 //! Source of the numbers: prometheus/prompb/remote.proto and types.proto.
 
+mod encode;
 mod histogram;
 mod labels;
 mod metadata;
@@ -26,6 +27,7 @@ mod snappy;
 use model::WriteBatch;
 use model::batch::{BatchSample, BatchSeries};
 
+pub use encode::encode;
 pub use snappy::{SnappyError, decompress};
 
 use protobuf::{Reader, WireType};

@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("query", &["model", "wire", "promql", "tsdb", "config", "rt", "bucket"]),
     ("rules", &["model", "promql", "config"]),
     ("web", &["model", "config", "rt"]),
+    ("rpc", &["model", "wire", "tsdb", "rt"]),
 ];
 
 /// Everything in the tree that is against the rules.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ingester::{Dependencies, Ingester, IngesterService};
+use rpc::ingester::{IngesterServer, IngesterServerParts};
 use web::Routes;
 
 use crate::env::{Env, Parts};
@@ -25,6 +26,15 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     parts.ingester_query = Some(Arc::clone(&ingester) as _);
     parts.routes(Routes::open(ingester::http::routes(Arc::clone(&ingester))));
     parts.routes(Routes::for_tenants(ingester::http::tenant_routes(Arc::clone(&ingester))));
+    let served = IngesterServer::new(IngesterServerParts {
+        push: Arc::clone(&ingester) as _,
+        query: Arc::clone(&ingester) as _,
+        hasher: parts.hasher,
+        writes: env.pools.writes.clone(),
+        queries: env.pools.queries.clone(),
+        limits: env.grpc_limits(),
+    });
+    parts.grpc = std::mem::take(&mut parts.grpc).add_service(served);
     parts.link("Ingester", "/ingester/tenants", "Tenants in memory");
     parts.link("Ingester", "/ingester/flush", "Cut and upload all recent samples now");
     parts.service(Arc::new(IngesterService::new(ingester)), &["server"])

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use rpc::store_gateway::{StoreGatewayServer, StoreGatewayServerParts};
 use store_gateway::{Dependencies, StoreGateway, StoreOptions, http};
 use web::Routes;
-use wire::client::SingleGateway;
+use wire::client::{SingleGateway, StoreGatewayClient};
 
 use crate::env::{Env, Parts};
 
@@ -25,6 +26,13 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     for service in gateway.services() {
         parts.service(service, &["server"])?;
     }
-    parts.store_gateways = Some(Arc::new(SingleGateway(Arc::new(gateway))));
+    let gateway: Arc<dyn StoreGatewayClient> = Arc::new(gateway);
+    let served = StoreGatewayServer::new(StoreGatewayServerParts {
+        gateway: Arc::clone(&gateway),
+        queries: env.pools.queries.clone(),
+        limits: env.grpc_limits(),
+    });
+    parts.grpc = std::mem::take(&mut parts.grpc).add_service(served);
+    parts.store_gateways = Some(Arc::new(SingleGateway(gateway)));
     Ok(())
 }

@@ -36,6 +36,30 @@ pub enum PushErrorCause {
     ActiveSeriesLimited = 13,
 }
 
+impl PushErrorCause {
+    const ALL: [Self; 14] = [
+        Self::Unknown,
+        Self::ReplicasDidNotMatch,
+        Self::TooManyClusters,
+        Self::BadData,
+        Self::IngestionRateLimited,
+        Self::RequestRateLimited,
+        Self::InstanceLimit,
+        Self::ServiceUnavailable,
+        Self::TsdbUnavailable,
+        Self::TooBusy,
+        Self::CircuitBreakerOpen,
+        Self::MethodNotAllowed,
+        Self::TenantLimit,
+        Self::ActiveSeriesLimited,
+    ];
+
+    /// The class of a number on the wire; numbers that are not known are not classified.
+    pub fn from_number(number: i32) -> Self {
+        Self::ALL.into_iter().find(|cause| *cause as i32 == number).unwrap_or(Self::Unknown)
+    }
+}
+
 /// A push failed. The text is what the client reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -44,7 +44,7 @@ pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     }
 }
 
-fn put_histogram(out: &mut Vec<u8>, histogram: &BatchHistogram) {
+pub(crate) fn put_histogram(out: &mut Vec<u8>, histogram: &BatchHistogram) {
     match &histogram.value {
         HistogramValue::Int(value) => put_int_histogram(out, value),
         HistogramValue::Float(value) => put_float_histogram(out, value),

@@ -1,0 +1,158 @@
+//! What the clients of all services share: a connection, calls that a compute thread waits for,
+//! and streams that it pulls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use http::uri::PathAndQuery;
+use model::{QueryContext, StorageError, TenantId};
+use prost::Message;
+use rt::BlockingHandle;
+use tonic::client::Grpc;
+use tonic::codec::Codec;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::status::{for_tenant, storage_error};
+
+/// How often a query that waits for another process looks whether it must stop.
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
+
+/// How connections are made.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientOptions {
+    /// How long making a connection may take.
+    pub connect_timeout: Duration,
+    /// The largest message that is taken, bytes.
+    pub max_recv_message_bytes: usize,
+    /// The largest message that is sent, bytes.
+    pub max_send_message_bytes: usize,
+}
+
+/// A connection to one process, made at the first call and again after it was lost.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    channel: Channel,
+    options: ClientOptions,
+    blocking: BlockingHandle,
+}
+
+impl Connection {
+    /// To `address`, `HOST:PORT`. Must be called inside of the runtime.
+    pub(crate) fn new(
+        address: &str,
+        options: ClientOptions,
+        blocking: BlockingHandle,
+    ) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(Some(1 << 20))
+            .initial_connection_window_size(Some(4 << 20));
+        Ok(Self { channel: endpoint.connect_lazy(), options, blocking })
+    }
+
+    async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone())
+            .max_decoding_message_size(self.options.max_recv_message_bytes)
+            .max_encoding_message_size(self.options.max_send_message_bytes);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(grpc)
+    }
+
+    /// Calls `path` with one message, for at most `timeout`.
+    pub(crate) fn call<C>(
+        &self,
+        (tenant, path): (&TenantId, &'static str),
+        (message, codec): (C::Encode, C),
+        timeout: Duration,
+    ) -> Result<C::Decode, Status>
+    where
+        C: Codec,
+        C::Encode: Send + Sync + 'static,
+        C::Decode: Send + Sync + 'static,
+    {
+        let mut request = for_tenant(tenant, message)?;
+        request.set_timeout(timeout);
+        let call = async {
+            let path = PathAndQuery::from_static(path);
+            self.grpc().await?.unary(request, path, codec).await
+        };
+        let answer = self.blocking.block_on(rt::time::timeout(timeout, call));
+        let timed_out = |_| Status::deadline_exceeded("the call timed out");
+        answer.map_err(timed_out)?.map(tonic::Response::into_inner)
+    }
+
+    /// The same with protobuf messages both ways, for a query: until the query must stop.
+    pub(crate) fn ask<A, B>(
+        &self,
+        (tenant, path): (&TenantId, &'static str),
+        message: A,
+        context: &QueryContext,
+    ) -> Result<B, StorageError>
+    where
+        A: Message + Send + Sync + 'static,
+        B: Message + Default + Send + Sync + 'static,
+    {
+        let request = for_tenant(tenant, message).map_err(|status| storage_error(&status))?;
+        let call = async {
+            let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<A, B>::default());
+            self.grpc().await?.unary(request, path, codec).await
+        };
+        let answer = self.blocking.block_on(unless_stopped(context, call))?;
+        answer.map(tonic::Response::into_inner).map_err(|status| storage_error(&status))
+    }
+
+    /// Opens a stream of messages.
+    pub(crate) fn open<A, B>(
+        &self,
+        (tenant, path): (&TenantId, &'static str),
+        message: A,
+        context: &Arc<QueryContext>,
+    ) -> Result<Pulled<B>, StorageError>
+    where
+        A: Message + Send + Sync + 'static,
+        B: Message + Default + Send + Sync + 'static,
+    {
+        let request = for_tenant(tenant, message).map_err(|status| storage_error(&status))?;
+        let call = async {
+            let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<A, B>::default());
+            self.grpc().await?.server_streaming(request, path, codec).await
+        };
+        let answer = self.blocking.block_on(unless_stopped(context, call))?;
+        let stream = answer.map_err(|status| storage_error(&status))?.into_inner();
+        Ok(Pulled { stream, context: Arc::clone(context), blocking: self.blocking.clone() })
+    }
+}
+
+/// A stream of messages that a compute thread pulls.
+pub(crate) struct Pulled<B> {
+    stream: Streaming<B>,
+    context: Arc<QueryContext>,
+    blocking: BlockingHandle,
+}
+
+impl<B> Pulled<B> {
+    /// The next message; `None` at the end. Stops when the query must.
+    pub(crate) fn next(&mut self) -> Result<Option<B>, StorageError> {
+        let next = self.blocking.block_on(unless_stopped(&self.context, self.stream.message()))?;
+        next.map_err(|status| storage_error(&status))
+    }
+}
+
+/// Waits for `work` until the query must stop.
+async fn unless_stopped<T>(
+    context: &QueryContext,
+    work: impl Future<Output = T>,
+) -> Result<T, StorageError> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        context.check()?;
+        match select(work, std::pin::pin!(rt::time::sleep(CHECK_PERIOD))).await {
+            Either::Left((done, _)) => return Ok(done),
+            Either::Right(((), rest)) => work = rest,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! gRPC between processes: components that meet in the traits of [`wire::client`] meet here too
+//! when a network lies between them. One half serves a component of this process, the other is a
+//! component of another process as the caller sees it.
+//!
+//! Contract with Mimir: services `cortex.Ingester` and `gatewaypb.StoreGateway` with their message
+//! and field numbers, the tenant in the metadata `x-scope-orgid`, and `cortexpb.ErrorDetails` in
+//! statuses, so that either side may be a Mimir.
+//!
+//! Nothing here decides who is asked: that is the ring's and its users' business.
+
+mod client;
+mod convert;
+pub mod ingester;
+mod messages;
+mod received;
+mod service;
+mod status;
+pub mod store_gateway;
+mod stream;
+
+pub use client::ClientOptions;
+pub use service::ServerLimits;

@@ -1,0 +1,143 @@
+//! Errors as gRPC statuses and back. Codes and details are those of Mimir's ingester.
+
+use bytes::Bytes;
+use model::context::{LimitError, LimitKind};
+use model::{StorageError, TenantId};
+use prost::Message as _;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use wire::client::{PushError, PushErrorCause};
+
+use crate::messages::common::{Any, ErrorDetails, RpcStatus};
+
+/// Names the tenant in a request's metadata.
+const TENANT_KEY: &str = "x-scope-orgid";
+const DETAILS_TYPE: &str = "type.googleapis.com/cortexpb.ErrorDetails";
+
+/// The tenant of a request.
+pub(crate) fn tenant_of(metadata: &MetadataMap) -> Result<TenantId, Status> {
+    let value = metadata.get(TENANT_KEY).and_then(|value| value.to_str().ok());
+    let value = value.ok_or_else(|| Status::unauthenticated("no org id"))?;
+    TenantId::new(value).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// A request in the tenant's name.
+pub(crate) fn for_tenant<T>(tenant: &TenantId, message: T) -> Result<tonic::Request<T>, Status> {
+    let mut request = tonic::Request::new(message);
+    let value = tenant.as_str().parse();
+    let value = value.map_err(|_| Status::invalid_argument("the tenant id cannot be sent"))?;
+    request.metadata_mut().insert(TENANT_KEY, value);
+    Ok(request)
+}
+
+/// A failed push as a status.
+pub(crate) fn push_status(error: &PushError) -> Status {
+    use PushErrorCause as Cause;
+    let code = match error.cause {
+        Cause::BadData => Code::InvalidArgument,
+        Cause::TenantLimit => Code::FailedPrecondition,
+        Cause::ServiceUnavailable | Cause::InstanceLimit | Cause::CircuitBreakerOpen => {
+            Code::Unavailable
+        }
+        Cause::MethodNotAllowed => Code::Unimplemented,
+        _ => Code::Internal,
+    };
+    let details = ErrorDetails { cause: error.cause as i32, soft: error.is_soft };
+    let details =
+        Any { type_url: DETAILS_TYPE.to_owned(), value: Bytes::from(details.encode_to_vec()) };
+    let message = error.message.to_string();
+    let status = RpcStatus { code: code as i32, message: message.clone(), details: vec![details] };
+    Status::with_details(code, message, Bytes::from(status.encode_to_vec()))
+}
+
+/// A status as a failed push. Without Mimir's details it is a failure of the server.
+pub(crate) fn push_error(status: &Status) -> PushError {
+    let decoded = RpcStatus::decode(status.details()).unwrap_or_default();
+    let details = decoded.details.iter().find(|any| any.type_url == DETAILS_TYPE);
+    let details = details.and_then(|any| ErrorDetails::decode(&any.value[..]).ok());
+    let message = status.message().to_owned();
+    match details {
+        Some(ErrorDetails { cause, soft }) => PushError {
+            cause: PushErrorCause::from_number(cause),
+            is_soft: soft,
+            message: message.into(),
+        },
+        None if status.code() == Code::Unavailable => {
+            PushError::hard(PushErrorCause::ServiceUnavailable, message)
+        }
+        None => PushError::hard(PushErrorCause::Unknown, message),
+    }
+}
+
+/// A failed query as a status. Limits keep their text, which names the limit's error id.
+pub(crate) fn storage_status(error: &StorageError) -> Status {
+    let code = match error {
+        StorageError::Limit(_) => Code::ResourceExhausted,
+        StorageError::Interrupted(_) => Code::Cancelled,
+        StorageError::BadRequest(_) => Code::InvalidArgument,
+        StorageError::Unavailable(_) => Code::Unavailable,
+        StorageError::Corrupted(_) | StorageError::Internal(_) => Code::Internal,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// A status as a failed query.
+pub(crate) fn storage_error(status: &Status) -> StorageError {
+    let message = status.message().to_owned();
+    if let Some(limit) = limit_in(&message) {
+        return StorageError::Limit(limit);
+    }
+    match status.code() {
+        Code::InvalidArgument => StorageError::BadRequest(message),
+        Code::Internal | Code::DataLoss => StorageError::Internal(message),
+        _ => StorageError::Unavailable(message),
+    }
+}
+
+/// Ids of limits as they stand in errors; the longer one first where one begins like another.
+const LIMIT_IDS: &[(&str, LimitKind)] = &[
+    ("err-mimir-max-series-per-query", LimitKind::Series),
+    ("err-mimir-max-chunks-per-query", LimitKind::Chunks),
+    ("err-mimir-max-estimated-chunks-per-query", LimitKind::EstimatedChunks),
+    ("err-mimir-max-chunks-bytes-per-query", LimitKind::ChunkBytes),
+    ("err-mimir-max-estimated-memory-consumption-per-query", LimitKind::Memory),
+    ("err-mimir-max-store-request-memory", LimitKind::StoreRequestMemory),
+    ("err-mimir-max-store-memory", LimitKind::StoreMemory),
+];
+
+/// The limit whose error a text is.
+fn limit_in(message: &str) -> Option<LimitError> {
+    let (_, kind) = LIMIT_IDS.iter().find(|(id, _)| message.contains(&format!("({id})")))?;
+    let (_, number) = message.split_once("limit")?.1.split_once(": ")?;
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    Some(LimitError { kind: *kind, limit: number[..digits].parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_push_comes_back_as_it_was() {
+        for cause in 0..=13 {
+            let error = PushError {
+                cause: PushErrorCause::from_number(cause),
+                is_soft: cause % 2 == 0,
+                message: "some text".into(),
+            };
+            assert_eq!(push_error(&push_status(&error)), error);
+        }
+        let foreign = Status::unavailable("gone");
+        assert_eq!(push_error(&foreign).cause, PushErrorCause::ServiceUnavailable);
+    }
+
+    #[test]
+    fn a_limit_comes_back_as_the_same_limit() {
+        for (_, kind) in LIMIT_IDS {
+            let error = StorageError::Limit(LimitError { kind: *kind, limit: 12_345 });
+            let back = storage_error(&storage_status(&error));
+            assert_eq!(back.to_string(), error.to_string());
+            assert!(matches!(back, StorageError::Limit(_)));
+        }
+    }
+}

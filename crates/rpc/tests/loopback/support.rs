@@ -1,0 +1,171 @@
+//! Components over a database in memory, and a server of both services.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::batch::SeriesHasher;
+use model::env::{Inline, ManualClock, SeededRandom};
+use model::storage::TextSet;
+use model::{
+    Matcher, Querier, Queryable, SelectHints, SeriesSet, StorageError, TenantId, WriteBatch,
+};
+use parking_lot::Mutex;
+use rpc::ingester::{IngesterServer, IngesterServerParts};
+use rpc::store_gateway::{StoreGatewayServer, StoreGatewayServerParts};
+use rpc::{ClientOptions, ServerLimits};
+use rt::{ComputeOptions, ComputePool};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tsdb::db::{Db, DbEnv, DbOptions};
+use tsdb::head::AppendLimits;
+use ulid::Ulid;
+use wire::client::{
+    BlocksAnswer, BlocksRequest, IngesterPush, IngesterQuery, MetadataFilter, OwnedMetadata,
+    PushError, PushErrorCause, StoreGatewayClient, UserStats,
+};
+
+pub(crate) const OPTIONS: ClientOptions = ClientOptions {
+    connect_timeout: Duration::from_secs(5),
+    max_recv_message_bytes: 16 << 20,
+    max_send_message_bytes: 16 << 20,
+};
+const LIMITS: ServerLimits =
+    ServerLimits { max_recv_message_bytes: 16 << 20, max_send_message_bytes: 16 << 20 };
+
+pub(crate) fn hasher() -> SeriesHasher {
+    SeriesHasher::new(77)
+}
+
+/// An ingester with one database for all tenants.
+pub(crate) struct FakeIngester {
+    pub(crate) db: Arc<Db>,
+    pub(crate) tenants: Mutex<BTreeSet<String>>,
+}
+
+impl FakeIngester {
+    pub(crate) fn new() -> Self {
+        let env = DbEnv {
+            clock: Arc::new(ManualClock::new(0)),
+            random: Arc::new(SeededRandom::new(1)),
+            executor: Arc::new(Inline),
+            fs: Arc::new(tsdb::fs::FaultFs::new()),
+            hasher: hasher(),
+        };
+        let db = Db::open(Path::new("/tenant"), DbOptions::default(), env).unwrap();
+        Self { db: Arc::new(db), tenants: Mutex::default() }
+    }
+}
+
+impl IngesterPush for FakeIngester {
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        self.tenants.lock().insert(tenant.as_str().to_owned());
+        let names = batch.series.iter().filter_map(|series| batch.labels_of(series).first());
+        if names.into_iter().any(|name| name.value == "refused") {
+            return Err(PushError::soft(PushErrorCause::TenantLimit, "no more series"));
+        }
+        self.db.append(batch, &AppendLimits::default()).unwrap();
+        Ok(())
+    }
+}
+
+impl IngesterQuery for FakeIngester {
+    fn queryable(&self, _: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
+        Ok(Some(Arc::clone(&self.db) as _))
+    }
+
+    fn metadata(
+        &self,
+        _: &TenantId,
+        _: &MetadataFilter,
+    ) -> Result<Vec<OwnedMetadata>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
+        Ok(UserStats { num_series: self.db.head().series_count(), ..UserStats::default() })
+    }
+}
+
+/// A store-gateway with one block, whose contents are those of an ingester.
+pub(crate) struct FakeGateway {
+    pub(crate) ingester: FakeIngester,
+    pub(crate) block: Ulid,
+}
+
+impl FakeGateway {
+    pub(crate) fn new() -> Self {
+        Self { ingester: FakeIngester::new(), block: Ulid::from_bytes([7; 16]) }
+    }
+
+    fn answer<T>(
+        &self,
+        request: BlocksRequest<'_>,
+        ask: impl FnOnce(&dyn Querier) -> Result<T, StorageError>,
+    ) -> Result<BlocksAnswer<T>, StorageError> {
+        let querier = self.ingester.db.querier(request.range, request.context)?;
+        let queried = request.blocks.iter().copied().filter(|id| *id == self.block).collect();
+        Ok(BlocksAnswer { value: ask(&*querier)?, queried, failed: Vec::new() })
+    }
+}
+
+impl StoreGatewayClient for FakeGateway {
+    fn select(
+        &self,
+        request: BlocksRequest<'_>,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<BlocksAnswer<Box<dyn SeriesSet>>, StorageError> {
+        self.answer(request, |querier| querier.select(matchers, hints))
+    }
+
+    fn label_names(
+        &self,
+        request: BlocksRequest<'_>,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError> {
+        self.answer(request, |querier| querier.label_name_set(matchers, limit))
+    }
+
+    fn label_values(
+        &self,
+        request: BlocksRequest<'_>,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError> {
+        self.answer(request, |querier| querier.label_value_set(name, matchers, limit))
+    }
+}
+
+fn pool(name: &'static str) -> ComputePool {
+    ComputePool::new(ComputeOptions { name, threads: 2, queue_capacity: 100 }).unwrap()
+}
+
+/// Serves what there is until the test ends; returns the address.
+pub(crate) async fn serve(
+    ingester: Option<Arc<FakeIngester>>,
+    gateway: Option<Arc<FakeGateway>>,
+) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let ingester = ingester.map(|ingester| {
+        IngesterServer::new(IngesterServerParts {
+            push: Arc::clone(&ingester) as _,
+            query: ingester,
+            hasher: hasher(),
+            writes: pool("writes"),
+            queries: pool("queries"),
+            limits: LIMITS,
+        })
+    });
+    let gateway = gateway.map(|gateway| {
+        let (queries, limits) = (pool("queries"), LIMITS);
+        StoreGatewayServer::new(StoreGatewayServerParts { gateway, queries, limits })
+    });
+    let server = Server::builder().add_optional_service(ingester).add_optional_service(gateway);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    address
+}
