@@ -15,6 +15,7 @@ mod inflight;
 mod metrics;
 mod push;
 mod rate;
+pub mod replication;
 mod tenant;
 mod validation;
 

@@ -62,8 +62,13 @@ impl Connection {
         Ok(grpc)
     }
 
+    /// What waits on compute threads.
+    pub(crate) fn blocking(&self) -> &BlockingHandle {
+        &self.blocking
+    }
+
     /// Calls `path` with one message, for at most `timeout`.
-    pub(crate) fn call<C>(
+    pub(crate) async fn call<C>(
         &self,
         (tenant, path): (&TenantId, &'static str),
         (message, codec): (C::Encode, C),
@@ -80,7 +85,7 @@ impl Connection {
             let path = PathAndQuery::from_static(path);
             self.grpc().await?.unary(request, path, codec).await
         };
-        let answer = self.blocking.block_on(rt::time::timeout(timeout, call));
+        let answer = rt::time::timeout(timeout, call).await;
         let timed_out = |_| Status::deadline_exceeded("the call timed out");
         answer.map_err(timed_out)?.map(tonic::Response::into_inner)
     }

@@ -3,8 +3,10 @@
 
 mod cardinality;
 mod client;
+mod pool;
 mod queries;
 mod server;
 
 pub use client::IngesterClient;
+pub use pool::IngesterPool;
 pub use server::{IngesterServer, IngesterServerParts};

@@ -10,6 +10,8 @@ mod store_gateway;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use model::batch::MetricType;
 use model::{
     Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, TimestampMs, WriteBatch,
@@ -30,6 +32,18 @@ pub trait IngesterPush: Send + Sync {
     /// [`PushErrorCause`] that is soft, what was valid is stored all the same, and the error is
     /// the first one. Called from a compute thread; may block for the write-ahead log.
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError>;
+}
+
+/// Sends samples to ingesters of a ring, by their addresses.
+pub trait IngesterPushes: Send + Sync {
+    /// Sends an encoded `WriteRequest`. An ingester that cannot be reached is an error of
+    /// [`PushErrorCause::ServiceUnavailable`].
+    fn push_message(
+        &self,
+        address: &str,
+        tenant: &TenantId,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<(), PushError>>;
 }
 
 /// Answers queries over recent samples.

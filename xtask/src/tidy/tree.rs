@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wire", &["model"]),
     ("bucket", &["model", "rt"]),
     ("ring", &["model", "config", "rt"]),
-    ("distributor", &["model", "wire", "config", "rt"]),
+    ("distributor", &["model", "wire", "config", "rt", "ring"]),
     ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("compactor", &["model", "tsdb", "config", "rt", "bucket"]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::batch::{BatchSeries, MetricType};
+use model::batch::MetricType;
 use model::{
     Exemplar, Matcher, Querier, QueryContext, Queryable, SelectHints, SeriesExemplars, SeriesSet,
     StorageError, TenantId, TimeRange, WriteBatch,
@@ -52,26 +52,21 @@ impl IngesterClient {
         Ok(Self { connection: Connection::new(address, options, blocking)?, push_timeout })
     }
 
-    /// Sends these series and all metadata of the batch.
-    pub fn push_series(
-        &self,
-        tenant: &TenantId,
-        batch: &WriteBatch<'_>,
-        series: impl IntoIterator<Item = BatchSeries>,
-    ) -> Result<(), PushError> {
-        let mut message = Vec::new();
-        wire::remote_write::encode(batch, series, &mut message);
+    /// Sends an encoded `WriteRequest`. Needs no thread that may block.
+    pub async fn push_message(&self, tenant: &TenantId, message: Bytes) -> Result<(), PushError> {
         let codec = BytesOut(ProstCodec::<WriteResponse, WriteResponse>::default());
-        let message = (Bytes::from(message), codec);
         let target = (tenant, "/cortex.Ingester/Push");
-        let done = self.connection.call(target, message, self.push_timeout);
+        let done = self.connection.call(target, (message, codec), self.push_timeout).await;
         done.map(|_| ()).map_err(|status| push_error(&status))
     }
 }
 
 impl IngesterPush for IngesterClient {
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
-        self.push_series(tenant, batch, batch.series.iter().copied())
+        let (series, metadata) = (batch.series.iter().copied(), batch.metadata.iter().copied());
+        let mut message = Vec::new();
+        wire::remote_write::encode(batch, series, metadata, &mut message);
+        self.connection.blocking().block_on(self.push_message(tenant, message.into()))
     }
 }
 

@@ -8,17 +8,18 @@ use model::{Label, WriteBatch};
 use crate::protobuf_writer::{put_bytes, put_double, put_message, put_number, put_string};
 use crate::remote_read::put_histogram;
 
-/// Appends the request with these series and all metadata of `batch` to `out`.
-pub fn encode(
+/// Appends the request with these series of `batch` and this metadata to `out`.
+pub fn encode<'a>(
     batch: &WriteBatch<'_>,
     series: impl IntoIterator<Item = BatchSeries>,
+    metadata: impl IntoIterator<Item = MetricMetadata<'a>>,
     out: &mut Vec<u8>,
 ) {
     for series in series {
         put_message(out, 1, |out| put_series(out, batch, &series));
     }
-    for metadata in &batch.metadata {
-        put_message(out, 3, |out| put_metadata(out, metadata));
+    for metadata in metadata {
+        put_message(out, 3, |out| put_metadata(out, &metadata));
     }
 }
 
@@ -110,7 +111,8 @@ mod tests {
         let mut batch = WriteBatch::default();
         decode(&request, &mut batch).unwrap();
         let mut again = Vec::new();
-        encode(&batch, batch.series.iter().copied(), &mut again);
+        let metadata = batch.metadata.iter().copied();
+        encode(&batch, batch.series.iter().copied(), metadata, &mut again);
         assert_eq!(again, request);
     }
 
@@ -120,9 +122,9 @@ mod tests {
         let mut batch = WriteBatch::default();
         decode(&request, &mut batch).unwrap();
         let mut one = Vec::new();
-        encode(&batch, batch.series.iter().copied().take(1), &mut one);
+        encode(&batch, batch.series.iter().copied().take(1), [], &mut one);
         let mut read = WriteBatch::default();
         decode(&one, &mut read).unwrap();
-        assert_eq!((read.series.len(), read.samples.len(), read.metadata.len()), (1, 2, 2));
+        assert_eq!((read.series.len(), read.samples.len(), read.metadata.len()), (1, 2, 0));
     }
 }

@@ -1,0 +1,129 @@
+//! Pushes to the ingesters that own the series: every series goes to its replicas, and the push
+//! is acknowledged when each has a quorum.
+//!
+//! Contract with Mimir: owners by the token of tenant and labels, in the tenant's shuffle shard;
+//! one request for each ingester; client errors and server errors are counted apart; the answer
+//! goes out at quorum and the rest of the requests ends in the background, within
+//! `-distributor.remote-timeout`.
+
+mod plan;
+mod quorum;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::Overrides;
+use model::{Clock, TenantId, WriteBatch};
+use ring::{Ring, RingError};
+use rt::{BlockingHandle, TaskGroup};
+use tokio::sync::mpsc;
+use wire::client::{IngesterPush, IngesterPushes, PushError, PushErrorCause};
+
+use plan::Plan;
+use quorum::{Quorum, Verdict};
+
+/// The ring of ingesters at this moment.
+pub type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
+
+/// What a [`ReplicatedPush`] is made of.
+pub struct ReplicationParts {
+    /// The ring of ingesters.
+    pub ring: RingView,
+    /// The ways to them.
+    pub ingesters: Arc<dyn IngesterPushes>,
+    /// Limits of the tenants: the size of a tenant's shard.
+    pub overrides: Arc<Overrides>,
+    /// Time, for heartbeats.
+    pub clock: Arc<dyn Clock>,
+    /// After how long a request to an ingester counts as failed.
+    pub remote_timeout: Duration,
+    /// Waits for requests on the threads of pushes.
+    pub blocking: BlockingHandle,
+    /// Owns requests that go on after their push was answered.
+    pub tasks: Arc<TaskGroup>,
+}
+
+/// Takes samples by giving them to the ingesters of a ring.
+pub struct ReplicatedPush {
+    parts: ReplicationParts,
+}
+
+impl ReplicatedPush {
+    /// Pushes to the ingesters of a ring.
+    pub fn new(parts: ReplicationParts) -> Self {
+        Self { parts }
+    }
+
+    fn plan(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<Plan, RingError> {
+        let ring = (self.parts.ring)();
+        let size = self.parts.overrides.limits(tenant).ingestion_tenant_shard_size;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let shard = ring.shuffle_shard(tenant.as_str(), size);
+        Plan::new(&shard, (tenant, self.parts.clock.now_ms() / 1000), batch)
+    }
+
+    /// Starts all requests, and waits until every series has its quorum or cannot get it.
+    async fn send(
+        &self,
+        tenant: &TenantId,
+        requests: Vec<Request>,
+        mut quorum: Quorum,
+    ) -> Result<(), PushError> {
+        // Room for all answers, so that none waits to be taken.
+        let (ended, mut results) = mpsc::channel(requests.len().max(1));
+        for Request { address, message, keys } in requests {
+            let call = self.parts.ingesters.push_message(&address, tenant, message);
+            let (ended, timeout) = (ended.clone(), self.parts.remote_timeout);
+            self.parts.tasks.spawn("push", async move {
+                let done = rt::time::timeout(timeout, call).await;
+                let done = done.unwrap_or_else(|_| Err(timed_out(&address)));
+                // The push may have been answered before.
+                let _ = ended.try_send((keys, done.map_err(|error| named(&address, error))));
+            });
+        }
+        drop(ended);
+        while let Some((keys, done)) = results.recv().await {
+            match quorum.ended(&keys, done) {
+                Verdict::Open => {}
+                Verdict::Reached => return Ok(()),
+                Verdict::Failed(error) => return Err(error),
+            }
+        }
+        // Requests that died without an answer.
+        Err(PushError::hard(PushErrorCause::Unknown, "a push to an ingester was not finished"))
+    }
+}
+
+/// What one ingester is sent.
+struct Request {
+    address: String,
+    message: Bytes,
+    keys: Vec<u32>,
+}
+
+impl IngesterPush for ReplicatedPush {
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        let failed = |error: RingError| PushError::hard(PushErrorCause::Unknown, error.to_string());
+        let Plan { shares, quorum } = self.plan(tenant, batch).map_err(failed)?;
+        let requests = plan::requests(batch, shares);
+        self.parts.blocking.block_on(self.send(tenant, requests, quorum))
+    }
+}
+
+fn timed_out(address: &str) -> PushError {
+    let message = format!("failed pushing to ingester {address}: the request timed out");
+    PushError::hard(PushErrorCause::Unknown, message)
+}
+
+/// The error of an ingester as the sender reads it: server errors say whose they are.
+fn named(address: &str, error: PushError) -> PushError {
+    if quorum::is_client_error(&error) {
+        return error;
+    }
+    let message = format!("failed pushing to ingester {address}: {}", error.message);
+    PushError { message: message.into(), ..error }
+}
+
+#[cfg(test)]
+mod tests;
