@@ -126,7 +126,7 @@ fn rings(config: &Config) -> Check {
 fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
     let bucket = &storage.bucket;
     object_storage::bucket("blocks-storage", bucket)?;
-    caches(&storage.bucket_store)?;
+    bucket_store(&storage.bucket_store)?;
     if !bucket.storage_prefix.chars().all(|c| c.is_ascii_alphanumeric()) {
         return fail(
             "storage prefix contains invalid characters, it may only contain digits and English \
@@ -134,6 +134,18 @@ fn blocks_storage(storage: &BlocksStorageConfig) -> Check {
         );
     }
     tsdb(&storage.tsdb)
+}
+
+fn bucket_store(store: &BucketStoreConfig) -> Check {
+    if store.postings_offsets_in_mem_sampling == 0 {
+        return fail(
+            "-blocks-storage.bucket-store.posting-offsets-in-mem-sampling must be positive",
+        );
+    }
+    if !(store.series_fetch_preference > 0.0 && store.series_fetch_preference.is_finite()) {
+        return fail("-blocks-storage.bucket-store.series-fetch-preference must be positive");
+    }
+    caches(store)
 }
 
 fn caches(store: &BucketStoreConfig) -> Check {

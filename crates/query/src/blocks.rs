@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bucket::IndexLoader;
 use config::BucketStoreConfig;
-use model::{Clock, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange};
+use model::{Clock, Executor, Querier, QueryContext, Queryable, StorageError, TenantId, TimeRange};
 use rt::{BlockingHandle, Metrics};
 use wire::client::{BlockStore, StoreGateways};
 
@@ -45,6 +45,8 @@ pub struct BlocksDependencies {
     pub gateways: Arc<dyn StoreGateways>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Asks several store-gateways at the same time.
+    pub executor: Arc<dyn Executor>,
     /// Waits on compute threads for the bucket.
     pub blocking: BlockingHandle,
     /// The registry.
@@ -61,6 +63,7 @@ pub struct Blocks {
 struct Shared {
     finder: Finder,
     gateways: Arc<dyn StoreGateways>,
+    executor: Arc<dyn Executor>,
     blocking: BlockingHandle,
     metrics: BlocksMetrics,
 }
@@ -73,11 +76,11 @@ struct TenantBlocks {
 impl Blocks {
     /// Asks nobody before it is asked.
     pub fn new(dependencies: BlocksDependencies) -> Self {
-        let BlocksDependencies { config, indexes, gateways, clock, blocking, metrics } =
+        let BlocksDependencies { config, indexes, gateways, clock, executor, blocking, metrics } =
             dependencies;
         let metrics = BlocksMetrics::new(&metrics);
         let finder = Finder::new(&config, indexes, clock);
-        Self { shared: Arc::new(Shared { finder, gateways, blocking, metrics }) }
+        Self { shared: Arc::new(Shared { finder, gateways, executor, blocking, metrics }) }
     }
 }
 

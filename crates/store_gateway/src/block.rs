@@ -13,11 +13,14 @@ use bytes::Bytes;
 use model::{StorageError, TenantId, TimestampMs};
 use parking_lot::RwLock;
 use tsdb::error::DecodeError;
-use tsdb::fs::exists;
+use tsdb::fs::{exists, write_atomically};
 use ulid::Ulid;
 
 use crate::cache::ObjectId;
-use crate::header::{HEADER_FILE, HeaderSource, IndexHeader, fetch_header};
+use crate::header::{
+    HEADER_FILE, HeaderSource, IndexHeader, LoadOptions, SPARSE_FILE, fetch_header,
+};
+use crate::hedging::Hedging;
 use crate::store::Store;
 
 /// A block of the bucket index.
@@ -30,6 +33,7 @@ pub(crate) struct Block {
     /// Where its index-header is.
     dir: PathBuf,
     header: RwLock<Option<Arc<IndexHeader>>>,
+    hedging: Arc<Hedging>,
     loading: tokio::sync::Mutex<()>,
     last_used_ms: AtomicI64,
 }
@@ -45,6 +49,7 @@ impl Block {
             paths,
             dir,
             header: RwLock::default(),
+            hedging: Arc::clone(&store.hedging),
             loading: tokio::sync::Mutex::default(),
             last_used_ms: AtomicI64::new(0),
         }
@@ -94,34 +99,70 @@ impl Block {
 
     async fn load_header(&self, store: &Store) -> Result<IndexHeader, StorageError> {
         self.fetch_unless_there(store).await?;
-        let verify = store.config.index_header.verify_on_load;
-        let error = match IndexHeader::load(&*store.fs, &self.dir, verify) {
+        let options = store.load_options();
+        let error = match IndexHeader::load(&*store.fs, &self.dir, options) {
             Ok(header) => return Ok(header),
             Err(error) => error,
         };
         // What is on local disk can be had again.
         tracing::warn!(block = %self.id(), %error, "could not load an index-header, fetching it");
         fetch_header(&*store.fs, &self.dir, self).await?;
-        IndexHeader::load(&*store.fs, &self.dir, true)
+        IndexHeader::load(&*store.fs, &self.dir, LoadOptions { verify: true, ..options })
             .map_err(|error| self.corrupt("index-header", &error))
     }
 
-    /// Fetches the index-header to local disk.
+    /// Brings the index-header to local disk, with the file beside it, so that the first query
+    /// that needs it scans nothing.
     pub(crate) async fn fetch_header(&self, store: &Store) -> Result<(), StorageError> {
         let _one_at_a_time = self.loading.lock().await;
-        self.fetch_unless_there(store).await
+        self.fetch_unless_there(store).await?;
+        if exists(&*store.fs, &self.dir.join(SPARSE_FILE)).map_err(|error| self.local(&error))? {
+            return Ok(());
+        }
+        // Loading writes it; what is wrong with the header is told by the query that needs it.
+        if let Err(error) = IndexHeader::load(&*store.fs, &self.dir, store.load_options()) {
+            tracing::warn!(block = %self.id(), %error, "could not look through an index-header");
+        }
+        Ok(())
+    }
+
+    /// Bytes of what is kept on local disk.
+    pub(crate) fn local_bytes(&self, store: &Store) -> u64 {
+        let size = |file| store.fs.metadata(&self.dir.join(file)).map_or(0, |found| found.length);
+        [HEADER_FILE, SPARSE_FILE].map(size).iter().sum()
     }
 
     async fn fetch_unless_there(&self, store: &Store) -> Result<(), StorageError> {
         match exists(&*store.fs, &self.dir.join(HEADER_FILE)) {
             Ok(true) => Ok(()),
             Ok(false) => {
+                self.fetch_sparse(store).await;
                 let fetched = fetch_header(&*store.fs, &self.dir, self).await;
                 store.metrics.lists.header_fetched(fetched.is_ok());
                 fetched
             }
             Err(error) => Err(self.local(&error)),
         }
+    }
+
+    /// Brings the file beside the index-header to local disk, where the bucket has it; that saves
+    /// scanning. Newer compactors of Mimir write it into each block.
+    async fn fetch_sparse(&self, store: &Store) {
+        let fetched = self.bucket.bucket().get(&self.paths.file(SPARSE_FILE)).await;
+        let error: Box<dyn fmt::Display> = match fetched {
+            Ok(bytes) => {
+                let (fs, file) = (&*store.fs, self.dir.join(SPARSE_FILE));
+                let written = fs.create_dir_all(&self.dir);
+                let Err(error) = written.and_then(|()| write_atomically(fs, &file, &bytes)) else {
+                    return;
+                };
+                Box::new(error)
+            }
+            Err(error) if error.is_not_found() => return,
+            Err(error) => Box::new(error),
+        };
+        // Without it loading takes longer, and that is all.
+        tracing::debug!(block = %self.id(), %error, "could not fetch a sparse index-header");
     }
 
     /// A part of the index file.
@@ -147,7 +188,8 @@ impl Block {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        self.bucket.read(key, range).await.map_err(|e| self.unavailable(&e))
+        let read = || self.bucket.read(key, range.clone());
+        self.hedging.run(read).await.map_err(|e| self.unavailable(&e))
     }
 
     fn unavailable(&self, error: &BucketError) -> StorageError {

@@ -19,6 +19,7 @@ use tsdb::fs::{SharedFs, read_dir_if_exists};
 use crate::budget::Budget;
 use crate::cache::IndexCache;
 use crate::gate::Gate;
+use crate::hedging::Hedging;
 use crate::metrics::StoreMetrics;
 use crate::store::{Store, StoreOptions};
 use crate::tenant::Tenant;
@@ -94,6 +95,7 @@ impl StoreGateway {
             indexes,
             requests: gate("a request", "query", queries),
             header_loads: gate("loading an index-header", "index_header", loads),
+            hedging: Arc::new(Hedging::new(config.hedged_requests_after.std(), &metrics)),
             budget: Budget::new(config.max_inflight_memory_bytes),
             config,
             options,
@@ -197,7 +199,13 @@ impl StoreGateway {
     /// Forgets tenants that the bucket does not have any more, on local disk too.
     fn forget_all_but(&self, ids: &HashSet<TenantId>) {
         let mut tenants = self.tenants.lock();
-        tenants.retain(|id, _| ids.contains(id));
+        tenants.retain(|id, _| {
+            let is_there = ids.contains(id);
+            if !is_there {
+                self.store.metrics.lists.tenant_size(id.as_str(), None);
+            }
+            is_there
+        });
         self.store.metrics.lists.tenants.set(tenants.len() as i64);
         drop(tenants);
         let (fs, dir) = (&self.store.fs, self.store.sync_dir());

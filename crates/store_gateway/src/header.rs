@@ -1,5 +1,6 @@
 //! The part of an index that every query needs: symbols and the postings offset table. A file on
-//! local disk holds them, in Mimir's format; in memory stands where every 32nd entry is, the rest
+//! local disk holds them, in Mimir's format; in memory stands where every 32nd entry is (see
+//! `-blocks-storage.bucket-store.posting-offsets-in-mem-sampling`), the rest
 //! is looked up in the mapped file.
 //!
 //! ```text
@@ -68,10 +69,24 @@ pub(crate) enum LoadError {
     Decode(#[from] DecodeError),
 }
 
+/// How a header is loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadOptions {
+    /// Check the checksums, also where nothing has to be scanned.
+    pub(crate) verify: bool,
+    /// How many entries of the postings offset table apart the places in memory are.
+    pub(crate) sampling: usize,
+}
+
 impl IndexHeader {
     /// Loads the header from a block's directory. With the file beside it nothing is scanned;
     /// where that is missing or damaged it is written.
-    pub(crate) fn load(fs: &dyn FileSystem, dir: &Path, verify: bool) -> Result<Self, LoadError> {
+    pub(crate) fn load(
+        fs: &dyn FileSystem,
+        dir: &Path,
+        options: LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let LoadOptions { verify, sampling } = options;
         let file = fs.map(&dir.join(HEADER_FILE))?;
         let sections = Sections::find(&file)?;
         if verify {
@@ -81,12 +96,16 @@ impl IndexHeader {
             (&file[sections.symbols_at.clone()], &file[sections.offsets_at.clone()]);
         let sparse_file = dir.join(SPARSE_FILE);
         let remembered = fs.read(&sparse_file).ok();
-        let remembered = remembered.and_then(|bytes| sparse::decode(&bytes, symbols, offsets).ok());
+        let remembered =
+            remembered.and_then(|bytes| sparse::decode(&bytes, (symbols, offsets), sampling).ok());
         let (symbols, offsets) = match remembered {
             Some(tables) => tables,
             None => {
                 sections.verify(&file)?;
-                let tables = (SymbolTable::new(symbols)?, PostingsOffsets::new(offsets)?);
+                let tables = (
+                    SymbolTable::new(symbols)?,
+                    PostingsOffsets::with_sampling(offsets, sampling)?,
+                );
                 let bytes = sparse::encode((&tables.0, &tables.1), offsets, sections.lists_end)?;
                 // Without it the next load takes longer; nothing else depends on it.
                 if let Err(error) = write_atomically(fs, &sparse_file, &bytes) {

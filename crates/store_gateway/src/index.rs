@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::{Labels, MatchOp, Matcher, StorageError};
 use tsdb::error::{DecodeError, TsdbError};
 use tsdb::index::{SeriesRow, decode_postings, decode_series, series_entry_len};
-use tsdb::postings::{IndexPostings, PostingsList, SeriesLabels, postings_for_matchers};
+use tsdb::postings::{Found, IndexPostings, PostingsList, find_series};
 
 use crate::all_series::AllSeries;
 use crate::block::Block;
@@ -21,6 +21,10 @@ use crate::request::{Request, Reservation};
 const SERIES_GUESS_BYTES: u64 = 512;
 /// The length before a postings list.
 const LIST_HEAD_BYTES: u64 = 4;
+/// So many series entries are read together.
+const ROWS_PER_READ: usize = 4096;
+/// The lists of so many values of a matcher are looked up to know their size.
+const MAX_SIZED_VALUES: usize = 16;
 /// So many postings lists are read together.
 const LISTS_PER_READ: usize = 4096;
 
@@ -41,6 +45,13 @@ pub(crate) enum Matched {
     All,
     /// These.
     Some(Vec<u32>, Reservation),
+}
+
+/// The ways in which matchers are obeyed.
+#[derive(Default)]
+struct ByListsOrLabels {
+    by_lists: Vec<Matcher>,
+    by_labels: Vec<Matcher>,
 }
 
 /// The labels of the series before: the next series has most of them too.
@@ -84,9 +95,104 @@ impl BlockIndex {
         if narrowing.is_empty() {
             return Ok(Matched::All);
         }
-        let series = self.outcome(postings_for_matchers(self, &narrowing))?;
+        let lists = self.lists_or_labels(narrowing).map_err(|e| self.corrupt(e))?;
+        let Found { mut series, untested } = self.outcome(find_series(self, &lists.by_lists))?;
         let held = self.request.reserve(size_of_val(&*series) as u64)?;
+        let by_labels: Vec<&Matcher> = untested.into_iter().chain(&lists.by_labels).collect();
+        if !by_labels.is_empty() {
+            self.retain(&mut series, &by_labels)?;
+        }
         Ok(Matched::Some(series, held))
+    }
+
+    /// Keeps the series whose labels satisfy all `matchers`.
+    fn retain(&self, series: &mut Vec<u32>, matchers: &[&Matcher]) -> Result<(), StorageError> {
+        let number = |m: &&Matcher| self.header.symbol_number(m.name());
+        let numbers: Result<Vec<Option<u32>>, _> = matchers.iter().map(number).collect();
+        let numbers = numbers.map_err(|e| self.corrupt(e))?;
+        let mut kept = 0;
+        for start in (0..series.len()).step_by(ROWS_PER_READ) {
+            self.request.context.check()?;
+            let some = series[start..series.len().min(start + ROWS_PER_READ)].to_vec();
+            let mut each = some.iter();
+            self.for_each_row(&some, |row| {
+                let number = each.next().copied().unwrap_or_default();
+                let mut is_match = true;
+                for (matcher, name) in matchers.iter().zip(&numbers) {
+                    let value = row.labels.iter().find(|label| Some(label.0) == *name);
+                    let value = value.map_or(Ok(""), |label| self.symbol(label.1))?;
+                    is_match = is_match && matcher.matches(value);
+                }
+                if is_match {
+                    series[kept] = number;
+                    kept += 1;
+                }
+                Ok(())
+            })?;
+        }
+        series.truncate(kept);
+        Ok(())
+    }
+
+    /// Which matchers are obeyed by reading their lists, which by looking at the series that the
+    /// others leave: a list is not read where it is longer than the entries of these, by
+    /// `-blocks-storage.bucket-store.series-fetch-preference`.
+    fn lists_or_labels(&self, matchers: Vec<Matcher>) -> Result<ByListsOrLabels, DecodeError> {
+        let mut found = ByListsOrLabels::default();
+        let mut sized = Vec::with_capacity(matchers.len());
+        for matcher in matchers {
+            match self.list_bytes(&matcher)? {
+                Some(bytes) => sized.push((bytes, matcher)),
+                None => found.by_lists.push(matcher),
+            }
+        }
+        sized.sort_by_key(|(bytes, _)| *bytes);
+        let narrows = |matcher: &Matcher| !matcher.matches_empty();
+        let Some(smallest) = sized.iter().position(|(_, matcher)| narrows(matcher)) else {
+            found.by_lists.extend(sized.into_iter().map(|(_, matcher)| matcher));
+            return Ok(found);
+        };
+        let (mut total_bytes, matcher) = sized.remove(smallest);
+        found.by_lists.push(matcher);
+        let series_bytes = (total_bytes / 4 * SERIES_GUESS_BYTES) as f64;
+        for (bytes, matcher) in sized {
+            total_bytes += bytes;
+            let preference = self.request.store.config.series_fetch_preference;
+            if total_bytes as f64 * preference <= series_bytes {
+                found.by_lists.push(matcher);
+            } else {
+                found.by_labels.push(matcher);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The bytes of the lists of a matcher that names its values; `None` for any other.
+    fn list_bytes(&self, matcher: &Matcher) -> Result<Option<u64>, DecodeError> {
+        let of = |value: &str| -> Result<u64, DecodeError> {
+            let (offsets, section) = self.header.offsets();
+            let pair = (matcher.name(), value);
+            let extent = offsets.find_extent(section, pair, self.header.end())?;
+            Ok(extent.map_or(0, |extent| extent.end - extent.start))
+        };
+        if matcher.name().is_empty() {
+            return Ok(None);
+        }
+        match (matcher.op(), matcher.regex()) {
+            (MatchOp::Equal | MatchOp::NotEqual, _) => {
+                let value = std::str::from_utf8(matcher.value()).ok().filter(|v| !v.is_empty());
+                value.map(of).transpose()
+            }
+            (_, Some(regex)) => {
+                let values = regex.set_matches().filter(|values| values.len() <= MAX_SIZED_VALUES);
+                let Some(values) = values else { return Ok(None) };
+                if values.iter().any(String::is_empty) {
+                    return Ok(None);
+                }
+                values.iter().try_fold(0, |sum, value| Ok(sum + of(value)?)).map(Some)
+            }
+            (_, None) => Ok(None),
+        }
     }
 
     /// Whether it is plain without reading a list that all series satisfy the matcher.
@@ -325,39 +431,5 @@ impl IndexPostings for BlockIndex {
 
     fn label_names(&self) -> Result<Vec<String>, TsdbError> {
         Ok(self.header.offsets().0.names().map(str::to_owned).collect())
-    }
-}
-
-impl SeriesLabels for BlockIndex {
-    fn series_labels(
-        &self,
-        series: u32,
-        visit: &mut dyn FnMut(&str, &str),
-    ) -> Result<(), TsdbError> {
-        let each = |row: &SeriesRow| {
-            for &(name, value) in &row.labels {
-                visit(self.symbol(name)?, self.symbol(value)?);
-            }
-            Ok(())
-        };
-        self.for_each_row(&[series], each).map_err(|e| self.stash(e))
-    }
-
-    fn series_label(
-        &self,
-        series: u32,
-        name: &str,
-        visit: &mut dyn FnMut(&str),
-    ) -> Result<(), TsdbError> {
-        let each = |row: &SeriesRow| {
-            let number = self.header.symbol_number(name).map_err(|e| self.corrupt(e))?;
-            let value = row.labels.iter().find(|label| Some(label.0) == number);
-            visit(match value {
-                Some(&(_, value)) => self.symbol(value)?,
-                None => "",
-            });
-            Ok(())
-        };
-        self.for_each_row(&[series], each).map_err(|e| self.stash(e))
     }
 }

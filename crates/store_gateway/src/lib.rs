@@ -32,6 +32,7 @@ mod chunks;
 mod gate;
 mod gateway;
 mod header;
+mod hedging;
 pub mod http;
 mod index;
 mod labels;

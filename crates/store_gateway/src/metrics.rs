@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::TimestampMs;
 use rt::Metrics;
-use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, Histogram, HistogramVec};
+use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, GaugeVec, Histogram, HistogramVec};
 
 use crate::block::Block;
 
@@ -27,6 +27,10 @@ pub(crate) struct StoreMetrics {
     pub(crate) chunks_touched: Histogram,
     pub(crate) expand_postings: Histogram,
     pub(crate) fetch_series_and_chunks: Histogram,
+    /// Fetching the chunks of some series, where there are more than one batch. Nothing is loaded
+    /// ahead of time, so that readers wait as long as that takes.
+    pub(crate) batch_load: Histogram,
+    pub(crate) batch_wait: Histogram,
     pub(crate) gates: HistogramVec,
     blocks_queried: HistogramVec,
 }
@@ -41,6 +45,7 @@ pub(crate) struct ListMetrics {
     block_load_failures: Counter,
     block_drops: Counter,
     blocks_loaded: Gauge,
+    loaded_size_bytes: GaugeVec,
 }
 
 /// Counters of index headers.
@@ -116,6 +121,16 @@ impl StoreMetrics {
             chunks_touched: of.touched("chunks"),
             expand_postings: of.stage("expand_postings"),
             fetch_series_and_chunks: of.stage("fetch_series_and_chunks"),
+            batch_load: metrics.histogram(
+                "cortex_bucket_store_series_batch_preloading_load_duration_seconds",
+                "How long it took to fetch a batch of series.",
+                LOAD_SECONDS,
+            ),
+            batch_wait: metrics.histogram(
+                "cortex_bucket_store_series_batch_preloading_wait_duration_seconds",
+                "How long the reader of series waited for a batch of them.",
+                LOAD_SECONDS,
+            ),
             gates: metrics.histogram_vec(
                 "cortex_bucket_stores_gate_duration_seconds",
                 "How long requests waited for their turn.",
@@ -215,6 +230,11 @@ impl ListMetrics {
             ),
             block_drops: of.counter(drops, "Blocks that were given up."),
             blocks_loaded: of.gauge("cortex_bucket_store_blocks_loaded", "Blocks in use."),
+            loaded_size_bytes: metrics.gauge_vec(
+                "cortex_bucket_store_blocks_loaded_size_bytes",
+                "Bytes of the blocks in use that are kept on local disk.",
+                &["user"],
+            ),
         }
     }
 
@@ -231,6 +251,17 @@ impl ListMetrics {
         self.block_loads.inc_by(loads);
         self.block_drops.inc_by(drops);
         self.blocks_loaded.inc_by(loads as i64 - drops as i64);
+    }
+
+    /// So much of a tenant's blocks is on local disk; `None` for a tenant that is gone.
+    pub(crate) fn tenant_size(&self, user: &str, bytes: Option<u64>) {
+        match bytes {
+            Some(bytes) => {
+                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.loaded_size_bytes.with(&[user]).set(bytes);
+            }
+            None => _ = self.loaded_size_bytes.remove(&[user]),
+        }
     }
 
     /// An index-header was brought to local disk, or could not be.
@@ -288,12 +319,8 @@ impl CacheMetrics {
 mod tests {
     use super::*;
 
-    /// Those of caches and preloading, which do not exist yet.
-    const LATER: &[&str] = &[
-        "cortex_bucket_store_blocks_loaded_size_bytes",
-        "cortex_bucket_store_series_batch_preloading",
-        "cortex_bucket_store_series_hash_cache",
-    ];
+    /// That of hashes of series, which does not exist yet.
+    const LATER: &[&str] = &["cortex_bucket_store_series_hash_cache"];
 
     #[test]
     fn the_dashboards_find_their_metrics() {
@@ -306,6 +333,7 @@ mod tests {
         let metrics = Metrics::new();
         let store_metrics = StoreMetrics::new(&metrics);
         store_metrics.lists.changed(1, 0);
+        store_metrics.lists.tenant_size("team", Some(1));
         store_metrics.gates.with(&["query"]).observe(1.0);
         store_metrics.blocks_queried.with(&[COMPONENT, "1", "false"]).observe(1.0);
         let text = metrics.encode(rt::metrics::TextFormat::Prometheus);

@@ -262,6 +262,10 @@ impl BlockSeriesSet {
         let mut fetched = fetch_chunks(request, block, &wanted)?.into_iter();
         let seconds = request.store.seconds_since(start);
         request.store.metrics.fetch_series_and_chunks.observe(seconds);
+        if !self.rows.is_empty() || self.numbers.left() > 0 {
+            request.store.metrics.batch_load.observe(seconds);
+            request.store.metrics.batch_wait.observe(seconds);
+        }
         // Each series has its own part from here on.
         drop(held);
         for row in rows {

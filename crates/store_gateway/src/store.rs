@@ -13,6 +13,8 @@ use tsdb::fs::SharedFs;
 use crate::budget::Budget;
 use crate::cache::{IndexCache, ObjectId};
 use crate::gate::Gate;
+use crate::header::LoadOptions;
+use crate::hedging::Hedging;
 use crate::metrics::StoreMetrics;
 
 /// Bounds that have no option yet.
@@ -39,6 +41,7 @@ pub(crate) struct Store {
     pub(crate) blocking: BlockingHandle,
     pub(crate) fs: SharedFs,
     pub(crate) cache: IndexCache,
+    pub(crate) hedging: Arc<Hedging>,
     pub(crate) budget: Budget,
     pub(crate) requests: Gate,
     pub(crate) header_loads: Gate,
@@ -55,6 +58,14 @@ impl Store {
     /// Seconds since `start`, a time of the monotonic clock.
     pub(crate) fn seconds_since(&self, start: std::time::Duration) -> f64 {
         self.clock.monotonic().saturating_sub(start).as_secs_f64()
+    }
+
+    /// How index-headers are loaded.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            verify: self.config.index_header.verify_on_load,
+            sampling: self.config.postings_offsets_in_mem_sampling.max(1),
+        }
     }
 
     /// Where index-headers are kept.

@@ -104,6 +104,8 @@ impl Tenant {
         if is_first {
             self.preload(store, &blocks).await;
         }
+        let local_bytes = blocks.iter().map(|block| block.local_bytes(store)).sum();
+        store.metrics.lists.tenant_size(self.id().as_str(), Some(local_bytes));
         Ok(())
     }
 

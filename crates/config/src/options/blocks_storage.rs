@@ -120,8 +120,14 @@ config! {
         ignore_blocks_within: GoDuration = "10h", "ignore-blocks-within", Advanced;
         /// Parts of an object with at most this many bytes between them are fetched in one request.
         partitioner_max_gap_bytes: u64 = "524288", "partitioner-max-gap-bytes", Advanced;
+        /// Of the postings offsets of an index-header one in so many stands in memory.
+        postings_offsets_in_mem_sampling: usize = "32", "posting-offsets-in-mem-sampling", Advanced;
         /// Series that are read from a block at a time; at least 1.
         streaming_series_batch_size: usize = "5000", "batch-series-size", Advanced;
+        /// How much rather series are fetched and looked at than lists of series, where a matcher can be obeyed by either; more than 0.
+        series_fetch_preference: f64 = "0.75", "series-fetch-preference", Advanced;
+        /// A part of an object that has not come after this time is asked for a second time, of one in ten at most; 0 asks once.
+        hedged_requests_after: GoDuration = "0s", "hedged-requests-after", Advanced, Urd;
         /// Memory that one request may take for what it reads from blocks, in bytes; 0 is no limit.
         max_request_memory_bytes: u64 = "268435456", "max-request-memory-bytes", Advanced, Urd;
         /// Memory that all requests together may take for what they read from blocks, in bytes; 0 is no limit.

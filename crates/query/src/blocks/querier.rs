@@ -9,8 +9,9 @@ use model::{
     Matcher, Querier, QueryContext, SelectHints, SeriesSet, Shard, StorageError, TenantId,
     TimeRange,
 };
+use parking_lot::Mutex;
 use tsdb::merge::{merge_series_sets, merge_text_sets};
-use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
+use wire::client::{BlocksAnswer, BlocksRequest, GatewayShare, StoreGatewayClient};
 
 use super::Shared;
 use super::finder::FoundBlock;
@@ -27,13 +28,14 @@ pub(super) struct BlocksQuerier {
 
 impl BlocksQuerier {
     /// What all needed blocks answer, in parts.
-    fn ask_all<T>(
+    fn ask_all<T: Send>(
         &self,
         shard: Option<Shard>,
         ask: impl Fn(
             &dyn StoreGatewayClient,
             BlocksRequest<'_>,
-        ) -> Result<BlocksAnswer<T>, StorageError>,
+        ) -> Result<BlocksAnswer<T>, StorageError>
+        + Sync,
     ) -> Result<Vec<T>, StorageError> {
         let metrics = &self.shared.metrics;
         let blocks = self.blocks.iter().filter(|block| block.can_hold(shard));
@@ -61,13 +63,14 @@ impl BlocksQuerier {
     }
 
     /// The parts, how many store-gateways were asked, and how often.
-    fn ask_until_done<T>(
+    fn ask_until_done<T: Send>(
         &self,
         tracker: &mut Tracker,
         ask: impl Fn(
             &dyn StoreGatewayClient,
             BlocksRequest<'_>,
-        ) -> Result<BlocksAnswer<T>, StorageError>,
+        ) -> Result<BlocksAnswer<T>, StorageError>
+        + Sync,
     ) -> Result<(Vec<T>, usize, usize), StorageError> {
         let (mut parts, mut hit, mut attempts) = (Vec::new(), HashSet::new(), 0);
         while let Some(wanted) = tracker.next() {
@@ -79,16 +82,11 @@ impl BlocksQuerier {
                 Err(_) => break,
             };
             attempts += 1;
-            for share in shares {
-                self.context.check()?;
-                tracker.asked(&share.address, &share.blocks);
-                let request = BlocksRequest {
-                    tenant: &self.tenant,
-                    blocks: &share.blocks,
-                    range: self.range,
-                    context: &self.context,
-                };
-                match ask(&*share.client, request) {
+            self.context.check()?;
+            shares.iter().for_each(|share| tracker.asked(&share.address, &share.blocks));
+            let answers = self.ask_shares(&shares, &ask);
+            for (share, answer) in shares.into_iter().zip(answers) {
+                match answer {
                     Ok(answer) => {
                         tracker.answered(&answer.queried, &answer.failed);
                         parts.push(answer.value);
@@ -104,6 +102,35 @@ impl BlocksQuerier {
             }
         }
         Ok((parts, hit.len(), attempts))
+    }
+
+    /// Asks the store-gateways of all shares at the same time. The answers come in their order.
+    fn ask_shares<T, F>(
+        &self,
+        shares: &[GatewayShare],
+        ask: &F,
+    ) -> Vec<Result<BlocksAnswer<T>, StorageError>>
+    where
+        T: Send,
+        F: Fn(&dyn StoreGatewayClient, BlocksRequest<'_>) -> Result<BlocksAnswer<T>, StorageError>
+            + Sync,
+    {
+        let answers: Vec<_> = shares.iter().map(|_| Mutex::new(None)).collect();
+        self.shared.executor.for_each(shares.len(), &|i| {
+            let share = &shares[i];
+            let request = BlocksRequest {
+                tenant: &self.tenant,
+                blocks: &share.blocks,
+                range: self.range,
+                context: &self.context,
+            };
+            *answers[i].lock() = Some(ask(&*share.client, request));
+        });
+        let not_asked = || StorageError::Internal("a store-gateway was not asked".to_owned());
+        answers
+            .into_iter()
+            .map(|answer| answer.into_inner().unwrap_or_else(|| Err(not_asked())))
+            .collect()
     }
 }
 

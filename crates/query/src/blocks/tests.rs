@@ -1,6 +1,6 @@
 //! Queries over store-gateways that know, do not know, fail, or do not answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use bucket::{
     BlockDeletionMark, Bucket, BucketIndex, BucketMetrics, IndexLoader, IndexLoaderOptions,
@@ -9,7 +9,9 @@ use bucket::{
 use config::BucketStoreConfig;
 use model::env::ManualClock;
 use model::storage::{EmptySeriesSet, TextSet, Texts};
-use model::{Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange};
+use model::{
+    Executor, Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange,
+};
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use rt::{BlockingHandle, Metrics};
@@ -30,6 +32,8 @@ struct Gateway {
     has: Vec<u128>,
     cannot_read: Vec<u128>,
     is_down: bool,
+    /// Waits until so many are asked at the same time.
+    meets: Option<Arc<Barrier>>,
     asked: Arc<Mutex<Vec<Vec<u128>>>>,
 }
 
@@ -44,6 +48,9 @@ impl Gateway {
         value: impl FnOnce(&[Ulid]) -> T,
     ) -> Result<BlocksAnswer<T>, StorageError> {
         self.asked.lock().push(request.blocks.iter().map(|id| id.0).collect());
+        if let Some(barrier) = &self.meets {
+            barrier.wait();
+        }
         if self.is_down {
             return Err(StorageError::Unavailable("down".to_owned()));
         }
@@ -120,6 +127,44 @@ impl StoreGateways for Replicas {
     }
 }
 
+/// Asks the store-gateway whose number the block's id tells; there is one of each.
+struct Owners(Vec<Gateway>);
+
+impl StoreGateways for Owners {
+    fn share(
+        &self,
+        _: &TenantId,
+        blocks: &[Ulid],
+        _: &TriedGateways,
+    ) -> Result<Vec<GatewayShare>, StorageError> {
+        let share = |&id: &Ulid| GatewayShare {
+            address: id.0.to_string(),
+            client: Arc::new(self.0[id.0 as usize].clone()),
+            blocks: vec![id],
+        };
+        Ok(blocks.iter().map(share).collect())
+    }
+
+    fn replication_factor(&self) -> usize {
+        1
+    }
+}
+
+/// Runs every piece on a thread of its own.
+struct Threads;
+
+impl Executor for Threads {
+    fn parallelism(&self) -> usize {
+        usize::MAX
+    }
+
+    fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            (0..count).for_each(|i| _ = scope.spawn(move || job(i)));
+        });
+    }
+}
+
 struct World {
     runtime: tokio::runtime::Runtime,
     bucket: TenantBucket,
@@ -130,6 +175,14 @@ struct World {
 
 fn world(
     gateways: &[Gateway],
+    blocks: Vec<IndexedBlock>,
+    change: impl FnOnce(&mut BucketIndex),
+) -> World {
+    world_of(Arc::new(Replicas(gateways.to_vec())), blocks, change)
+}
+
+fn world_of(
+    gateways: Arc<dyn StoreGateways>,
     blocks: Vec<IndexedBlock>,
     change: impl FnOnce(&mut BucketIndex),
 ) -> World {
@@ -154,8 +207,9 @@ fn world(
     let blocks = Blocks::new(BlocksDependencies {
         config: BucketStoreConfig::default(),
         indexes,
-        gateways: Arc::new(Replicas(gateways.to_vec())),
+        gateways,
         clock,
+        executor: Arc::new(Threads),
         blocking: runtime.block_on(async { BlockingHandle::current() }),
         metrics: metrics.clone(),
     });
@@ -234,6 +288,20 @@ fn what_is_missing_is_asked_of_other_replicas_and_then_fails_the_query() {
     let world = world(&[none.clone(), none.clone(), none, fourth.clone()], blocks(), |_| {});
     assert_eq!(world.ask(10, 10).unwrap_err(), FAILED_2);
     assert!(fourth.asked.lock().is_empty());
+}
+
+#[test]
+fn the_store_gateways_of_a_query_are_asked_at_the_same_time() {
+    let meets = Arc::new(Barrier::new(3));
+    let gateway = |id: u128| Gateway { meets: Some(Arc::clone(&meets)), ..Gateway::with(&[id]) };
+    let owners = Owners((0..3).map(gateway).collect());
+    let all = world_of(Arc::new(owners), (0..3).map(block).collect(), |_| {});
+    assert_eq!(all.ask(10, 10).unwrap(), "0 1 2");
+    // Every one of them must answer.
+    let silent = |id: u128| Gateway { is_down: id == 2, ..gateway(id) };
+    let owners = Owners((0..3).map(silent).collect());
+    let world = world_of(Arc::new(owners), (0..3).map(block).collect(), |_| {});
+    assert_eq!(world.ask(10, 10).unwrap_err(), FAILED_2);
 }
 
 #[test]

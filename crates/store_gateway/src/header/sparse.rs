@@ -18,8 +18,6 @@ use tsdb::encoding::{Decoder, put_uvarint, put_uvarint_bytes};
 use tsdb::error::DecodeError;
 use tsdb::index::{PostingsOffsets, SampledName, SymbolTable};
 
-/// How far apart the entries are.
-const SAMPLING: u64 = 32;
 /// The length of a section stands before its content.
 const LENGTH_BYTES: u32 = 4;
 /// What is larger when it is unpacked is not read, bytes.
@@ -50,7 +48,7 @@ pub(super) fn encode(
         };
         put_name(&mut table, section, name, end)?;
     }
-    put_number(&mut table, 2, SAMPLING);
+    put_number(&mut table, 2, offsets.sampling() as u64);
     let mut out = Vec::new();
     put_message(&mut out, 1, &of_symbols);
     put_message(&mut out, 2, &table);
@@ -96,11 +94,11 @@ fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
     put_uvarint(out, number);
 }
 
-/// The tables over the contents of their sections.
+/// The tables over the contents of their sections, if they can be had with this `sampling`.
 pub(super) fn decode(
     gzipped: &[u8],
-    symbols: &[u8],
-    offsets: &[u8],
+    (symbols, offsets): (&[u8], &[u8]),
+    sampling: usize,
 ) -> Result<(SymbolTable, PostingsOffsets), DecodeError> {
     let mut bytes = Vec::new();
     let mut reader = GzDecoder::new(gzipped).take(MAX_UNPACKED_BYTES);
@@ -114,8 +112,12 @@ pub(super) fn decode(
         }
         Ok(())
     })?;
-    let names = names.ok_or(INVALID)?;
-    Ok((symbol_table.ok_or(INVALID)?, PostingsOffsets::from_sampled(offsets, names)?))
+    let (names, stored) = names.ok_or(INVALID)?;
+    if stored == 0 || !sampling.is_multiple_of(stored) {
+        return Err(INVALID);
+    }
+    let table = PostingsOffsets::from_sampled(offsets, names, stored)?;
+    Ok((symbol_table.ok_or(INVALID)?, table.thinned(sampling / stored)))
 }
 
 fn decode_symbols(bytes: &[u8], section: &[u8]) -> Result<SymbolTable, DecodeError> {
@@ -138,7 +140,8 @@ fn decode_symbols(bytes: &[u8], section: &[u8]) -> Result<SymbolTable, DecodeErr
     SymbolTable::from_samples(section, count, places)
 }
 
-fn decode_names(bytes: &[u8]) -> Result<Vec<SampledName>, DecodeError> {
+/// The names with their places, and how far apart these are.
+fn decode_names(bytes: &[u8]) -> Result<(Vec<SampledName>, usize), DecodeError> {
     let (mut names, mut sampling) = (Vec::new(), 0);
     for_each_field(bytes, |field, value| {
         match (field, value) {
@@ -148,11 +151,8 @@ fn decode_names(bytes: &[u8]) -> Result<Vec<SampledName>, DecodeError> {
         }
         Ok(())
     })?;
-    if sampling != SAMPLING {
-        return Err(INVALID);
-    }
     names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(names)
+    Ok((names, usize::try_from(sampling).map_err(|_| INVALID)?))
 }
 
 fn decode_name(pair: &[u8]) -> Result<SampledName, DecodeError> {

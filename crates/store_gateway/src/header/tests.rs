@@ -49,7 +49,7 @@ fn the_file_beside_it_remembers_both_tables() {
         (&header[sections.symbols_at.clone()], &header[sections.offsets_at.clone()]);
     let tables = (SymbolTable::new(symbols).unwrap(), PostingsOffsets::new(offsets).unwrap());
     let bytes = sparse::encode((&tables.0, &tables.1), offsets, sections.lists_end).unwrap();
-    let again = sparse::decode(&bytes, symbols, offsets).unwrap();
+    let again = sparse::decode(&bytes, (symbols, offsets), 32).unwrap();
     assert_eq!(again.0.samples(), tables.0.samples());
     assert_eq!(again.1.sampled(offsets).unwrap(), tables.1.sampled(offsets).unwrap());
     let mut raw = Vec::new();
@@ -75,13 +75,21 @@ fn a_file_beside_it_that_makes_no_sense_is_refused() {
     let bytes = sparse::encode((&tables.0, &tables.1), offsets, sections.lists_end).unwrap();
     let mut raw = Vec::new();
     flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut raw).unwrap();
-    assert!(sparse::decode(&gzip(&raw), symbols, offsets).is_ok());
+    assert!(sparse::decode(&gzip(&raw), (symbols, offsets), 32).is_ok());
     let last = raw.len() - 1;
-    // Another sampling.
-    raw[last] = 64;
-    assert!(sparse::decode(&gzip(&raw), symbols, offsets).is_err());
-    for length in 0..last {
-        assert!(sparse::decode(&gzip(&raw[..length]), symbols, offsets).is_err(), "{length}");
+    // Another sampling is taken where it is finer, by a whole number of times.
+    for (wanted, is_right) in [(64, true), (16, false), (48, false), (32, true)] {
+        let decoded = sparse::decode(&gzip(&raw), (symbols, offsets), wanted);
+        assert_eq!(decoded.is_ok(), is_right, "{wanted}");
+        assert!(decoded.is_err() || decoded.is_ok_and(|tables| tables.1.sampling() == wanted));
     }
-    assert!(sparse::decode(b"no gzip", symbols, offsets).is_err());
+    // What is stored is something else than it says.
+    for sampling in [64, 0] {
+        raw[last] = sampling;
+        assert!(sparse::decode(&gzip(&raw), (symbols, offsets), 64).is_err());
+    }
+    for length in 0..last {
+        assert!(sparse::decode(&gzip(&raw[..length]), (symbols, offsets), 32).is_err(), "{length}");
+    }
+    assert!(sparse::decode(b"no gzip", (symbols, offsets), 32).is_err());
 }

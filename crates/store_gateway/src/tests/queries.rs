@@ -128,6 +128,30 @@ fn selections_are_right_without_room_in_the_cache() {
 }
 
 #[test]
+fn selections_are_right_whatever_is_fetched_rather() {
+    for preference in [1e-9, 1e9] {
+        let world = World::configured(|config| config.series_fetch_preference = preference);
+        check_against_naive(&world, 300, &ranges()[..2]);
+    }
+}
+
+#[test]
+fn long_lists_are_not_read_for_few_series() {
+    let pod = |i: u32| series(&[("__name__", "m"), ("pod", &format!("{i:06}"))], [10]);
+    let data: Data = (0..20_000).map(pod).collect();
+    let [few, many] = [0.75, 1e-9].map(|preference| {
+        let world = World::configured(|config| config.series_fetch_preference = preference);
+        add_blocks(&world, std::slice::from_ref(&data), 120);
+        let one = [Matcher::equal("__name__", "m"), Matcher::equal("pod", "000007")];
+        let found = world.select(ALL_TIME, &one, &SelectHints::default()).unwrap();
+        assert_eq!(found.len(), 1);
+        let touched = "cortex_bucket_store_series_data_size_touched_bytes_sum";
+        world.metric(touched, &[("data_type", "index")])
+    });
+    assert!(few < 2000.0 && many > 4.0 * 20_000.0, "{few} {many}");
+}
+
+#[test]
 fn chunks_that_are_longer_than_guessed_are_fetched_again() {
     // Values without pattern: about 9 bytes a sample.
     let random = SeededRandom::new(1);

@@ -36,17 +36,46 @@ fn index_headers_come_with_a_sync_and_are_loaded_by_queries() {
     let world = world();
     assert_eq!(
         (world.local_files(1), world.local_files(2)),
-        (vec!["index-header".to_owned()], vec!["index-header".to_owned()])
+        (BOTH_FILES.map(str::to_owned).to_vec(), BOTH_FILES.map(str::to_owned).to_vec())
     );
     assert_eq!(world.metric(LOADS, &[]), 0.0);
     assert_eq!(world.all().unwrap(), data(50));
     assert_eq!(world.metric(LOADS, &[]), 2.0);
-    assert_eq!(
-        (world.local_files(1), world.local_files(2)),
-        (BOTH_FILES.map(str::to_owned).to_vec(), BOTH_FILES.map(str::to_owned).to_vec())
-    );
+    let size = world.metric("cortex_bucket_store_blocks_loaded_size_bytes", &[("user", "team")]);
+    let file = |block, name| world.sync_dir.path().join(format!("team/{}/{name}", Ulid(block)));
+    let length = |(block, name)| std::fs::metadata(file(block, name)).unwrap().len();
+    let files = [1, 2].into_iter().flat_map(|block| BOTH_FILES.map(|name| (block, name)));
+    assert_eq!(size, files.map(length).sum::<u64>() as f64);
     assert_eq!(world.metric("cortex_bucket_store_blocks_loaded", &[]), 2.0);
     assert_eq!(world.metric("cortex_bucket_stores_tenants_discovered", &[]), 1.0);
+}
+
+/// Newer compactors write it; what makes no sense is not used.
+#[test]
+fn the_sparse_header_comes_from_the_bucket_where_it_is_there() {
+    let world = world();
+    let local = |world: &World| {
+        let dir = world.sync_dir.path().join("team").join(Ulid(2).to_string());
+        std::fs::read(dir.join("sparse-index-header")).unwrap()
+    };
+    let own = local(&world);
+    // The same with the name of a file, so that it can be told from what is made here.
+    let mut named = flate2::GzBuilder::new()
+        .filename("from the bucket")
+        .write(Vec::new(), flate2::Compression::fast());
+    let mut plain = flate2::read::GzDecoder::new(&*own);
+    std::io::copy(&mut plain, &mut named).unwrap();
+    let named = named.finish().unwrap();
+    world.put(&world.key(2, "sparse-index-header"), named.clone());
+    let fetching = world.again();
+    fetching.sync();
+    assert_eq!(local(&fetching), named);
+    assert_eq!(fetching.all().unwrap(), data(50));
+    world.put(&world.key(2, "sparse-index-header"), "no sparse header");
+    let fetching = world.again();
+    fetching.sync();
+    assert_eq!(fetching.all().unwrap(), data(50));
+    assert_eq!(local(&fetching), own);
 }
 
 #[test]
@@ -108,10 +137,10 @@ fn blocks_that_are_gone_or_marked_long_ago_are_given_up() {
         .run(world.tenant_bucket().put_mark(Ulid(2), &DeletionMark::new(Ulid(2), marked_ms, "")))
         .unwrap();
     world.sync();
-    assert_eq!(world.local_files(2).len(), 1);
+    assert_eq!(world.local_files(2).len(), 2);
     world.clock.advance(HOUR_MS + 1000);
     world.sync();
-    assert_eq!((world.local_files(1).len(), world.local_files(2).len()), (1, 0));
+    assert_eq!((world.local_files(1).len(), world.local_files(2).len()), (2, 0));
     assert_eq!(world.metric("cortex_bucket_store_blocks_loaded", &[]), 1.0);
     for file in ["meta.json", "index", "chunks/000001"] {
         world.delete(&world.key(1, file));

@@ -4,7 +4,8 @@
 //! count be32 | { 2 | name length uvarint | name | value length uvarint | value | offset uvarint }*
 //! ```
 //!
-//! A reader keeps the places of the values 0, 32, 64, ... of each name and scans from there. The
+//! A reader keeps the places of some values of each name, as a rule 0, 32, 64, ..., and scans from
+//! there. The
 //! first pair is `"" = ""`, the list of all series.
 
 mod sampled;
@@ -27,6 +28,8 @@ pub struct PostingsOffsets {
     names: Vec<Name>,
     /// Offsets of sampled entries.
     samples: Vec<u32>,
+    /// How many entries apart they are; at least 1.
+    sampling: usize,
     all: Option<PostingsOffset>,
 }
 
@@ -59,9 +62,14 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
 impl PostingsOffsets {
     /// Scans the content of the section (without length and checksum).
     pub fn new(section: &[u8]) -> Result<Self, DecodeError> {
+        Self::with_sampling(section, SAMPLING)
+    }
+
+    /// The same; the place of every `sampling`th value is kept (0 counts as 1).
+    pub fn with_sampling(section: &[u8], sampling: usize) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(section);
         let count = decoder.be32()?;
-        let mut table = Self { names: Vec::new(), samples: Vec::new(), all: None };
+        let mut table = Self::empty(sampling);
         for _ in 0..count {
             let offset = u32::try_from(section.len() - decoder.len())
                 .map_err(|_| DecodeError::Invalid("postings offset table above 4 GiB"))?;
@@ -75,10 +83,19 @@ impl PostingsOffsets {
         Ok(table)
     }
 
+    fn empty(sampling: usize) -> Self {
+        Self { names: Vec::new(), samples: Vec::new(), sampling: sampling.max(1), all: None }
+    }
+
+    /// How many entries apart the places are that are kept.
+    pub fn sampling(&self) -> usize {
+        self.sampling
+    }
+
     fn add(&mut self, entry: &Entry<'_>, offset: u32) -> Result<(), DecodeError> {
         match self.names.last_mut() {
             Some(last) if last.name.as_bytes() == entry.name => {
-                if (last.value_count as usize).is_multiple_of(SAMPLING) {
+                if (last.value_count as usize).is_multiple_of(self.sampling) {
                     self.samples.push(offset);
                     last.samples.end += 1;
                 }
@@ -167,7 +184,7 @@ impl PostingsOffsets {
         let samples = &self.samples[name.samples.start as usize..name.samples.end as usize];
         let sample = sampled::sample_before(section, samples, from)?;
         let mut decoder = decoder_at(section, samples[sample])?;
-        for _ in sample * SAMPLING..name.value_count as usize {
+        for _ in sample * self.sampling..name.value_count as usize {
             let entry = entry(&mut decoder)?;
             if !visit(text(entry.value)?, entry.offset) {
                 break;

@@ -14,6 +14,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         indexes: parts.need_bucket_indexes(env)?,
         gateways: parts.need_store_gateways()?,
         clock: Arc::clone(&env.clock),
+        executor: Arc::clone(&env.executor),
         blocking: env.blocking.clone(),
         metrics: env.metrics.clone(),
     });
