@@ -15,6 +15,7 @@ mod blocks;
 mod error;
 mod features;
 pub mod http;
+pub mod ingesters;
 mod json;
 mod limits;
 mod log;

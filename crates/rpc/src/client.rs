@@ -20,6 +20,9 @@ use crate::status::{for_tenant, storage_error};
 /// How often a query that waits for another process looks whether it must stop.
 const CHECK_PERIOD: Duration = Duration::from_millis(50);
 
+/// How often a connection is tried, and how long the answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// How connections are made.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientOptions {
@@ -49,6 +52,10 @@ impl Connection {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(options.connect_timeout)
             .tcp_nodelay(true)
+            // So that calls to a machine that has vanished end.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
             .initial_stream_window_size(Some(1 << 20))
             .initial_connection_window_size(Some(4 << 20));
         Ok(Self { channel: endpoint.connect_lazy(), options, blocking })

@@ -22,7 +22,26 @@ impl BlockingHandle {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
     }
+
+    /// Runs `job`, which may wait for other processes, on a thread of its own. Not for CPU work:
+    /// the number of these threads follows that of the jobs. A job whose future is dropped goes on.
+    pub fn spawn<T, F>(
+        &self,
+        job: F,
+    ) -> impl Future<Output = Result<T, JobPanicked>> + Send + use<T, F>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let running = self.handle.spawn_blocking(job);
+        async move { running.await.map_err(|error| JobPanicked(error.to_string())) }
+    }
 }
+
+/// A job of [`BlockingHandle::spawn`] ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("internal error: {0}")]
+pub struct JobPanicked(String);
 
 #[cfg(test)]
 mod tests {
@@ -38,5 +57,12 @@ mod tests {
         let answer = pool.run(move || bridge.block_on(receiver));
         sender.send(7).unwrap();
         assert_eq!(answer.await.unwrap(), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_an_error() {
+        let bridge = BlockingHandle::current();
+        assert_eq!(bridge.spawn(|| 7).await, Ok(7));
+        assert!(bridge.spawn(|| assert!(std::hint::black_box(false))).await.is_err());
     }
 }

@@ -18,7 +18,7 @@ pub mod signal;
 mod tasks;
 pub mod time;
 
-pub use blocking::BlockingHandle;
+pub use blocking::{BlockingHandle, JobPanicked};
 pub use clock::SystemClock;
 pub use compute::{ComputeError, ComputeOptions, ComputePool};
 pub use executor::FairExecutor;

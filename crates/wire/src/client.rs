@@ -114,6 +114,12 @@ fn no_cardinality() -> StorageError {
     StorageError::Unavailable("this ingester does not answer cardinality queries".to_owned())
 }
 
+/// The ways to the ingesters of a ring, by their addresses.
+pub trait IngesterReads: Send + Sync {
+    /// The ingester at `address`.
+    fn ingester(&self, address: &str) -> Result<Arc<dyn IngesterQuery>, StorageError>;
+}
+
 /// Answers queries over the blocks in the bucket.
 pub trait BlockStore: Send + Sync {
     /// The tenant's blocks; `None` for a tenant without any.

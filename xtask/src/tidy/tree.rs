@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("compactor", &["model", "tsdb", "config", "rt", "bucket"]),
-    ("query", &["model", "wire", "promql", "tsdb", "config", "rt", "bucket"]),
+    ("query", &["model", "wire", "promql", "tsdb", "config", "rt", "bucket", "ring"]),
     ("rules", &["model", "promql", "config"]),
     ("web", &["model", "config", "rt"]),
     ("rpc", &["model", "wire", "tsdb", "rt"]),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use model::TenantId;
+use model::{StorageError, TenantId};
 use parking_lot::Mutex;
 use rt::BlockingHandle;
-use wire::client::{IngesterPushes, PushError, PushErrorCause};
+use wire::client::{IngesterPushes, IngesterQuery, IngesterReads, PushError, PushErrorCause};
 
 use super::IngesterClient;
 use crate::client::ClientOptions;
@@ -61,5 +61,12 @@ impl IngesterPushes for IngesterPool {
             };
             client.map_err(unusable)?.push_message(&tenant, message).await
         })
+    }
+}
+
+impl IngesterReads for IngesterPool {
+    fn ingester(&self, address: &str) -> Result<Arc<dyn IngesterQuery>, StorageError> {
+        let client = self.client(address);
+        Ok(client.map_err(|error| StorageError::Unavailable(error.to_string()))?)
     }
 }

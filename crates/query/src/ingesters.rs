@@ -1,0 +1,400 @@
+//! Recent samples from the ingesters of a ring: as many of them are asked as must answer so that
+//! no acknowledged sample can be missing, and what they have is merged.
+//!
+//! Contract with Mimir: the tenant's shuffle shard with look-back; zones, or single ingesters
+//! where the ring has no zones, may fail as far as the quorum of writes allows;
+//! `-querier.minimize-ingester-requests` asks the smallest number first, and others when one fails
+//! or the hedging delay has passed.
+
+mod gather;
+mod replaced;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Overrides;
+use model::{
+    Clock, Matcher, Querier, QueryContext, Queryable, Random, SelectHints, SeriesExemplars,
+    SeriesSet, StorageError, TenantId, TimeRange,
+};
+use ring::{Operation, ReplicationSet, Ring};
+use rt::BlockingHandle;
+use wire::client::{
+    ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, IngesterQuery, IngesterReads,
+    MetadataFilter, OwnedMetadata, SeriesVisitor, UserStats, ValueVisitor,
+};
+
+use gather::{Asked, Groups};
+use replaced::{ReplacedSet, Spares};
+
+/// The ring of ingesters at this moment.
+pub type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
+
+/// What a [`RingIngesters`] is made of.
+#[derive(Clone)]
+pub struct RingIngestersParts {
+    /// The ring of ingesters.
+    pub ring: RingView,
+    /// The ways to them.
+    pub ingesters: Arc<dyn IngesterReads>,
+    /// Limits of the tenants: the size of a tenant's shard.
+    pub overrides: Arc<Overrides>,
+    /// Time, for heartbeats and look-back.
+    pub clock: Arc<dyn Clock>,
+    /// Spreads requests over equal replicas.
+    pub random: Arc<dyn Random>,
+    /// Waits for ingesters.
+    pub blocking: BlockingHandle,
+    /// How far back an ingester that has left the tenant's shard may still hold its samples, s.
+    pub lookback_s: i64,
+    /// After how long another replica is asked as well; `None` = all are asked at once.
+    pub hedging_delay: Option<Duration>,
+}
+
+/// The ingesters of a ring, seen as one.
+#[derive(Clone)]
+pub struct RingIngesters {
+    parts: Arc<RingIngestersParts>,
+}
+
+impl RingIngesters {
+    /// Asks the ingesters of a ring.
+    pub fn new(parts: RingIngestersParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Who may hold the tenant's recent samples.
+    fn replication_set(&self, tenant: &TenantId) -> Result<ReplicationSet, StorageError> {
+        let (parts, now_s) = (&self.parts, self.parts.clock.now_ms() / 1000);
+        let size = parts.overrides.limits(tenant).ingestion_tenant_shard_size;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let ring = (parts.ring)();
+        let shard =
+            ring.shuffle_shard_with_lookback(tenant.as_str(), size, parts.lookback_s, now_s);
+        let set = shard.replication_set_for_operation(Operation::READ, now_s);
+        set.map_err(|error| StorageError::Unavailable(error.to_string()))
+    }
+
+    /// Asks `job` of as many ingesters as are needed, each on a thread that may wait.
+    fn gather<T, F>(&self, tenant: &TenantId, job: F) -> Result<Asked<T>, StorageError>
+    where
+        F: Fn(&dyn IngesterQuery) -> Result<T, StorageError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let set = self.replication_set(tenant)?;
+        let groups = Groups::new(&set, &*self.parts.random);
+        self.parts.blocking.block_on(gather::gather(&self.parts, groups, Arc::new(job)))
+    }
+
+    /// The same, where the answers of all are wanted.
+    fn answers<T, F>(&self, tenant: &TenantId, job: F) -> Result<Vec<T>, StorageError>
+    where
+        F: Fn(&dyn IngesterQuery) -> Result<T, StorageError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.gather(tenant, job)?.answers.into_iter().flatten().collect())
+    }
+
+    /// How many ingesters hold each sample, as far as counts of several are concerned.
+    fn replication_factor(&self) -> u64 {
+        let factor = (self.parts.ring)().rules().replication_factor;
+        u64::try_from(factor).unwrap_or(1).max(1)
+    }
+}
+
+impl IngesterQuery for RingIngesters {
+    fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
+        Ok(Some(Arc::new(RingTenant { ingesters: self.clone(), tenant: tenant.clone() })))
+    }
+
+    fn metadata(
+        &self,
+        tenant: &TenantId,
+        filter: &MetadataFilter,
+    ) -> Result<Vec<OwnedMetadata>, StorageError> {
+        let (asked, filter_of) = (tenant.clone(), filter.clone());
+        let lists = self.answers(tenant, move |ingester| ingester.metadata(&asked, &filter_of))?;
+        let mut all: Vec<OwnedMetadata> = lists.into_iter().flatten().collect();
+        let key = |m: &OwnedMetadata| {
+            (m.family.clone(), m.metric_type as u8, m.help.clone(), m.unit.clone())
+        };
+        all.sort_by_cached_key(key);
+        all.dedup();
+        Ok(within(all, filter))
+    }
+
+    fn exemplars(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selectors: &[Vec<Matcher>],
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        let (asked, selectors) = (tenant.clone(), selectors.to_vec());
+        let lists =
+            self.answers(tenant, move |ingester| ingester.exemplars(&asked, range, &selectors))?;
+        let mut all: Vec<SeriesExemplars> = lists.into_iter().flatten().collect();
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        all.dedup_by(|next, kept| {
+            let is_same = next.labels == kept.labels;
+            if is_same {
+                kept.exemplars.append(&mut next.exemplars);
+            }
+            is_same
+        });
+        for series in &mut all {
+            series.exemplars.sort_by(|a, b| {
+                let by_value = || a.value.total_cmp(&b.value);
+                let by_time = a.timestamp_ms.cmp(&b.timestamp_ms);
+                by_time.then_with(by_value).then_with(|| a.labels.cmp(&b.labels))
+            });
+            series.exemplars.dedup();
+        }
+        Ok(all)
+    }
+
+    fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
+        let asked = tenant.clone();
+        let all = self.answers(tenant, move |ingester| ingester.user_stats(&asked))?;
+        let factor = self.replication_factor();
+        let sum = |of: fn(&UserStats) -> f64| all.iter().map(of).sum::<f64>() / factor as f64;
+        Ok(UserStats {
+            ingestion_rate: sum(|stats| stats.ingestion_rate),
+            num_series: all.iter().map(|stats| stats.num_series).sum::<u64>() / factor,
+            api_ingestion_rate: sum(|stats| stats.api_ingestion_rate),
+            rule_ingestion_rate: sum(|stats| stats.rule_ingestion_rate),
+            max_time_ms: all.iter().filter_map(|stats| stats.max_time_ms).max(),
+        })
+    }
+
+    fn label_names_and_values(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: ValueVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let question = OwnedQuestion::new(query);
+        let all = self.answers(query.tenant, move |ingester| {
+            let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            ingester.label_names_and_values(question.query(), &mut |name, value| {
+                found.entry(name.to_owned()).or_default().insert(value.to_owned());
+                Ok(())
+            })?;
+            Ok(found)
+        })?;
+        let mut merged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, mut values) in all.into_iter().flatten() {
+            merged.entry(name).or_default().append(&mut values);
+        }
+        for (name, values) in &merged {
+            values.iter().try_for_each(|value| visit(name, value))?;
+        }
+        Ok(())
+    }
+
+    fn label_values_cardinality(
+        &self,
+        query: CardinalityQuery<'_>,
+        name: &str,
+        visit: CountVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let (question, asked) = (OwnedQuestion::new(query), name.to_owned());
+        let all = self.answers(query.tenant, move |ingester| {
+            let mut found = Vec::new();
+            ingester.label_values_cardinality(question.query(), &asked, &mut |value, count| {
+                found.push((value.to_owned(), count));
+                Ok(())
+            })?;
+            Ok(found)
+        })?;
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (value, count) in all.into_iter().flatten() {
+            *sums.entry(value).or_default() += count;
+        }
+        let factor = self.replication_factor();
+        sums.iter().try_for_each(|(value, sum)| visit(value, sum.div_ceil(factor)))
+    }
+
+    fn active_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let question = OwnedQuestion::new(query);
+        let all = self.answers(query.tenant, move |ingester| {
+            let mut found = Vec::new();
+            ingester.active_series(question.query(), &mut |series| {
+                found.push(series);
+                Ok(())
+            })?;
+            Ok(found)
+        })?;
+        let mut all: Vec<ActiveSeries> = all.into_iter().flatten().collect();
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        all.dedup_by(|next, kept| next.labels == kept.labels);
+        all.into_iter().try_for_each(visit)
+    }
+
+    fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
+        let (asked, counted) = (query.tenant.clone(), query.counted);
+        let all = self.answers(query.tenant, move |ingester| {
+            ingester.series_count(CardinalityQuery { tenant: &asked, matchers: &[], counted })
+        })?;
+        Ok(all.into_iter().sum::<u64>() / self.replication_factor())
+    }
+}
+
+/// What a cardinality question is asked with on another thread.
+struct OwnedQuestion {
+    tenant: TenantId,
+    matchers: Vec<Matcher>,
+    counted: CountMethod,
+}
+
+impl OwnedQuestion {
+    fn new(query: CardinalityQuery<'_>) -> Self {
+        let (tenant, matchers) = (query.tenant.clone(), query.matchers.to_vec());
+        Self { tenant, matchers, counted: query.counted }
+    }
+
+    fn query(&self) -> CardinalityQuery<'_> {
+        CardinalityQuery { tenant: &self.tenant, matchers: &self.matchers, counted: self.counted }
+    }
+}
+
+/// What a filter leaves of a sorted list.
+fn within(all: Vec<OwnedMetadata>, filter: &MetadataFilter) -> Vec<OwnedMetadata> {
+    let bound = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    let (mut families, mut of_family) = (0, 0);
+    let mut family: Option<String> = None;
+    let mut kept = all;
+    kept.retain(|metadata| {
+        if family.as_deref() != Some(metadata.family.as_str()) {
+            family = Some(metadata.family.clone());
+            (families, of_family) = (families + 1, 0);
+        }
+        of_family += 1;
+        families <= bound(filter.limit) && of_family <= bound(filter.limit_per_metric)
+    });
+    kept
+}
+
+/// One tenant's recent samples.
+struct RingTenant {
+    ingesters: RingIngesters,
+    tenant: TenantId,
+}
+
+impl Queryable for RingTenant {
+    fn querier(
+        &self,
+        range: TimeRange,
+        context: &Arc<QueryContext>,
+    ) -> Result<Box<dyn Querier>, StorageError> {
+        Ok(Box::new(RingQuerier {
+            ingesters: self.ingesters.clone(),
+            tenant: self.tenant.clone(),
+            range,
+            context: Arc::clone(context),
+        }))
+    }
+}
+
+struct RingQuerier {
+    ingesters: RingIngesters,
+    tenant: TenantId,
+    range: TimeRange,
+    context: Arc<QueryContext>,
+}
+
+impl RingQuerier {
+    /// A question to the querier of each ingester. One without data has no answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&dyn Querier) -> Result<T, StorageError> + Send + Sync + 'static,
+    ) -> impl Fn(&dyn IngesterQuery) -> Result<Option<T>, StorageError> + Send + Sync + 'static
+    {
+        let (tenant, range, context) = (self.tenant.clone(), self.range, Arc::clone(&self.context));
+        move |ingester| {
+            let Some(data) = ingester.queryable(&tenant)? else { return Ok(None) };
+            question(&*data.querier(range, &context)?).map(Some)
+        }
+    }
+
+    fn texts(
+        &self,
+        limit: usize,
+        question: impl Fn(&dyn Querier) -> Result<Vec<String>, StorageError> + Send + Sync + 'static,
+    ) -> Result<Vec<String>, StorageError> {
+        let lists = self.ingesters.answers(&self.tenant, self.ask(question))?;
+        let mut all: Vec<String> = lists.into_iter().flatten().flatten().collect();
+        all.sort_unstable();
+        all.dedup();
+        if limit > 0 {
+            all.truncate(limit);
+        }
+        Ok(all)
+    }
+}
+
+impl Querier for RingQuerier {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        let (matchers, hints) = (matchers.to_vec(), hints.clone());
+        // Sources that are merged must tell series apart.
+        let hints = SelectHints { without_labels: false, ..hints };
+        let job = Arc::new(self.ask(move |querier| querier.select(&matchers, &hints)));
+        let first = Arc::clone(&job);
+        let asked = self.ingesters.gather(&self.tenant, move |ingester| first(ingester))?;
+        let again = {
+            let ingesters = self.ingesters.clone();
+            move |addresses: &[String]| ingesters.ask_all(addresses, &*job)
+        };
+        let spares = Arc::new(Spares::new(asked.spares, Box::new(again)));
+        let sets = asked.answers.into_iter().flatten().flatten();
+        let replaced = sets.map(|set| {
+            let set: Box<dyn SeriesSet> = Box::new(ReplacedSet::new(set, Arc::clone(&spares)));
+            set
+        });
+        Ok(tsdb::merge::merge_series_sets(replaced.collect()))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        let (name, matchers) = (name.to_owned(), matchers.to_vec());
+        self.texts(limit, move |querier| querier.label_values(&name, &matchers, limit))
+    }
+
+    fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
+        let matchers = matchers.to_vec();
+        self.texts(limit, move |querier| querier.label_names(&matchers, limit))
+    }
+}
+
+/// The series of an ingester; `None` where it has no data of the tenant.
+type Answer = Result<Option<Box<dyn SeriesSet>>, StorageError>;
+
+impl RingIngesters {
+    /// The series of all these ingesters, one after the other: the caller may wait.
+    fn ask_all(
+        &self,
+        addresses: &[String],
+        job: &dyn Fn(&dyn IngesterQuery) -> Answer,
+    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+        let mut sets = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let ingester = self.parts.ingesters.ingester(address)?;
+            sets.extend(job(&*ingester)?);
+        }
+        Ok(tsdb::merge::merge_series_sets(sets))
+    }
+}
+
+#[cfg(test)]
+mod tests;
