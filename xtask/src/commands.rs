@@ -70,6 +70,28 @@ pub(crate) fn crash(options: &[&str]) -> Result<()> {
     cargo_with(&[&build[..], &test[..]].concat(), &env)
 }
 
+/// Days of samples in object storage; the end-to-end test with more of them than CI has.
+pub(crate) fn long_term(options: &[&str]) -> Result<()> {
+    let mut env = vec![
+        ("URD_LONG_TERM_DAYS", "14"),
+        ("URD_LONG_TERM_SERIES", "5000"),
+        ("URD_LONG_TERM_MEMCACHED_MB", "2048"),
+    ];
+    for pair in options.chunks(2) {
+        match pair {
+            ["--days", days] => env[0].1 = days,
+            ["--series", series] => env[1].1 = series,
+            // Absolute, since the test has another working directory.
+            ["--binary", path] => env.push(("URD_E2E_BINARY", path)),
+            _ => bail!("unknown option {pair:?} of long-term"),
+        }
+    }
+    deps()?;
+    let build = ["test", "--release", "--package", "urd", "--test", "e2e", "--"];
+    let test = ["days_in_object_storage_are_answered_as_by_prometheus", "--nocapture"];
+    cargo_with(&[&build[..], &test[..]].concat(), &env)
+}
+
 /// Installs what is missing of the servers that tests start.
 pub(crate) fn deps() -> Result<()> {
     debian_packages()?;

@@ -24,6 +24,8 @@ cargo xtask COMMAND
   differential [--queries N [--seed S]]  random queries to Urd and to a real Prometheus
   crash [--rounds N] [--seed N] [--binary PATH]
                 kill -9 at random moments under load, again and again (1,000 rounds unless told)
+  long-term [--days N] [--series N] [--binary PATH]
+                days of samples in an S3 server beside Prometheus (14 days of 5,000 unless told)
   fairness      how a tenant's queries fare beside a hostile tenant's, on a running server
   deps          install the servers that the end-to-end tests start (Debian)";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["naive", cases] => commands::naive(cases),
         ["differential", options @ ..] => commands::differential(options),
         ["crash", options @ ..] => commands::crash(options),
+        ["long-term", options @ ..] => commands::long_term(options),
         ["fairness", options @ ..] => fairness::fairness(options),
         ["deps"] => commands::deps(),
         _ => Err(anyhow::anyhow!("{USAGE}")),

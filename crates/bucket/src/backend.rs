@@ -17,7 +17,7 @@ use object_store::{Attributes, BackoffConfig, ObjectStore, RetryConfig};
 use crate::BucketError;
 
 pub use azure::AzureOptions;
-pub(crate) use directory::lock as lock_directory;
+pub(crate) use directory::{lock as lock_directory, remove_staged};
 pub use gcs::GcsOptions;
 pub use http::HttpOptions;
 pub use s3::{BucketLookup, S3Options, Sse};
@@ -64,6 +64,8 @@ pub(crate) struct Backend {
     pub(crate) part_bytes: usize,
     /// The directory that is locked for conditional writes, where files are the storage.
     pub(crate) directory: Option<PathBuf>,
+    /// Whether every operation is logged.
+    pub(crate) is_traced: bool,
 }
 
 /// The size of parts where no option says otherwise, bytes.
@@ -74,7 +76,13 @@ const RETRIES: usize = 10;
 impl Backend {
     /// A storage without anything special.
     pub(crate) fn plain(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, attributes: Attributes::new(), part_bytes: PART_BYTES, directory: None }
+        Self {
+            store,
+            attributes: Attributes::new(),
+            part_bytes: PART_BYTES,
+            directory: None,
+            is_traced: false,
+        }
     }
 }
 

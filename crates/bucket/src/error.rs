@@ -60,4 +60,15 @@ impl BucketError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
+
+    /// Whether the storage does not know how to do it.
+    pub fn is_not_implemented(&self) -> bool {
+        use object_store::Error;
+        let Self::Storage { source, .. } = self else { return false };
+        match source {
+            Error::NotImplemented { .. } | Error::NotSupported { .. } => true,
+            // What the servers of S3's protocol say; there is no variant for it.
+            other => other.to_string().contains("<Code>NotImplemented</Code>"),
+        }
+    }
 }

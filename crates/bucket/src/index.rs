@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::conditional::Conditional;
+use crate::conditional::{Conditional, Expected, ObjectVersion};
 use crate::{BucketError, TenantBucket};
 
 /// The object, below the tenant.
@@ -171,7 +172,42 @@ impl TenantBucket {
         BucketIndex::decode(&bytes).map(Some).map_err(malformed)
     }
 
-    /// Replaces the tenant's bucket index.
+    /// Which version of the tenant's bucket index stands there; `None` where there is none. Caches
+    /// are not asked.
+    pub async fn bucket_index_version(&self) -> Result<Option<ObjectVersion>, BucketError> {
+        match self.bucket().get_versioned(&self.bucket_index_key()).await {
+            Ok(found) => Ok(Some(found.version)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the tenant's bucket index if it is still the one that was `seen` before `index`
+    /// was made. Otherwise it fails with [`BucketError::Conflict`]: `index` is to be made anew,
+    /// for what it does not know of stands in the other. On a storage that knows no condition the
+    /// index is simply replaced.
+    pub async fn put_bucket_index_if(
+        &self,
+        index: &BucketIndex,
+        seen: Option<&ObjectVersion>,
+    ) -> Result<(), BucketError> {
+        let (key, data) = (self.bucket_index_key(), Bytes::from(index.encode()));
+        let expected = seen.map_or(Expected::Absent, Expected::Version);
+        match self.bucket().put_if(&key, data.clone(), expected).await {
+            Ok(_) => Ok(()),
+            // It was there, and now it is not.
+            Err(error) if error.is_not_found() => {
+                Err(BucketError::Conflict { operation: "upload", key })
+            }
+            Err(error) if error.is_not_implemented() => {
+                tracing::warn!(%error, "the storage cannot write on a condition");
+                self.bucket().put(&key, data).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the tenant's bucket index, whatever stands there.
     pub async fn put_bucket_index(&self, index: &BucketIndex) -> Result<(), BucketError> {
         self.bucket().put(&self.bucket_index_key(), index.encode().into()).await
     }

@@ -23,6 +23,7 @@ mod index_loader;
 mod marks;
 mod metrics;
 mod store;
+mod tls;
 mod upload;
 
 pub mod testing;
@@ -40,4 +41,5 @@ pub use marks::{
 };
 pub use metrics::BucketMetrics;
 pub use store::{Bucket, ObjectInfo};
+pub use tls::{ClientTls, TlsOptions};
 pub use upload::{UploadedFile, upload_block};

@@ -80,6 +80,20 @@ pub enum NoCompactReason {
     Other,
 }
 
+impl NoCompactReason {
+    /// The reason as marks and metrics spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::IndexSizeExceeding => "index-size-exceeding",
+            Self::BlockIndexOutOfOrderChunk => "block-index-out-of-order-chunk",
+            Self::Critical => "critical",
+            Self::PostingsOffsetTableTooLarge => "postings-offset-table-too-large",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A block is not to be compacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoCompactMark {
@@ -247,6 +261,15 @@ mod tests {
         let unknown = json!({"id": "x", "version": 1, "no_compact_time": 5, "reason": "new"});
         let mark: NoCompactMark = serde_json::from_value(unknown).unwrap();
         assert_eq!(mark.reason, NoCompactReason::Other);
+        for reason in [
+            NoCompactReason::Manual,
+            NoCompactReason::IndexSizeExceeding,
+            NoCompactReason::BlockIndexOutOfOrderChunk,
+            NoCompactReason::Critical,
+            NoCompactReason::PostingsOffsetTableTooLarge,
+        ] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 
     #[tokio::test]

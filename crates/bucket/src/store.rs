@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -16,7 +17,7 @@ use object_store::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::backend::{Backend, BucketOptions};
+use crate::backend::{Backend, BucketOptions, remove_staged};
 use crate::caching::BucketCaches;
 use crate::{BucketError, BucketMetrics};
 
@@ -307,6 +308,20 @@ impl Bucket {
         }
     }
 
+    /// Removes, below `prefix`, what uploads that died have left and no list shows, if nothing was
+    /// written to it since `before_ms`. Only directories have such; other storages remove parts
+    /// of unfinished uploads by rules of their own. Returns how many files.
+    pub async fn remove_staged(
+        &self,
+        prefix: &str,
+        before_ms: TimestampMs,
+    ) -> Result<u64, BucketError> {
+        let Some(dir) = &self.backend.directory else { return Ok(0) };
+        let dir = dir.join(self.path(prefix)?.as_ref());
+        let before = Duration::from_millis(u64::try_from(before_ms).unwrap_or(0));
+        remove_staged(&dir, UNIX_EPOCH + before).await
+    }
+
     async fn has_changed(&self, key: &str) {
         if let Some(caches) = &self.caches {
             caches.forget(self, key).await;
@@ -347,6 +362,10 @@ impl Bucket {
         let start = self.clock.monotonic();
         let result = work.await;
         let took = self.clock.monotonic().saturating_sub(start);
+        if self.backend.is_traced {
+            let is_ok = result.is_ok();
+            tracing::info!(operation, key, ?took, is_ok, "operation on object storage");
+        }
         let is_missing = matches!(&result, Err(Error::NotFound { .. }));
         let is_refused = matches!(
             &result,

@@ -20,6 +20,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 pub use memcached::Memcached;
 #[cfg(feature = "s3-server")]
@@ -68,6 +69,34 @@ struct State {
     operations: Vec<Operation>,
     changes: u64,
     allowed_changes: u64,
+    holds: Vec<(Operation, Hold)>,
+}
+
+/// An operation that has to wait.
+#[derive(Debug)]
+struct Hold {
+    arrived: oneshot::Sender<()>,
+    released: oneshot::Receiver<()>,
+}
+
+/// The other side of an operation that has to wait. When it is dropped the operation goes on.
+#[derive(Debug)]
+pub struct Held {
+    arrived: oneshot::Receiver<()>,
+    release: oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Waits until the operation has begun.
+    pub async fn arrived(&mut self) {
+        // It fails when the store is gone: then nothing will begin.
+        let _ = (&mut self.arrived).await;
+    }
+
+    /// Lets the operation go on.
+    pub fn release(self) {
+        let _ = self.release.send(());
+    }
 }
 
 impl Default for FaultyStore {
@@ -84,6 +113,7 @@ impl FaultyStore {
             operations: Vec::new(),
             changes: 0,
             allowed_changes: u64::MAX,
+            holds: Vec::new(),
         };
         Self { inner, state: Arc::new(Mutex::new(state)) }
     }
@@ -107,6 +137,14 @@ impl FaultyStore {
             Some((_, queue)) => queue.extend(faults),
             None => state.faults.push((operation, faults.collect())),
         }
+    }
+
+    /// The next operation of this kind begins and then waits until it is released.
+    pub fn hold(&self, operation: Operation) -> Held {
+        let (arrived_sender, arrived) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        self.state.lock().holds.push((operation, Hold { arrived: arrived_sender, released }));
+        Held { arrived, release }
     }
 
     /// Nothing goes wrong any more.
@@ -139,6 +177,11 @@ impl Faults {
         operation: Operation,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        if let Some(hold) = self.take_hold(operation) {
+            // Whoever has held it may be gone.
+            let _ = hold.arrived.send(());
+            let _ = hold.released.await;
+        }
         match self.next(operation)? {
             Some(Fault::Error) => Err(broken("it was told to fail")),
             Some(Fault::LostAnswer) => work.await.and_then(|_| Err(broken("the answer got lost"))),
@@ -148,6 +191,12 @@ impl Faults {
             }
             Some(Fault::LostList) | None => work.await,
         }
+    }
+
+    fn take_hold(&self, operation: Operation) -> Option<Hold> {
+        let mut state = self.0.lock();
+        let at = state.holds.iter().position(|(of, _)| *of == operation)?;
+        Some(state.holds.remove(at).1)
     }
 
     /// The fault of an operation that begins now; an error when there may be no more changes.

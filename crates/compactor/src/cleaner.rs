@@ -18,6 +18,8 @@ use due::DeletionRules;
 
 /// So many blocks of one tenant are deleted at the same time.
 const CONCURRENT_DELETES: usize = 16;
+/// So often a bucket index is made anew because others write it too.
+const MAX_INDEX_WRITES: usize = 8;
 
 impl Compactor {
     /// One round over all tenants, some of them at a time. What fails is logged and counted, and
@@ -49,6 +51,7 @@ impl Compactor {
     async fn clean_tenant(&self, tenant: &TenantId) -> bool {
         let bucket = self.tenant_bucket(tenant);
         let cleaned = async {
+            self.remove_staged(&bucket).await?;
             match bucket.tenant_deletion_mark().await? {
                 Some(mark) => self.delete_tenant(&bucket, mark).await,
                 None => self.clean_blocks(&bucket).await,
@@ -61,8 +64,37 @@ impl Compactor {
         result.is_ok()
     }
 
-    /// Brings the marks, the blocks and the bucket index of one tenant up to date.
+    /// Removes what writers that were killed have left where no list shows it.
+    async fn remove_staged(&self, bucket: &TenantBucket) -> Result<(), BucketError> {
+        let before_ms = self.clock.now_ms().saturating_sub(due::MIN_PARTIAL_DELAY_MS);
+        let user = bucket.tenant();
+        let removed = bucket.bucket().remove_staged(user.as_str(), before_ms).await?;
+        if removed > 0 {
+            tracing::info!(%user, removed, "removed files of uploads that were cut off");
+        }
+        Ok(())
+    }
+
+    /// Brings the marks, the blocks and the bucket index of one tenant up to date. Where somebody
+    /// else, in this process or in another, writes the index meanwhile, it is done again: what
+    /// they have seen must not get lost.
     pub(crate) async fn clean_blocks(&self, bucket: &TenantBucket) -> Result<(), BucketError> {
+        let turn = Arc::clone(self.turns.lock().entry_ref(bucket.tenant()).or_default());
+        let _one_at_a_time = turn.lock().await;
+        for _ in 1..MAX_INDEX_WRITES {
+            match self.try_clean_blocks(bucket).await {
+                Err(error) if error.is_conflict() => {
+                    tracing::info!(user = %bucket.tenant(), "bucket index was written meanwhile");
+                }
+                other => return other,
+            }
+        }
+        self.try_clean_blocks(bucket).await
+    }
+
+    async fn try_clean_blocks(&self, bucket: &TenantBucket) -> Result<(), BucketError> {
+        // Before anything is listed: an index that is written from now on may know more.
+        let seen = bucket.bucket_index_version().await?;
         let mut catalog = self.sync_catalog(bucket).await?;
         let now_ms = self.clock.now_ms();
         let rules = self.deletion_rules(bucket.tenant());
@@ -75,10 +107,17 @@ impl Compactor {
         let is_empty = catalog.blocks.is_empty() && catalog.partial.is_empty();
         if is_empty && catalog.malformed.is_empty() {
             self.remove_leftovers(bucket).await?;
+            if !bucket.block_ids().await?.is_empty() {
+                // A block came while the index was removed that may have listed it.
+                let key = bucket.tenant().to_string();
+                return Err(BucketError::Conflict { operation: "clean", key });
+            }
         } else {
-            bucket.put_bucket_index(&catalog.bucket_index(now_ms)).await?;
+            bucket.put_bucket_index_if(&catalog.bucket_index(now_ms), seen.as_ref()).await?;
         }
         self.metrics.tenant_cleaned(bucket.tenant(), &catalog, now_ms);
+        let backlog = self.backlog(bucket.tenant(), &catalog);
+        self.metrics.progressed(bucket.tenant(), &backlog);
         self.remember(bucket.tenant(), catalog);
         Ok(())
     }
@@ -184,5 +223,6 @@ impl Compactor {
         let gone =
             self.catalogs.lock().extract_if(|id, _| !present.contains(id)).collect::<Vec<_>>();
         gone.iter().for_each(|(id, _)| self.metrics.tenant_gone(id));
+        self.turns.lock().retain(|id, turn| present.contains(id) || Arc::strong_count(turn) > 1);
     }
 }

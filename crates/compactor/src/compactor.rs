@@ -53,6 +53,8 @@ pub struct Compactor {
     pub(crate) metrics: CompactorMetrics,
     /// What was last seen of each tenant.
     pub(crate) catalogs: Mutex<HashMap<TenantId, Arc<Catalog>>>,
+    /// Who writes a tenant's bucket index in this process, one at a time.
+    pub(crate) turns: Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
     /// Validations of uploaded blocks that run.
     pub(crate) validations: AtomicU64,
     /// What goes on beside requests.
@@ -75,6 +77,7 @@ impl Compactor {
             fs,
             metrics,
             catalogs: Mutex::default(),
+            turns: Mutex::default(),
             validations: AtomicU64::new(0),
             tasks: TaskGroup::new(&CancellationToken::new()),
         })

@@ -2,9 +2,13 @@
 //! wrong with it, and the bucket index made anew. Called by the tool `urd bucket`; it writes
 //! nothing but the bucket index, and that only when it is told to.
 
+mod checksums;
+
 use std::collections::BTreeMap;
 
 use bucket::{BucketError, BucketIndex, TenantBucket};
+use checksums::{FileError, Listed};
+use futures::{StreamExt as _, TryStreamExt as _};
 use model::TimestampMs;
 use tsdb::compact::SHARD_LABEL;
 use tsdb::meta::BlockMeta;
@@ -14,6 +18,8 @@ use crate::catalog::{Catalog, CompleteBlock};
 
 /// So many blocks are looked at at once.
 const CONCURRENCY: usize = 16;
+/// So many blocks are read from end to end at once.
+const CONCURRENT_CHECKS: usize = 4;
 
 /// A tenant's part of a bucket at one moment.
 pub struct Inspection {
@@ -51,10 +57,16 @@ impl Inspection {
         })
     }
 
-    /// Makes the bucket index anew and writes it.
-    pub async fn rebuild_index(&self, now_ms: TimestampMs) -> Result<BucketIndex, BucketError> {
-        let index = self.catalog.bucket_index(now_ms);
-        self.bucket.put_bucket_index(&index).await?;
+    /// Looks at the tenant's blocks, makes the bucket index anew and writes it, unless a server
+    /// has written one meanwhile.
+    pub async fn rebuild_index(
+        bucket: TenantBucket,
+        now_ms: TimestampMs,
+    ) -> Result<BucketIndex, BucketError> {
+        let seen = bucket.bucket_index_version().await?;
+        let inspection = Self::of(bucket).await?;
+        let index = inspection.catalog.bucket_index(now_ms);
+        inspection.bucket.put_bucket_index_if(&index, seen.as_ref()).await?;
         Ok(index)
     }
 
@@ -73,6 +85,49 @@ impl Inspection {
             }
         }
         problems.extend(self.overlaps());
+        Ok(problems)
+    }
+
+    /// Reads every block from end to end, some at a time, and tells which checksums are wrong and
+    /// where an index lists something else than `meta.json` and the chunk files.
+    pub async fn damage(&self) -> Result<Vec<String>, BucketError> {
+        let is_marked = |id: &Ulid| self.catalog.deletion_marks.contains_key(id);
+        let blocks = self.catalog.blocks.iter().filter(|(id, _)| !is_marked(id));
+        let looks: Vec<_> = blocks.map(|(id, block)| self.damage_of(*id, &block.meta)).collect();
+        let looks = futures::stream::iter(looks).buffered(CONCURRENT_CHECKS);
+        let problems: Vec<Vec<String>> = looks.try_collect().await?;
+        Ok(problems.into_iter().flatten().collect())
+    }
+
+    async fn damage_of(&self, id: Ulid, meta: &BlockMeta) -> Result<Vec<String>, BucketError> {
+        let (bucket, paths) = (self.bucket.bucket(), self.bucket.block(id));
+        let (mut problems, mut chunks) = (Vec::new(), Some(0));
+        let mut listed = None;
+        for object in bucket.list(&paths.file("")).await? {
+            let (file, name) = ((paths.file(&object.key), object.size_bytes), object.key.as_str());
+            let checked = if name.starts_with("chunks/") {
+                let in_file = checksums::chunk_file(bucket, file).await;
+                chunks = chunks.zip(in_file.as_ref().ok()).map(|(sum, n)| sum + n);
+                in_file.map(drop)
+            } else if name == "index" {
+                checksums::index(bucket, file).await.map(|found| listed = Some(found))
+            } else {
+                Ok(())
+            };
+            match checked {
+                Ok(()) => {}
+                Err(FileError::Bucket(error)) => return Err(error),
+                Err(error) => problems.push(format!("block {id}: {name}: damaged {error}")),
+            }
+        }
+        let (Some(listed), Some(chunks)) = (listed, chunks) else { return Ok(problems) };
+        let described = Listed { series: meta.stats.num_series, chunks: meta.stats.num_chunks };
+        if listed != described || chunks < listed.chunks {
+            problems.push(format!(
+                "block {id}: {described:?} says meta.json, {listed:?} the index, and there are \
+                 {chunks} chunks"
+            ));
+        }
         Ok(problems)
     }
 

@@ -2,6 +2,7 @@
 //! by the service and by tests.
 
 mod download;
+mod no_compact;
 mod plan;
 mod run;
 
@@ -13,9 +14,13 @@ use futures::StreamExt as _;
 use model::TenantId;
 use rt::{CancellationToken, ComputeError};
 use tsdb::error::TsdbError;
+use ulid::Ulid;
 
 use crate::Compactor;
 use crate::catalog::Catalog;
+use crate::progress::Backlog;
+#[cfg(test)]
+pub(crate) use no_compact::told_by;
 pub(crate) use plan::{PlannedJob, planned_jobs};
 
 /// Why a job failed.
@@ -31,6 +36,8 @@ pub(crate) enum JobError {
     DiskFull { needed: u64, free: u64 },
     #[error(transparent)]
     Pool(#[from] ComputeError),
+    #[error("block {block} cannot be compacted: {}", unhealthy.1)]
+    Unhealthy { block: Ulid, unhealthy: no_compact::Unhealthy },
     #[error("the process is stopping")]
     Stopping,
 }
@@ -107,6 +114,8 @@ impl Compactor {
         loop {
             let catalog = self.collect_garbage(bucket).await?;
             let jobs = self.due_jobs(bucket.tenant(), &catalog);
+            let backlog = Backlog::of(&jobs, &catalog, self.clock.now_ms());
+            self.metrics.progressed(bucket.tenant(), &backlog);
             self.remember(bucket.tenant(), catalog);
             if jobs.is_empty() {
                 return Ok(());

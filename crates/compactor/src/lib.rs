@@ -22,6 +22,7 @@ pub mod http;
 pub mod inspect;
 mod jobs;
 mod metrics;
+mod progress;
 mod upload;
 
 #[cfg(test)]

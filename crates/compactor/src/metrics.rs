@@ -1,12 +1,18 @@
 //! The metrics of the compactor, under Mimir's names.
 
+mod progress;
+
 use model::{TenantId, TimestampMs};
 use rt::Metrics;
 use rt::metrics::{Counter, CounterVec, Gauge, GaugeF64, GaugeF64Vec, GaugeVec, Histogram};
 
 use tsdb::meta::BlockMeta;
 
+use bucket::NoCompactReason;
+use progress::ProgressMetrics;
+
 use crate::catalog::Catalog;
+use crate::progress::Backlog;
 
 const SYNC_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
 const JOB_SECONDS: &[f64] =
@@ -14,18 +20,29 @@ const JOB_SECONDS: &[f64] =
 const DELTA_SECONDS: &[f64] =
     &[3600.0, 7200.0, 14_400.0, 28_800.0, 43_200.0, 64_800.0, 86_400.0, 129_600.0, 172_800.0];
 
+/// Reasons for which blocks are marked here.
+const SET_REASONS: [NoCompactReason; 4] = [
+    NoCompactReason::BlockIndexOutOfOrderChunk,
+    NoCompactReason::Critical,
+    NoCompactReason::IndexSizeExceeding,
+    NoCompactReason::PostingsOffsetTableTooLarge,
+];
+
 /// Counters of one compactor.
 pub(crate) struct CompactorMetrics {
     pub(crate) cleaner: CleanerMetrics,
     pub(crate) runs: RunMetrics,
     pub(crate) jobs: JobMetrics,
     pub(crate) uploads: UploadMetrics,
+    progress: ProgressMetrics,
+    marked_no_compact: CounterVec,
     marked: CounterVec,
     syncs: Counter,
     sync_failures: Counter,
     sync_seconds: Histogram,
     blocks: GaugeVec,
     marked_blocks: GaugeVec,
+    no_compact_blocks: GaugeVec,
     partial_blocks: GaugeVec,
     index_updated: GaugeF64Vec,
 }
@@ -95,13 +112,17 @@ impl UploadMetrics {
 impl CompactorMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let of_tenants = |name: &str, help: &str| metrics.gauge_vec(name, help, &["user"]);
-        // Blocks are not marked against compaction here; the alerts look at the counter.
-        metrics.counter_vec(
+        let marked_no_compact = metrics.counter_vec(
             "cortex_compactor_blocks_marked_for_no_compaction_total",
             "Blocks that were marked not to be compacted.",
             &["reason"],
         );
+        for reason in SET_REASONS {
+            marked_no_compact.with(&[reason.as_str()]).inc_by(0);
+        }
         Self {
+            progress: ProgressMetrics::new(metrics),
+            marked_no_compact,
             cleaner: CleanerMetrics::new(metrics),
             runs: RunMetrics::new(metrics),
             jobs: JobMetrics::new(metrics),
@@ -129,6 +150,10 @@ impl CompactorMetrics {
                 "cortex_bucket_blocks_marked_for_deletion_count",
                 "Blocks in the bucket that are marked for deletion.",
             ),
+            no_compact_blocks: of_tenants(
+                "cortex_bucket_blocks_marked_for_no_compaction_count",
+                "Blocks in the bucket that are marked not to be compacted.",
+            ),
             partial_blocks: of_tenants(
                 "cortex_bucket_blocks_partials_count",
                 "Blocks in the bucket without meta.json.",
@@ -155,18 +180,31 @@ impl CompactorMetrics {
         self.marked.with(&[reason]).inc();
     }
 
+    /// A block was marked not to be compacted.
+    pub(crate) fn marked_for_no_compaction(&self, reason: NoCompactReason) {
+        self.marked_no_compact.with(&[reason.as_str()]).inc();
+    }
+
+    /// What is left to do for a tenant.
+    pub(crate) fn progressed(&self, user: &TenantId, backlog: &Backlog) {
+        self.progress.set(user, backlog);
+    }
+
     /// A tenant's index was written.
     pub(crate) fn tenant_cleaned(&self, user: &TenantId, catalog: &Catalog, now_ms: TimestampMs) {
         let user = &[user.as_str()];
         self.blocks.with(user).set(catalog.blocks.len() as i64);
         self.marked_blocks.with(user).set(catalog.deletion_marks.len() as i64);
+        self.no_compact_blocks.with(user).set(catalog.no_compact_marks.len() as i64);
         self.partial_blocks.with(user).set(catalog.partial.len() as i64);
         self.index_updated.with(user).set(now_ms as f64 / 1000.0);
     }
 
     /// A tenant has nothing in the bucket any more.
     pub(crate) fn tenant_gone(&self, user: &TenantId) {
+        self.progress.remove(user);
         let user = &[user.as_str()];
+        self.no_compact_blocks.remove(user);
         self.blocks.remove(user);
         self.marked_blocks.remove(user);
         self.partial_blocks.remove(user);

@@ -3,6 +3,9 @@
 
 mod cleaning;
 mod compaction;
+mod index;
+mod inspection;
+mod no_compact;
 mod routes;
 mod uploads;
 
@@ -15,7 +18,7 @@ use bucket::{Bucket, BucketMetrics, TenantBucket, upload_block};
 use bytes::Bytes;
 use config::{CompactorConfig, Config, Limits, Overrides};
 use model::env::{ManualClock, SeededRandom};
-use model::{Labels, SampleBuffer, TenantId};
+use model::{Clock as _, Labels, SampleBuffer, TenantId};
 use rt::{CancellationToken, ComputeOptions, ComputePool, Metrics};
 use tsdb::block::{Block, BlockChunk, BlockWriter};
 use tsdb::chunk::{ChunkEncoding, decode, xor};

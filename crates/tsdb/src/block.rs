@@ -14,6 +14,7 @@
 mod chunk_file;
 mod delete;
 mod file_writer;
+mod health;
 mod querier;
 mod samples;
 mod verify;
@@ -30,6 +31,7 @@ pub use chunk_file::{
     chunk_record_len, decode_chunk_record,
 };
 pub(crate) use chunk_file::{RawRecord, encode_chunk_record};
+pub use health::BlockHealth;
 pub use writer::{BlockChunk, BlockWriter, DEFAULT_SEGMENT_BYTES};
 pub(crate) use writer::{BlockWriterOptions, RecordPlace, SealedBlock, StoredChunk};
 

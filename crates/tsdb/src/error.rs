@@ -25,6 +25,9 @@ pub enum DecodeError {
     /// A text is not UTF-8.
     #[error("invalid UTF-8")]
     InvalidUtf8,
+    /// A chunk of a series begins before the one before it has ended.
+    #[error("chunks are out of order")]
+    ChunksOutOfOrder,
     /// Anything else that the format does not allow.
     #[error("{0}")]
     Invalid(&'static str),
@@ -57,6 +60,10 @@ pub enum TsdbError {
     /// A bound of the format or of the configuration was reached.
     #[error("{0}")]
     TooLarge(String),
+    /// The table of postings offsets of an index would be larger than its format allows: there
+    /// are too many label values.
+    #[error("postings offsets of an index take more than 4 GiB")]
+    PostingsOffsetsTooLarge,
 }
 
 impl TsdbError {
@@ -80,9 +87,10 @@ impl From<TsdbError> for model::StorageError {
     fn from(error: TsdbError) -> Self {
         match error {
             TsdbError::Corrupt { what, source } => Self::Corrupted(format!("{what}: {source}")),
-            TsdbError::Io { .. } | TsdbError::Invalid(_) | TsdbError::TooLarge(_) => {
-                Self::Internal(error.to_string())
-            }
+            TsdbError::Io { .. }
+            | TsdbError::Invalid(_)
+            | TsdbError::TooLarge(_)
+            | TsdbError::PostingsOffsetsTooLarge => Self::Internal(error.to_string()),
         }
     }
 }

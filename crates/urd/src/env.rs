@@ -105,7 +105,7 @@ impl Env {
         let bucket = self.bucket(component)?;
         let (clock, metrics) = (&self.clock, &self.metrics);
         let maker = storage::CacheMaker { clock, metrics, component };
-        let caches = maker.bucket_caches(&self.config.blocks_storage.bucket_store);
+        let caches = maker.bucket_caches(&self.config.blocks_storage.bucket_store)?;
         Ok(match caches {
             Some(caches) => bucket.with_caches(caches),
             None => bucket,
@@ -113,7 +113,10 @@ impl Env {
     }
 
     /// Where a component keeps parts of blocks' indexes; `None` for its own memory.
-    pub fn index_cache(&self, component: &'static str) -> Option<bucket::cache::SharedCache> {
+    pub fn index_cache(
+        &self,
+        component: &'static str,
+    ) -> anyhow::Result<Option<bucket::cache::SharedCache>> {
         let (clock, metrics) = (&self.clock, &self.metrics);
         let maker = storage::CacheMaker { clock, metrics, component };
         maker.index_cache(&self.config.blocks_storage.bucket_store.index_cache)

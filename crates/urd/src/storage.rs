@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bucket::cache::{
     CacheMetrics, MemcachedCache, MemcachedOptions, MemoryCache, MemoryCacheOptions, SharedCache,
 };
 use bucket::caching::{BucketCaches, ChunksCaching, MetadataTtls};
-use bucket::{AzureOptions, BucketOptions, GcsOptions, Hidden, HttpOptions, S3Options, Sse};
+use bucket::{
+    AzureOptions, BucketOptions, ClientTls, GcsOptions, Hidden, HttpOptions, S3Options, Sse,
+    TlsOptions,
+};
 use config::{
     AzureConfig, BackendName, BucketConfig, BucketStoreConfig, CacheBackend, ChunksCacheConfig,
     GcsConfig, GoDuration, IndexCacheBackend, IndexCacheConfig, MemcachedConfig,
@@ -28,10 +32,10 @@ pub(crate) fn bucket_options(options: &BucketConfig) -> anyhow::Result<BucketOpt
             BucketOptions::Filesystem { dir: options.filesystem.dir.clone().into(), storage_prefix }
         }
         BackendName::S3 => {
-            BucketOptions::S3 { s3: Box::new(s3_options(&options.s3)), storage_prefix }
+            BucketOptions::S3 { s3: Box::new(s3_options(&options.s3)?), storage_prefix }
         }
         BackendName::Gcs => {
-            BucketOptions::Gcs { gcs: Box::new(gcs_options(&options.gcs)), storage_prefix }
+            BucketOptions::Gcs { gcs: Box::new(gcs_options(&options.gcs)?), storage_prefix }
         }
         BackendName::Azure => {
             BucketOptions::Azure { azure: Box::new(azure_options(&options.azure)), storage_prefix }
@@ -40,8 +44,9 @@ pub(crate) fn bucket_options(options: &BucketConfig) -> anyhow::Result<BucketOpt
     })
 }
 
-fn s3_options(s3: &S3Config) -> S3Options {
-    S3Options {
+fn s3_options(s3: &S3Config) -> anyhow::Result<S3Options> {
+    refuse_of_s3(s3)?;
+    Ok(S3Options {
         endpoint: s3.endpoint.clone(),
         region: s3.region.clone(),
         bucket_name: s3.bucket_name.clone(),
@@ -62,21 +67,54 @@ fn s3_options(s3: &S3Config) -> S3Options {
             SseType::SseS3 => Sse::S3,
             SseType::SseKms => Sse::Kms(s3.sse.kms_key_id.clone()),
         },
+        dualstack: s3.dualstack_enabled,
+        retries: None,
+        trace: s3.trace.enabled,
         http: http_options(&s3.http),
+    })
+}
+
+/// What cannot be obeyed, and would be missed.
+fn refuse_of_s3(s3: &S3Config) -> anyhow::Result<()> {
+    let has_keys = !s3.access_key_id.is_empty() || !s3.secret_access_key.expose().is_empty();
+    let refused = [
+        (
+            !["", "v2"].contains(&&*s3.list_objects_version),
+            "s3.list-objects-version",
+            "only v2 is spoken",
+        ),
+        (s3.send_content_md5, "s3.send-content-md5", "no MD5 is sent"),
+        (
+            !s3.sse.kms_encryption_context.is_empty(),
+            "s3.sse.kms-encryption-context",
+            "it cannot be sent",
+        ),
+        (
+            s3.native_aws_auth_enabled && has_keys,
+            "s3.native-aws-auth-enabled",
+            "there are keys as well",
+        ),
+    ];
+    match refused.iter().find(|(is_wanted, ..)| *is_wanted) {
+        Some((_, option, reason)) => anyhow::bail!("option {option} cannot be obeyed: {reason}"),
+        None => Ok(()),
     }
 }
 
-fn gcs_options(gcs: &GcsConfig) -> GcsOptions {
+fn gcs_options(gcs: &GcsConfig) -> anyhow::Result<GcsOptions> {
+    if !gcs.enable_upload_retries {
+        anyhow::bail!("option gcs.enable-upload-retries cannot be obeyed: uploads are retried");
+    }
     let retries = match gcs.max_retries {
         0 => usize::MAX,
         attempts => attempts - 1,
     };
-    GcsOptions {
+    Ok(GcsOptions {
         bucket_name: gcs.bucket_name.clone(),
         service_account: Hidden::new(gcs.service_account.expose()),
         max_retries: retries,
         http: http_options(&gcs.http),
-    }
+    })
 }
 
 fn azure_options(azure: &AzureConfig) -> AzureOptions {
@@ -93,15 +131,53 @@ fn azure_options(azure: &AzureConfig) -> AzureOptions {
 }
 
 fn http_options(http: &StorageHttpConfig) -> HttpOptions {
-    let ca_path = &http.tls_ca_path;
+    // There is one host.
+    let max_idle = match (http.max_idle_connections, http.max_idle_connections_per_host) {
+        (0, to_one) => to_one,
+        (to_all, to_one) => to_all.min(to_one),
+    };
     HttpOptions {
         idle_timeout: duration(http.idle_conn_timeout),
         read_timeout: duration(http.response_header_timeout),
         connect_timeout: duration(http.tls_handshake_timeout),
-        max_idle_per_host: http.max_idle_connections_per_host,
-        insecure_skip_verify: http.insecure_skip_verify,
-        tls_ca_path: (!ca_path.is_empty()).then(|| PathBuf::from(ca_path)),
+        max_idle,
+        max_connections: http.max_connections_per_host,
+        tls: TlsOptions {
+            ca_path: path(&http.tls_ca_path),
+            cert_path: path(&http.tls_cert_path),
+            key_path: path(&http.tls_key_path),
+            server_name: http.tls_server_name.clone(),
+            insecure_skip_verify: http.insecure_skip_verify,
+            ..TlsOptions::default()
+        },
     }
+}
+
+fn path(option: &str) -> Option<PathBuf> {
+    (!option.is_empty()).then(|| PathBuf::from(option))
+}
+
+/// TLS with memcached, where it is wanted.
+fn memcached_tls(config: &MemcachedConfig) -> anyhow::Result<Option<ClientTls>> {
+    if !config.tls_enabled {
+        return Ok(None);
+    }
+    let only_tls_13 = match config.tls_min_version.as_str() {
+        "" | "VersionTLS10" | "VersionTLS11" | "VersionTLS12" => false,
+        "VersionTLS13" => true,
+        other => anyhow::bail!("unknown version of TLS {other:?}"),
+    };
+    let suites = config.tls_cipher_suites.split(',').map(str::trim);
+    let options = TlsOptions {
+        ca_path: path(&config.tls_ca_path),
+        cert_path: path(&config.tls_cert_path),
+        key_path: path(&config.tls_key_path),
+        server_name: config.tls_server_name.clone(),
+        insecure_skip_verify: config.tls_insecure_skip_verify,
+        cipher_suites: suites.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        only_tls_13,
+    };
+    Ok(Some(ClientTls::new(&options).context("TLS with memcached")?))
 }
 
 /// Negative durations are none, as in Mimir's options.
@@ -119,13 +195,18 @@ pub(crate) struct CacheMaker<'a> {
 impl CacheMaker<'_> {
     /// The caches before a component's bucket; `None` when the options name none. Must be called
     /// within the runtime.
-    pub(crate) fn bucket_caches(&self, store: &BucketStoreConfig) -> Option<BucketCaches> {
+    pub(crate) fn bucket_caches(
+        &self,
+        store: &BucketStoreConfig,
+    ) -> anyhow::Result<Option<BucketCaches>> {
         let metadata = (store.metadata_cache.backend == CacheBackend::Memcached)
-            .then(|| self.memcached("metadata-cache", &store.metadata_cache.memcached));
+            .then(|| self.memcached("metadata-cache", &store.metadata_cache.memcached))
+            .transpose()?;
         let chunks = (store.chunks_cache.backend == CacheBackend::Memcached)
-            .then(|| self.memcached("chunks-cache", &store.chunks_cache.memcached));
+            .then(|| self.memcached("chunks-cache", &store.chunks_cache.memcached))
+            .transpose()?;
         if metadata.is_none() && chunks.is_none() {
-            return None;
+            return Ok(None);
         }
         let mut caches = BucketCaches::new(self.metrics);
         if let Some(chunks) = chunks {
@@ -137,18 +218,26 @@ impl CacheMaker<'_> {
         if let Some(metadata) = metadata {
             caches = caches.with_metadata(metadata, metadata_ttls(&store.metadata_cache));
         }
-        Some(caches)
+        Ok(Some(caches))
     }
 
     /// Where parts of indexes are kept; `None` when the options say: in this process. Must be
     /// called within the runtime.
-    pub(crate) fn index_cache(&self, config: &IndexCacheConfig) -> Option<SharedCache> {
+    pub(crate) fn index_cache(
+        &self,
+        config: &IndexCacheConfig,
+    ) -> anyhow::Result<Option<SharedCache>> {
         (config.backend == IndexCacheBackend::Memcached)
             .then(|| self.memcached("index-cache", &config.memcached))
+            .transpose()
     }
 
     /// A cache in memcached.
-    pub(crate) fn memcached(&self, name: &'static str, config: &MemcachedConfig) -> SharedCache {
+    pub(crate) fn memcached(
+        &self,
+        name: &'static str,
+        config: &MemcachedConfig,
+    ) -> anyhow::Result<SharedCache> {
         let metrics = CacheMetrics::new(self.metrics, name, self.component, "memcached");
         let options = MemcachedOptions {
             addresses: config.addresses.0.clone(),
@@ -160,8 +249,9 @@ impl CacheMaker<'_> {
             max_get_multi_concurrency: config.max_get_multi_concurrency,
             max_get_multi_batch_size: config.max_get_multi_batch_size,
             max_item_size: config.max_item_size,
+            tls: memcached_tls(config)?,
         };
-        Arc::new(MemcachedCache::start(name, options, Arc::clone(self.clock), metrics))
+        Ok(Arc::new(MemcachedCache::start(name, options, Arc::clone(self.clock), metrics)))
     }
 
     /// Sizes of chunk files in this process, in front of where they are kept.

@@ -52,8 +52,11 @@ pub(super) fn open(options: &AzureOptions) -> Result<Backend, BucketError> {
     } else if !options.user_assigned_id.is_empty() {
         builder = builder.with_client_id(&options.user_assigned_id);
     }
+    if let Some(connector) = http::connector(&options.http)? {
+        builder = builder.with_http_connector(connector);
+    }
     let store = builder.build().map_err(cannot_open(&options.container_name))?;
-    Ok(Backend::plain(Arc::new(store)))
+    Ok(Backend::plain(http::limited(Arc::new(store), &options.http)))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -31,8 +31,11 @@ pub(super) fn open(options: &GcsOptions) -> Result<Backend, BucketError> {
     if !key.is_empty() {
         builder = builder.with_service_account_key(key);
     }
+    if let Some(connector) = http::connector(&options.http)? {
+        builder = builder.with_http_connector(connector);
+    }
     let store = builder.build().map_err(cannot_open(&options.bucket_name))?;
-    Ok(Backend::plain(Arc::new(store)))
+    Ok(Backend::plain(http::limited(Arc::new(store), &options.http)))
 }
 
 fn base_url(service_account: &str) -> Option<String> {

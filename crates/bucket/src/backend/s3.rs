@@ -32,10 +32,16 @@ pub struct S3Options {
     pub storage_class: String,
     /// Size of the parts of large uploads; 0 is 8 MiB.
     pub part_bytes: u64,
+    /// Use the addresses of Amazon that also speak IPv6.
+    pub dualstack: bool,
     /// Address of the Security Token Service; empty is Amazon's.
     pub sts_endpoint: String,
     /// Encryption by the storage.
     pub sse: Sse,
+    /// Log every operation.
+    pub trace: bool,
+    /// Retries of a request; 10 unless told.
+    pub retries: Option<usize>,
     /// Connections.
     pub http: HttpOptions,
 }
@@ -90,7 +96,7 @@ pub(super) fn open(options: &S3Options) -> Result<Backend, BucketError> {
         .with_allow_http(options.insecure)
         // Not everything that speaks S3 deletes several objects at once.
         .with_disable_bulk_delete(true)
-        .with_retry(retries(RETRIES))
+        .with_retry(retries(options.retries.unwrap_or(RETRIES)))
         .with_client_options(http::client(&options.http, options.insecure && has_keys)?)
         .with_allow_http(options.insecure);
     builder = if has_keys {
@@ -116,13 +122,21 @@ pub(super) fn open(options: &S3Options) -> Result<Backend, BucketError> {
         }
         Sse::Kms(key) => builder.with_sse_kms_encryption(key),
     };
+    if let Some(connector) = http::connector(&options.http)? {
+        builder = builder.with_http_connector(connector);
+    }
     let store = builder.build().map_err(cannot_open(&options.bucket_name))?;
     let part_bytes = match usize::try_from(options.part_bytes) {
         Ok(0) | Err(_) => PART_BYTES,
         Ok(bytes) => bytes,
     };
     let attributes = attributes(&options.storage_class);
-    Ok(Backend { attributes, part_bytes, ..Backend::plain(Arc::new(store)) })
+    Ok(Backend {
+        attributes,
+        part_bytes,
+        is_traced: options.trace,
+        ..Backend::plain(http::limited(Arc::new(store), &options.http))
+    })
 }
 
 fn attributes(storage_class: &str) -> Attributes {
@@ -169,8 +183,15 @@ impl Address {
             BucketLookup::VirtualHosted => true,
         };
         let scheme = if options.insecure { "http" } else { "https" };
-        let host =
-            if host.is_empty() { format!("s3.{region}.amazonaws.com") } else { host.to_owned() };
+        let is_standard =
+            host == "s3.amazonaws.com" || host == format!("s3.{region}.amazonaws.com");
+        let host = match host {
+            _ if options.dualstack && (host.is_empty() || is_standard) => {
+                format!("s3.dualstack.{region}.amazonaws.com")
+            }
+            "" => format!("s3.{region}.amazonaws.com"),
+            host => host.to_owned(),
+        };
         let endpoint = if is_virtual_hosted {
             format!("{scheme}://{bucket}.{host}")
         } else {
@@ -214,6 +235,29 @@ mod tests {
         check("s3.amazonaws.com", "", Auto, ("us-east-1", "https://b.s3.amazonaws.com", true));
         check("minio:9000", "", Auto, ("us-east-1", "https://minio:9000", false));
         check("minio:9000", "x", VirtualHosted, ("x", "https://b.minio:9000", true));
+    }
+
+    #[test]
+    fn addresses_of_amazon_speak_both_protocols_where_that_is_wanted() {
+        for (endpoint, want) in [
+            ("", "https://s3.dualstack.eu-west-1.amazonaws.com"),
+            ("s3.amazonaws.com", "https://s3.dualstack.eu-west-1.amazonaws.com"),
+            ("s3.eu-west-1.amazonaws.com", "https://s3.dualstack.eu-west-1.amazonaws.com"),
+            (
+                "vpce-1.s3.eu-west-1.vpce.amazonaws.com",
+                "https://vpce-1.s3.eu-west-1.vpce.amazonaws.com",
+            ),
+            ("minio:9000", "https://minio:9000"),
+        ] {
+            let options = S3Options {
+                endpoint: endpoint.to_owned(),
+                region: "eu-west-1".to_owned(),
+                lookup: BucketLookup::Path,
+                dualstack: true,
+                ..S3Options::default()
+            };
+            assert_eq!(Address::of(&options).endpoint, want);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod addresses;
 mod protocol;
 mod select;
 mod server;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ use select::Servers;
 use server::{Server, ServerOptions};
 
 use super::{Cache, CacheKey, CacheMetrics};
+use crate::tls::ClientTls;
 
 /// How often names of servers are looked up again.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -64,6 +66,8 @@ pub struct MemcachedOptions {
     pub max_get_multi_batch_size: usize,
     /// Larger values are not written, bytes; 0 is any size up to 1 GiB.
     pub max_item_size: usize,
+    /// TLS, where it is spoken with the servers.
+    pub tls: Option<ClientTls>,
 }
 
 /// The cache. When it is dropped, writes that wait are lost.
@@ -235,9 +239,11 @@ impl Shared {
             timeout: self.options.timeout,
             connect_timeout: self.options.connect_timeout,
             max_idle_connections: self.options.max_idle_connections,
+            tls: self.options.tls.clone(),
         };
         let opened = self.metrics.circuits_opened.clone();
-        let servers = before.replaced_by(names, |name| Server::new(name, options, opened.clone()));
+        let servers =
+            before.replaced_by(names, |name| Server::new(name, options.clone(), opened.clone()));
         self.servers.store(Arc::new(servers));
     }
 

@@ -17,12 +17,18 @@ impl Memcached {
     /// Starts one on `port` or any free one, within the current runtime; `dir` is for its files.
     /// `None` where the program is missing.
     pub async fn start(dir: &Path, port: Option<u16>) -> Option<Self> {
+        Self::start_with(dir, port, &[]).await
+    }
+
+    /// The same with further options of the program.
+    pub async fn start_with(dir: &Path, port: Option<u16>, further: &[&str]) -> Option<Self> {
         let port_file = dir.join("port");
         // One that is left over would tell of another server.
         _ = std::fs::remove_file(&port_file);
         let port_text = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
         let mut command = Command::new("memcached");
         command.args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-u", "root", "-p", &port_text]);
+        command.args(further);
         command.env("MEMCACHED_PORT_FILENAME", &port_file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(child) = command.kill_on_drop(true).spawn() else {

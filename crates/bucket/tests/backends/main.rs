@@ -7,6 +7,7 @@
 mod azure;
 mod gcs;
 mod suite;
+mod tls;
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 
 /// A partial block is left alone for at least so long, whatever is configured: its upload may
 /// still be under way.
-const MIN_PARTIAL_DELAY_MS: i64 = 4 * 60 * 60 * 1000;
+pub(crate) const MIN_PARTIAL_DELAY_MS: i64 = 4 * 60 * 60 * 1000;
 
 /// Delays of one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use tsdb::compact::{Compaction, MetaRules, Progress, needed_disk_bytes};
 use tsdb::meta::{BlockMeta, ThanosFile};
 use ulid::Ulid;
 
-use super::{JobError, PlannedJob, download};
+use super::{JobError, PlannedJob, download, no_compact};
 use crate::Compactor;
 use crate::catalog::Catalog;
 
@@ -49,7 +49,12 @@ impl Compactor {
                 tracing::info!(%user, job = key, new = new.len(), took, "compaction job is done");
             }
             Err(JobError::Stopping) => {}
-            Err(error) => self.metrics.jobs.failed(matches!(error, JobError::DiskFull { .. })),
+            Err(error) => {
+                self.metrics.jobs.failed(matches!(error, JobError::DiskFull { .. }));
+                if self.mark_unhealthy(bucket, &job, error).await? {
+                    return Ok(());
+                }
+            }
         }
         result.map(drop)
     }
@@ -123,6 +128,7 @@ impl Compactor {
             let blocks: Result<Vec<Block>, _> =
                 dirs.iter().map(|dir| Block::open(&*fs, dir)).collect();
             let blocks = blocks?;
+            blocks.iter().try_for_each(no_compact::check)?;
             fs.create_dir_all(&parent).map_err(|source| JobError::Disk {
                 operation: "create",
                 path: parent.clone(),

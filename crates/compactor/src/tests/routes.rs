@@ -44,12 +44,45 @@ async fn pages_show_tenants_and_what_would_be_done() {
     for id in [1, 2] {
         world.add_block(id, range, &data(0..2, range)).await;
     }
-    let router = || crate::http::pages(world.compactor());
+    let compactor = world.compactor();
+    let router = || crate::http::pages(Arc::clone(&compactor));
     let page = call(router(), "GET", "/compactor/tenants").await;
-    assert_eq!(page.1, json!({"tenants": ["team"]}));
+    assert_eq!(page.1, json!({"tenants": ["team"], "progress": []}), "not looked at yet");
+    compactor.clean_all().await;
+    let uploaded = world.bucket().info(&world.tenant().block(Ulid(2)).meta()).await.unwrap();
+    let waits = (NOW_MS - uploaded.last_modified_ms) / 1000;
+    let page = call(router(), "GET", "/compactor/tenants").await;
+    let line = json!({
+        "tenant": "team", "blocks": 2, "marked_for_deletion": 0, "marked_for_no_compaction": 0,
+        "due_jobs": 1, "due_blocks": 2, "oldest_wait_seconds": waits,
+    });
+    assert_eq!(page.1["progress"], json!([line]));
+    let text = world.metrics.encode(rt::metrics::TextFormat::Prometheus);
+    for line in [
+        "cortex_bucket_index_estimated_compaction_jobs{user=\"team\",type=\"merge\"} 1",
+        "cortex_bucket_index_estimated_compaction_jobs{user=\"team\",type=\"split\"} 0",
+        "urd_compactor_backlog_blocks{user=\"team\"} 2",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     let (_, page) = call(router(), "GET", "/compactor/tenant/team/planned_jobs").await;
     let job = &page["jobs"][0];
     assert_eq!(job["stage"], "merge");
     assert_eq!((&job["min_time"], &job["max_time"]), (&json!(range.0), &json!(range.1)));
     assert_eq!(job["blocks"], json!([Ulid(1).to_string(), Ulid(2).to_string()]));
+    let reason = (bucket::NoCompactReason::Manual, "because");
+    let mark = bucket::NoCompactMark::new(Ulid(1), 7000, reason);
+    world.tenant().put_mark(Ulid(1), &mark).await.unwrap();
+    let (_, page) = call(router(), "GET", "/compactor/tenant/team/planned_jobs").await;
+    assert_eq!(page["jobs"], json!([]));
+    let line = json!({
+        "block": Ulid(1).to_string(), "reason": "manual", "details": "because",
+        "no_compact_time": 7,
+    });
+    assert_eq!(page["no_compact"], json!([line]));
+    let html = router().oneshot(
+        Request::builder().uri("/compactor/tenant/team/planned_jobs").body(Body::empty()).unwrap(),
+    );
+    let html = html.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&html).contains("<td>because</td>"));
 }

@@ -23,20 +23,20 @@ config! {
         insecure: bool = "false", "insecure", Advanced;
         /// Version of request signatures; only v4 works.
         signature_version: SignatureVersion = "v4", "signature-version", Advanced;
-        /// Version of the request that lists objects; v2 is used.
-        list_objects_version: String = "", "list-objects-version", Advanced, Later;
+        /// Version of the request that lists objects: empty or v2; v1 is not spoken.
+        list_objects_version: String = "", "list-objects-version", Advanced;
         /// Where the bucket's name stands in addresses: in the host (virtual-hosted) or in the path; auto is in the host for Amazon and in the path elsewhere.
         bucket_lookup_type: BucketLookup = "auto", "bucket-lookup-type", Advanced;
-        /// Use Amazon's dual-stack addresses.
-        dualstack_enabled: bool = "true", "dualstack-enabled", Experimental, Later;
+        /// Use Amazon's addresses that also speak IPv6.
+        dualstack_enabled: bool = "true", "dualstack-enabled", Experimental;
         /// Storage class of new objects; empty is the bucket's own.
         storage_class: String = "", "storage-class", Experimental;
-        /// Look for credentials as Amazon's tools do.
-        native_aws_auth_enabled: bool = "false", "native-aws-auth-enabled", Experimental, Later;
+        /// Look for credentials as Amazon's tools do; without keys that is done in any case, and with keys it is refused.
+        native_aws_auth_enabled: bool = "false", "native-aws-auth-enabled", Experimental;
         /// Size of the parts of large uploads, in bytes, at least 5 MiB; 0 is 8 MiB.
         part_size: u64 = "0", "part-size", Experimental;
-        /// Send the MD5 of what is uploaded.
-        send_content_md5: bool = "false", "send-content-md5", Experimental, Later;
+        /// Send the MD5 of what is uploaded; this is not done, and true is refused.
+        send_content_md5: bool = "false", "send-content-md5", Experimental;
         /// Address of the Security Token Service; empty is Amazon's for the region.
         sts_endpoint: String = "", "sts-endpoint", Basic;
     } sections {
@@ -78,8 +78,8 @@ config! {
         r#type: SseType = "", "type", Basic;
         /// The key of SSE-KMS.
         kms_key_id: String = "", "kms-key-id", Basic;
-        /// The encryption context of SSE-KMS, as JSON.
-        kms_encryption_context: String = "", "kms-encryption-context", Basic, Later;
+        /// The encryption context of SSE-KMS, as JSON; it cannot be sent, and one is refused.
+        kms_encryption_context: String = "", "kms-encryption-context", Basic;
     }
 }
 
@@ -98,8 +98,8 @@ config! {
 config! {
     /// Logging of requests.
     pub struct S3TraceConfig {
-        /// Log every request.
-        enabled: bool = "false", "enabled", Advanced, Later;
+        /// Log every operation, with its key and how long it took.
+        enabled: bool = "false", "enabled", Advanced;
     }
 }
 
@@ -110,8 +110,8 @@ config! {
         bucket_name: String = "", "bucket-name", Basic;
         /// Key of a service account, as JSON. Without it the application default credentials or those of the instance are used.
         service_account: Secret = "", "service-account", Basic;
-        /// Retry uploads as well.
-        enable_upload_retries: bool = "true", "enable-upload-retries", Advanced, Later;
+        /// Retry uploads as well; false is refused.
+        enable_upload_retries: bool = "true", "enable-upload-retries", Advanced;
         /// Attempts of a request; 0 is any number within three minutes, 1 is no retry.
         max_retries: usize = "20", "max-retries", Advanced;
     } sections {
@@ -156,19 +156,19 @@ config! {
         tls_handshake_timeout: GoDuration = "10s", "tls-handshake-timeout", Advanced;
         /// How long to wait for the storage's consent before a body is sent.
         expect_continue_timeout: GoDuration = "1s", "expect-continue-timeout", Advanced, Later;
-        /// Unused connections that are kept, to all hosts together.
-        max_idle_connections: usize = "100", "max-idle-connections", Advanced, Later;
+        /// Unused connections that are kept, to all hosts together; 0 is any number.
+        max_idle_connections: usize = "100", "max-idle-connections", Advanced;
         /// Unused connections that are kept to one host.
         max_idle_connections_per_host: usize = "100", "max-idle-connections-per-host", Advanced;
-        /// Connections to one host.
-        max_connections_per_host: usize = "0", "max-connections-per-host", Advanced, Later;
+        /// Requests to the storage under way, each of which has a connection; 0 is any number.
+        max_connections_per_host: usize = "0", "max-connections-per-host", Advanced;
         /// File with the certificates of the authorities to trust, instead of the system's.
         tls_ca_path: String = "", "http.tls-ca-path", Advanced;
         /// File with the certificate to show.
-        tls_cert_path: String = "", "http.tls-cert-path", Advanced, Later;
+        tls_cert_path: String = "", "http.tls-cert-path", Advanced;
         /// File with the key of the certificate to show.
-        tls_key_path: String = "", "http.tls-key-path", Advanced, Later;
-        /// Name to expect on the storage's certificate.
-        tls_server_name: String = "", "http.tls-server-name", Advanced, Later;
+        tls_key_path: String = "", "http.tls-key-path", Advanced;
+        /// Name to expect on the storage's certificate, instead of that of its address.
+        tls_server_name: String = "", "http.tls-server-name", Advanced;
     }
 }

@@ -72,7 +72,11 @@ fn next_chunk(
     let invalid = DecodeError::Invalid("chunk times or references are out of range");
     let min_time_ms = match previous {
         None => decoder.varint()?,
-        Some(p) => p.max_time_ms.checked_add_unsigned(decoder.uvarint()?).ok_or(invalid)?,
+        // Writers that do not look at the order write a negative distance as a huge one.
+        Some(p) => p
+            .max_time_ms
+            .checked_add_unsigned(decoder.uvarint()?)
+            .ok_or(DecodeError::ChunksOutOfOrder)?,
     };
     let max_time_ms = min_time_ms.checked_add_unsigned(decoder.uvarint()?).ok_or(invalid)?;
     let reference = match previous {

@@ -279,6 +279,9 @@ impl<S: IndexSink> IndexWriter<S> {
                 1 + text(name) + text(value) + uvarint_len(offset)
             })
             .sum();
+        if u32::try_from(length + 4).is_err() {
+            return Err(TsdbError::PostingsOffsetsTooLarge);
+        }
         self.put_section_length(length + 4, "postings offsets")?;
         let mut crc = Crc32c::default();
         let count = u32::try_from(written.lists.len() + 1)

@@ -13,7 +13,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let gateway = StoreGateway::new(Dependencies {
         config: env.config.blocks_storage.bucket_store.clone(),
         options: StoreOptions::default(),
-        index_cache: env.index_cache("store-gateway"),
+        index_cache: env.index_cache("store-gateway")?,
         indexes: parts.need_bucket_indexes(env)?,
         fs: tsdb::fs::OsFs::shared(),
         clock: Arc::clone(&env.clock),

@@ -19,7 +19,10 @@ usage:
   urd bucket list [OPTIONS]                       list tenants
   urd bucket list [OPTIONS] TENANT                list a tenant's blocks
   urd bucket block [OPTIONS] TENANT BLOCK         print a block's description and statistics
-  urd bucket verify [OPTIONS] [TENANT...]         tell what is wrong; without tenants, of all
+  urd bucket verify [-quick] [OPTIONS] [TENANT...]
+                                                  tell what is wrong; without tenants, of all.
+                                                  Reads all of every block for its checksums
+                                                  unless -quick is given
   urd bucket rebuild-index [OPTIONS] TENANT...    write the bucket index anew
 
 OPTIONS are those of the server that say where the bucket is: -config.file, -blocks-storage.*
@@ -37,7 +40,8 @@ pub(super) fn run(command: &str, args: &[String], output: &mut Output) -> bool {
 }
 
 fn try_run(command: &str, args: &[String], output: &mut Output) -> anyhow::Result<bool> {
-    let (options, operands) = split(args);
+    let is_quick = command == "verify" && args.first().is_some_and(|arg| arg == "-quick");
+    let (options, operands) = split(&args[usize::from(is_quick)..]);
     let known = ["list", "block", "verify", "rebuild-index"];
     if !known.contains(&command) {
         output.error(USAGE);
@@ -59,8 +63,11 @@ fn try_run(command: &str, args: &[String], output: &mut Output) -> anyhow::Resul
             ("block", [tenant, block]) => {
                 print_block(&tenant_of(&bucket, tenant)?, block, output).await
             }
-            ("verify", []) => verify(&bucket, &bucket.list_dirs("").await?, output).await,
-            ("verify", tenants) => verify(&bucket, tenants, output).await,
+            ("verify", []) => {
+                let tenants = bucket.list_dirs("").await?;
+                verify(&bucket, (&tenants, is_quick), output).await
+            }
+            ("verify", tenants) => verify(&bucket, (tenants, is_quick), output).await,
             ("rebuild-index", [_, ..]) => rebuild(&bucket, operands, clock.now_ms(), output).await,
             _ => {
                 output.error(USAGE);
@@ -138,10 +145,18 @@ async fn print_block(
     Ok(true)
 }
 
-async fn verify(bucket: &Bucket, names: &[String], output: &mut Output) -> anyhow::Result<bool> {
+async fn verify(
+    bucket: &Bucket,
+    (names, is_quick): (&[String], bool),
+    output: &mut Output,
+) -> anyhow::Result<bool> {
     let mut is_right = true;
     for name in names.iter().filter(|name| is_tenant(name)) {
-        let problems = Inspection::of(tenant_of(bucket, name)?).await?.problems().await?;
+        let inspection = Inspection::of(tenant_of(bucket, name)?).await?;
+        let mut problems = inspection.problems().await?;
+        if !is_quick {
+            problems.extend(inspection.damage().await?);
+        }
         is_right &= problems.is_empty();
         match problems.is_empty() {
             true => output.print(&format!("{name}: OK\n")),
@@ -158,8 +173,7 @@ async fn rebuild(
     output: &mut Output,
 ) -> anyhow::Result<bool> {
     for name in names {
-        let inspection = Inspection::of(tenant_of(bucket, name)?).await?;
-        let index = inspection.rebuild_index(now_ms).await?;
+        let index = Inspection::rebuild_index(tenant_of(bucket, name)?, now_ms).await?;
         output.print(&format!("{name}: bucket index with {} blocks\n", index.blocks.len()));
     }
     Ok(true)

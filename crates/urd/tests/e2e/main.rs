@@ -16,6 +16,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod live;
+mod long_term;
 mod object_storage;
 mod out_of_order;
 mod promql;

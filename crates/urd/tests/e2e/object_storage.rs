@@ -15,7 +15,7 @@ use crate::remote_write;
 /// As in `blocks`.
 const START_MS: i64 = crate::blocks::START_MS;
 const SAMPLES: i64 = 5 * 3600 * 1000 / INTERVAL_MS;
-const PREFIX: &str = "mimir1";
+pub(crate) const PREFIX: &str = "mimir1";
 
 #[test]
 fn a_server_on_s3_answers_from_the_bucket_alone() {
@@ -64,7 +64,7 @@ fn tools(options: &[String]) {
 }
 
 fn with_memcached(dir: &Path, mut options: Vec<String>, before: &[Value]) {
-    let Some((mut memcached, port)) = memcached(dir) else { return };
+    let Some((mut memcached, port)) = memcached(dir, 64) else { return };
     for cache in ["chunks-cache", "metadata-cache"] {
         let flag = format!("-blocks-storage.bucket-store.{cache}");
         options.push(format!("{flag}.backend=memcached"));
@@ -96,7 +96,7 @@ fn range_reads(urd: &Server) -> String {
 }
 
 /// The bucket's options are those of `common`: every component's bucket starts from them.
-fn options(s3: &S3Server) -> Vec<String> {
+pub(crate) fn options(s3: &S3Server) -> Vec<String> {
     let [access_key, secret_key, bucket] = s3.names();
     vec![
         "-common.storage.backend=s3".to_owned(),
@@ -109,15 +109,16 @@ fn options(s3: &S3Server) -> Vec<String> {
     ]
 }
 
-fn as_strs(options: &[String]) -> Vec<&str> {
+pub(crate) fn as_strs(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
 
 /// A memcached and its port; `None` where the program is missing.
-fn memcached(dir: &Path) -> Option<(Killed, u16)> {
+pub(crate) fn memcached(dir: &Path, megabytes: u64) -> Option<(Killed, u16)> {
     let port_file = dir.join("memcached-port");
     let mut command = Command::new("memcached");
-    command.args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-u", "root", "-p", "-1"]);
+    let megabytes = megabytes.to_string();
+    command.args(["-l", "127.0.0.1", "-U", "0", "-m", &megabytes, "-u", "root", "-p", "-1"]);
     command.env("MEMCACHED_PORT_FILENAME", &port_file);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(child) = command.spawn() else {
@@ -138,7 +139,7 @@ fn memcached(dir: &Path) -> Option<(Killed, u16)> {
 }
 
 /// A child that is killed when it is dropped.
-struct Killed(Child);
+pub(crate) struct Killed(Child);
 
 impl std::ops::Deref for Killed {
     type Target = Child;

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use model::Clock;
 use parking_lot::Mutex;
 use rt::metrics::Counter;
-use tokio::net::TcpStream;
 
 use super::protocol::{Connection, Failure};
+use super::transport::{self, Transport};
 use crate::cache::CacheKey;
+use crate::tls::ClientTls;
 
 /// So many failures in a row open the circuit.
 const FAILURES_TO_OPEN: u32 = 5;
@@ -23,18 +24,19 @@ const FIRST_OPEN: Duration = Duration::from_secs(1);
 const LONGEST_OPEN: Duration = Duration::from_secs(30);
 
 /// The bounds of talking to one server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ServerOptions {
     pub(super) timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) max_idle_connections: usize,
+    pub(super) tls: Option<ClientTls>,
 }
 
 /// A server.
 pub(super) struct Server {
     name: String,
     options: ServerOptions,
-    idle: Mutex<Vec<Connection<TcpStream>>>,
+    idle: Mutex<Vec<Connection<Transport>>>,
     circuit: Mutex<Circuit>,
     opened: Counter,
 }
@@ -50,7 +52,7 @@ impl Command<'_> {
     /// Values for [`Self::Get`], nothing for the others.
     async fn run(
         &self,
-        connection: &mut Connection<TcpStream>,
+        connection: &mut Connection<Transport>,
     ) -> Result<Vec<Option<Bytes>>, Failure> {
         match *self {
             Self::Get(keys) => return connection.get_multi(keys).await,
@@ -117,17 +119,16 @@ impl Server {
                 other => return other,
             }
         }
-        let connecting = TcpStream::connect(&self.name);
+        let connecting = transport::connect(&self.name, self.options.tls.as_ref());
         let stream = rt::time::timeout(self.options.connect_timeout, connecting)
             .await
             .map_err(|_| Failure::ConnectTimeout)??;
-        stream.set_nodelay(true)?;
         self.run(Connection::new(stream), command).await
     }
 
     async fn run(
         &self,
-        mut connection: Connection<TcpStream>,
+        mut connection: Connection<Transport>,
         command: &Command<'_>,
     ) -> Result<Vec<Option<Bytes>>, Failure> {
         let result = rt::time::timeout(self.options.timeout, command.run(&mut connection))
@@ -140,11 +141,11 @@ impl Server {
         result
     }
 
-    fn take_idle(&self) -> Option<Connection<TcpStream>> {
+    fn take_idle(&self) -> Option<Connection<Transport>> {
         self.idle.lock().pop()
     }
 
-    fn give_back(&self, connection: Connection<TcpStream>) {
+    fn give_back(&self, connection: Connection<Transport>) {
         let mut idle = self.idle.lock();
         if idle.len() < self.options.max_idle_connections.max(1) {
             idle.push(connection);

@@ -1,6 +1,8 @@
 //! Tests over real memcached servers, one of which dies, and over servers that do not behave.
 //! Without the program `memcached` those that need it say so loudly and return.
 
+mod tls;
+
 use model::env::ManualClock;
 use rt::Metrics;
 use tokio::io::AsyncReadExt as _;
@@ -23,6 +25,7 @@ fn options(addresses: &[&str]) -> MemcachedOptions {
         max_get_multi_concurrency: 2,
         max_get_multi_batch_size: 7,
         max_item_size: 1 << 20,
+        tls: None,
     }
 }
 
@@ -70,7 +73,12 @@ fn value(i: usize) -> Bytes {
 }
 
 async fn memcached(port: Option<u16>) -> Option<Memcached> {
-    let found = Memcached::start(tempfile::tempdir().unwrap().path(), port).await;
+    memcached_with(port, &[]).await
+}
+
+async fn memcached_with(port: Option<u16>, further: &[&str]) -> Option<Memcached> {
+    let dir = tempfile::tempdir().unwrap();
+    let found = Memcached::start_with(dir.path(), port, further).await;
     if found.is_none() {
         eprintln!("SKIPPED: the program memcached is not installed");
     }
