@@ -154,6 +154,11 @@ impl FaultyStore {
         state.allowed_changes = u64::MAX;
     }
 
+    /// How many faults were not met yet.
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().faults.iter().map(|(_, queue)| queue.len()).sum()
+    }
+
     /// How many operations there were, of one kind or of all.
     pub fn operations(&self, of: Option<Operation>) -> u64 {
         let state = self.state.lock();

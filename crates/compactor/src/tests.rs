@@ -3,6 +3,7 @@
 
 mod cleaning;
 mod compaction;
+mod crashes;
 mod index;
 mod inspection;
 mod no_compact;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bucket::testing::FaultyStore;
-use bucket::{Bucket, BucketMetrics, TenantBucket, upload_block};
+use bucket::{Bucket, BucketMetrics, BucketOptions, TenantBucket, upload_block};
 use bytes::Bytes;
 use config::{CompactorConfig, Config, Limits, Overrides};
 use model::env::{ManualClock, SeededRandom};
@@ -42,6 +43,8 @@ type Data = BTreeMap<String, BTreeMap<i64, f64>>;
 /// A bucket in memory and compactors over it.
 struct World {
     store: Arc<FaultyStore>,
+    /// The bucket is this directory and not the store.
+    directory: Option<std::path::PathBuf>,
     clock: Arc<ManualClock>,
     metrics: Metrics,
     local: tempfile::TempDir,
@@ -57,6 +60,7 @@ impl World {
         let compactor = CompactorConfig { data_dir, compaction_retries: 1, ..config.compactor };
         Self {
             store: Arc::default(),
+            directory: None,
             clock: Arc::new(ManualClock::new(NOW_MS)),
             metrics: Metrics::new(),
             local,
@@ -67,6 +71,10 @@ impl World {
 
     fn bucket(&self) -> Bucket {
         let metrics = BucketMetrics::new(&self.metrics, "compactor");
+        if let Some(dir) = self.directory.clone() {
+            let options = BucketOptions::Filesystem { dir, storage_prefix: String::new() };
+            return Bucket::open(&options, self.clock.clone(), metrics).unwrap();
+        }
         Bucket::over(self.store.clone(), "", self.clock.clone(), metrics)
     }
 

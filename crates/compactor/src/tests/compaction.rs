@@ -139,7 +139,7 @@ async fn a_crash_between_any_two_changes_of_the_bucket_is_made_good() {
 }
 
 /// The next processes, over the delays of partial and of marked blocks.
-async fn recover(world: &World) {
+pub(super) async fn recover(world: &World) {
     for _ in 0..3 {
         world.compact().await;
         world.clean().await;
@@ -149,7 +149,7 @@ async fn recover(world: &World) {
 }
 
 /// Nothing but whole blocks and their index is left.
-async fn assert_no_orphans(world: &World, metas: &[BlockMeta]) {
+pub(super) async fn assert_no_orphans(world: &World, metas: &[BlockMeta]) {
     let mut want: Vec<String> = metas
         .iter()
         .flat_map(|meta| {

@@ -10,14 +10,14 @@ use tsdb::meta::ThanosFile;
 use super::*;
 
 /// A client of one compactor.
-struct Client<'a> {
-    world: &'a World,
+pub(super) struct Client<'a> {
+    pub(super) world: &'a World,
     compactor: Arc<Compactor>,
     block: String,
 }
 
 impl<'a> Client<'a> {
-    fn new(world: &'a mut World, id: u128) -> Self {
+    pub(super) fn new(world: &'a mut World, id: u128) -> Self {
         world.limits.compactor_block_upload_enabled = true;
         let compactor = world.compactor();
         Client { world, compactor, block: Ulid(id).to_string() }
@@ -45,22 +45,36 @@ impl<'a> Client<'a> {
 
     /// Starts the upload and sends all files of the block in `dir`.
     async fn send(&self, dir: &Path) {
+        assert!(self.try_send(dir).await);
+    }
+
+    /// As [`Self::send`], until something is refused; whether nothing was.
+    pub(super) async fn try_send(&self, dir: &Path) -> bool {
         let mut meta = BlockMeta::decode(&std::fs::read(dir.join("meta.json")).unwrap()).unwrap();
         let files = ["chunks/000001", "index"].map(|path| ThanosFile {
             rel_path: path.to_owned(),
             size_bytes: std::fs::metadata(dir.join(path)).unwrap().len(),
         });
         meta.thanos.get_or_insert_default().files = files.to_vec();
-        assert_eq!(self.post("start", meta.encode()).await.0, StatusCode::OK);
+        let mut is_taken = self.post("start", meta.encode()).await.0 == StatusCode::OK;
         for file in files {
+            let content = std::fs::read(dir.join(&file.rel_path)).unwrap();
             let step = format!("files?path={}", file.rel_path);
-            let sent = self.post(&step, std::fs::read(dir.join(&file.rel_path)).unwrap()).await;
-            assert_eq!(sent.0, StatusCode::OK, "{}", sent.1);
+            is_taken = is_taken && self.post(&step, content).await.0 == StatusCode::OK;
+        }
+        is_taken
+    }
+
+    /// Ends the upload and waits until nothing is done for it any more.
+    pub(super) async fn try_finish(&self) {
+        self.post("finish", "").await;
+        while self.compactor.validations.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            tokio::task::yield_now().await;
         }
     }
 
     /// Waits until the validation has ended.
-    async fn finish(&self) -> Value {
+    pub(super) async fn finish(&self) -> Value {
         assert_eq!(self.post("finish", "").await, (StatusCode::OK, String::new()));
         loop {
             let state = self.check().await;
@@ -76,7 +90,7 @@ impl<'a> Client<'a> {
     }
 }
 
-fn block_of(world: &World, id: u128) -> (std::path::PathBuf, Data) {
+pub(super) fn block_of(world: &World, id: u128) -> (std::path::PathBuf, Data) {
     let range = (DAY_MS, DAY_MS + 2 * HOUR_MS);
     let data = data(0..3, range);
     (write_block(&world.local.path().join("client"), (id, range), &data), data)
