@@ -72,7 +72,7 @@ fn overlap_a_chunk(dir: &Path) {
     std::fs::remove_dir_all(dir).unwrap();
     let parent = dir.parent().unwrap();
     let mut writer = BlockWriter::create(OsFs::shared(), parent, meta, symbols).unwrap();
-    let bytes = |t: i64| xor::encode([(t, 1.0)].into_iter()).unwrap();
+    let bytes = |t: i64| xor::encode([(t, 1.0)]).unwrap();
     let (first, second) = (bytes(RANGE.0), bytes(RANGE.0 + 1));
     let chunk =
         |t, data| BlockChunk { min_time_ms: t, max_time_ms: t, encoding: ChunkEncoding::Xor, data };
