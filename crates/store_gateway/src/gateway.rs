@@ -19,6 +19,7 @@ use tsdb::fs::{SharedFs, read_dir_if_exists};
 use crate::budget::Budget;
 use crate::cache::IndexCache;
 use crate::gate::Gate;
+use crate::hashes::SeriesHashes;
 use crate::hedging::Hedging;
 use crate::metrics::StoreMetrics;
 use crate::store::{Store, StoreOptions};
@@ -95,6 +96,7 @@ impl StoreGateway {
             indexes,
             requests: gate("a request", "query", queries),
             header_loads: gate("loading an index-header", "index_header", loads),
+            hashes: SeriesHashes::new(config.series_hash_cache_max_size_bytes, &metrics),
             hedging: Arc::new(Hedging::new(config.hedged_requests_after.std(), &metrics)),
             budget: Budget::new(config.max_inflight_memory_bytes),
             config,

@@ -31,6 +31,7 @@ mod cache;
 mod chunks;
 mod gate;
 mod gateway;
+mod hashes;
 mod header;
 mod hedging;
 pub mod http;

@@ -1,5 +1,5 @@
 //! A map that is bounded in bytes and forgets what was not used for longest. Used by `cache`
-//! alone, under its lock.
+//! and `hashes`, under their locks.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;

@@ -11,6 +11,7 @@ use tsdb::index::{ChunkMeta, SeriesRow};
 
 use crate::all_series::AllSeries;
 use crate::chunks::{StoredChunk, WantedChunk, fetch_chunks};
+use crate::hashes::PageMemo;
 use crate::index::{BlockIndex, LabelMemo, Matched};
 use crate::request::Reservation;
 use crate::samples::ChunkSamples;
@@ -77,9 +78,19 @@ impl Selection {
         if self.newest_only { count.min(1) } else { count }
     }
 
-    /// Whether a series is in the shard.
-    fn has(&self, labels: &Labels) -> bool {
-        self.shard.is_none_or(|shard| labels.stable_hash() % shard.count == shard.index)
+    /// Whether a series is in the shard. Its labels are looked at where its hash is not known.
+    fn has(
+        &self,
+        index: &BlockIndex,
+        (series, row): (u32, &SeriesRow),
+        memo: &mut Memo,
+    ) -> Result<bool, StorageError> {
+        let Some(shard) = self.shard else { return Ok(true) };
+        let series = (index.block().object, series);
+        let Memo { labels, hashes } = memo;
+        let hash = || Ok::<_, StorageError>(index.labels(row, labels)?.stable_hash());
+        let hash = index.request().store.hashes.get_or(hashes, series, hash)?;
+        Ok(hash % shard.count == shard.index)
     }
 }
 
@@ -90,12 +101,19 @@ pub(crate) struct BlockSeriesSet {
     numbers: Numbers,
     /// Memory of the rows.
     rows_held: Option<Reservation>,
-    memo: LabelMemo,
+    memo: Memo,
     /// Series whose chunks have not been fetched.
     rows: VecDeque<Row>,
     ready: VecDeque<SeriesEntry>,
     /// How many more rows are wanted.
     left: usize,
+}
+
+/// What the series before have left behind.
+#[derive(Default)]
+struct Memo {
+    labels: LabelMemo,
+    hashes: PageMemo,
 }
 
 /// The series of the block that are still to be looked at.
@@ -165,7 +183,7 @@ impl BlockSeriesSet {
             selection,
             numbers,
             rows_held: None,
-            memo: LabelMemo::default(),
+            memo: Memo::default(),
             rows: VecDeque::new(),
             ready: VecDeque::new(),
             left: selection.limit,
@@ -191,15 +209,16 @@ impl BlockSeriesSet {
         mut add: impl FnMut(u64) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let (index, selection) = (&self.index, &self.selection);
-        let mut memo = LabelMemo::default();
+        let mut memo = Memo::default();
         let mut count_rows = |numbers: &[u32]| {
             self.context().check()?;
-            let mut count = 0;
+            let (mut count, mut series) = (0, numbers.iter().copied());
             index.for_each_row(numbers, |row| {
-                let wanted = selection.count_wanted(row);
-                let is_ours = wanted > 0
-                    && (selection.shard.is_none() || selection.has(&index.labels(row, &mut memo)?));
-                count += if is_ours { wanted } else { 0 };
+                let row = (series.next().unwrap_or_default(), row);
+                let wanted = selection.count_wanted(row.1);
+                if wanted > 0 && selection.has(index, row, &mut memo)? {
+                    count += wanted;
+                }
                 Ok(())
             })?;
             add(count)
@@ -228,16 +247,15 @@ impl BlockSeriesSet {
         let Self { index, selection, memo, rows, .. } = self;
         index.request().context.check()?;
         let mut held = index.request().reserve(0)?;
+        let mut series = numbers.iter().copied();
         index.for_each_row(&numbers, |row| {
+            let series = series.next().unwrap_or_default();
             end_before(rows, row);
             let chunks = wanted_chunks(row, selection);
-            if !chunks.is_empty() {
-                let labels = index.labels(row, memo)?;
-                if selection.has(&labels) {
-                    let row = Row { labels, chunks };
-                    held.grow(row.memory_bytes())?;
-                    rows.push_back(row);
-                }
+            if !chunks.is_empty() && selection.has(index, (series, row), memo)? {
+                let row = Row { labels: index.labels(row, &mut memo.labels)?, chunks };
+                held.grow(row.memory_bytes())?;
+                rows.push_back(row);
             }
             Ok(())
         })?;

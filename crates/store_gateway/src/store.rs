@@ -13,6 +13,7 @@ use tsdb::fs::SharedFs;
 use crate::budget::Budget;
 use crate::cache::{IndexCache, ObjectId};
 use crate::gate::Gate;
+use crate::hashes::SeriesHashes;
 use crate::header::LoadOptions;
 use crate::hedging::Hedging;
 use crate::metrics::StoreMetrics;
@@ -41,6 +42,7 @@ pub(crate) struct Store {
     pub(crate) blocking: BlockingHandle,
     pub(crate) fs: SharedFs,
     pub(crate) cache: IndexCache,
+    pub(crate) hashes: SeriesHashes,
     pub(crate) hedging: Arc<Hedging>,
     pub(crate) budget: Budget,
     pub(crate) requests: Gate,

@@ -120,6 +120,8 @@ config! {
         ignore_blocks_within: GoDuration = "10h", "ignore-blocks-within", Advanced;
         /// Parts of an object with at most this many bytes between them are fetched in one request.
         partitioner_max_gap_bytes: u64 = "524288", "partitioner-max-gap-bytes", Advanced;
+        /// The most memory for hashes of series, by which queries over a part of the series skip the others, in bytes.
+        series_hash_cache_max_size_bytes: u64 = "1073741824", "series-hash-cache-max-size-bytes", Advanced;
         /// Of the postings offsets of an index-header one in so many stands in memory.
         postings_offsets_in_mem_sampling: usize = "32", "posting-offsets-in-mem-sampling", Advanced;
         /// Series that are read from a block at a time; at least 1.

@@ -73,8 +73,8 @@ config! {
         tenants_list_ttl: GoDuration = "15m", "tenants-list-ttl", Advanced;
         /// How long a tenant's list of blocks is kept.
         tenant_blocks_list_ttl: GoDuration = "5m", "tenant-blocks-list-ttl", Advanced;
-        /// How long a block's list of chunk files is kept.
-        chunks_list_ttl: GoDuration = "24h", "chunks-list-ttl", Advanced, Later;
+        /// How long a block's list of chunk files is kept. Nothing here lists them: their names follow from the index.
+        chunks_list_ttl: GoDuration = "24h", "chunks-list-ttl", Advanced;
         /// How long it is kept that a block's meta file or mark is there.
         metafile_exists_ttl: GoDuration = "2h", "metafile-exists-ttl", Advanced;
         /// How long it is kept that a block's meta file or mark is not there.

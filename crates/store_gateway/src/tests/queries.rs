@@ -230,6 +230,11 @@ fn hints_narrow_what_is_read() {
     }
     of_shards.sort();
     assert!(of_shards.iter().eq(data.keys()));
+    // The first shard has asked for the hashes of all series.
+    let metric = |name: &str| {
+        world.metric(&format!("cortex_bucket_store_series_hash_cache_{name}_total"), &[])
+    };
+    assert_eq!((metric("requests"), metric("hits")), (60.0, 40.0));
 }
 
 #[test]
