@@ -130,6 +130,7 @@ fn memcached_cache(address: String) -> SharedCache {
         max_get_multi_concurrency: 10,
         max_get_multi_batch_size: 100,
         max_item_size: 1 << 20,
+        tls: None,
     };
     let metrics = CacheMetrics::new(&Metrics::new(), "index-cache", "store-gateway", "memcached");
     let clock = Arc::new(ManualClock::new(0));
