@@ -7,8 +7,12 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 /// Programs that the end-to-end tests start, and the Debian package of each.
-const SERVERS: &[(&str, &str)] =
-    &[("prometheus", "prometheus"), ("promtool", "prometheus"), ("memcached", "memcached")];
+const SERVERS: &[(&str, &str)] = &[
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+    ("memcached", "memcached"),
+    ("etcd", "etcd-server"),
+];
 /// Azurite, which npm has.
 const AZURITE: &str = "azurite@3.35.0";
 

@@ -9,7 +9,9 @@ mod ingester;
 mod limits;
 mod object_storage;
 mod querier;
+mod ring;
 mod server;
+mod tls;
 
 pub use blocks_storage::{
     BackendName, BlocksStorageConfig, BucketConfig, BucketStoreConfig, CommonBucketConfig,
@@ -20,19 +22,20 @@ pub use caches::{
     MemcachedConfig, MetadataCacheConfig,
 };
 pub use compactor::{CompactionJobsOrder, CompactorConfig};
-pub use distributor::{
-    DistributorConfig, DistributorInstanceLimits, DistributorRingConfig, RetryAfterConfig,
-};
-pub use ingester::{
-    IngesterConfig, IngesterInstanceLimits, IngesterRingConfig, KvBackend, KvStoreConfig,
-};
+pub use distributor::{DistributorConfig, DistributorInstanceLimits, RetryAfterConfig};
+pub use ingester::{IngesterConfig, IngesterInstanceLimits};
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
 pub use object_storage::{
     AzureConfig, BucketLookup, GcsConfig, S3Config, S3TraceConfig, SignatureVersion, SseConfig,
     SseType, StorageHttpConfig,
 };
 pub use querier::{ActivityTrackerConfig, FrontendConfig, QuerierConfig, QuerySchedulerConfig};
+pub use ring::{
+    CompactorRingConfig, DistributorRingConfig, EtcdConfig, IngesterRingConfig, KvBackend,
+    KvStoreConfig, MemberlistConfig, MultiKvConfig, StoreGatewayConfig, StoreGatewayRingConfig,
+};
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
+pub use tls::TlsFilesConfig;
 
 use crate::table::config;
 use crate::value::{CommaList, GoDuration};
@@ -69,6 +72,10 @@ config! {
         limits: Limits => "limits", "";
         /// Blocks in the bucket and on local disk.
         blocks_storage: BlocksStorageConfig => "blocks_storage", "blocks-storage.";
+        /// Queries over the blocks of the bucket.
+        store_gateway: StoreGatewayConfig => "store_gateway", "store-gateway.";
+        /// Gossip between the processes.
+        memberlist: MemberlistConfig => "memberlist", "memberlist.";
         /// Merging and deleting blocks of the bucket.
         compactor: CompactorConfig => "compactor", "compactor.";
         /// Overrides of limits that are read again while running.

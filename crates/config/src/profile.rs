@@ -61,6 +61,9 @@ fn make_bare(config: &mut Config) {
     LOOPBACK.clone_into(&mut config.server.grpc_listen_address);
     config.distributor.ring.kvstore.store = KvBackend::Inmemory;
     config.ingester.ring.kvstore.store = KvBackend::Inmemory;
+    config.store_gateway.sharding_ring.kvstore.store = KvBackend::Inmemory;
+    config.store_gateway.sharding_ring.replication_factor = 1;
+    config.compactor.sharding_ring.kvstore.store = KvBackend::Inmemory;
     config.ingester.ring.replication_factor = 1;
     config.ingester.ring.min_ready_duration = GoDuration::ZERO;
     config.limits.ingestion_rate = f64::INFINITY;

@@ -69,7 +69,6 @@ mod tests {
             "server.cluster_validation.grpc.enabled",
             "ingester.read_path_memory_utilization_limit",
             "ingester.push_circuit_breaker.enabled",
-            "memberlist.tls_enabled",
             "alertmanager.alertmanager_client.tls_enabled",
             "limits.blocked_queries",
             "limits.s3_sse_type",
@@ -83,10 +82,8 @@ mod tests {
     #[test]
     fn tuning_and_features_are_not() {
         for path in [
-            "memberlist.join_members",
             "compactor.max_opening_blocks_concurrency",
             "frontend.cache_results",
-            "store_gateway.sharding_ring.replication_factor",
             "limits.metric_relabel_configs",
             "usage_stats.installation_mode",
         ] {

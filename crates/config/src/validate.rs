@@ -11,7 +11,8 @@ use crate::Config;
 use crate::modules;
 use crate::options::{
     BackendName, BlocksStorageConfig, BucketStoreConfig, CacheBackend, CompactorConfig,
-    IndexCacheBackend, KvBackend, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
+    IndexCacheBackend, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TlsFilesConfig,
+    TsdbConfig, WalFsync,
 };
 use crate::value::GoDuration;
 
@@ -109,18 +110,60 @@ fn retry_after(retry: &RetryAfterConfig) -> Check {
 
 fn rings(config: &Config) -> Check {
     let stores = [
-        ("ingester.ring.store", config.ingester.ring.kvstore.store),
-        ("distributor.ring.store", config.distributor.ring.kvstore.store),
+        ("ingester.ring", &config.ingester.ring.kvstore),
+        ("distributor.ring", &config.distributor.ring.kvstore),
+        ("store-gateway.sharding-ring", &config.store_gateway.sharding_ring.kvstore),
+        ("compactor.ring", &config.compactor.sharding_ring.kvstore),
     ];
-    for (flag, store) in stores {
-        if matches!(store, KvBackend::Consul | KvBackend::Etcd | KvBackend::Multi) {
-            return Err(format!("-{flag}: the store {} is not built yet", store.word()));
-        }
+    for (prefix, kvstore) in stores {
+        ring_store(prefix, kvstore)?;
+    }
+    tls("memberlist", &config.memberlist.tls)?;
+    let timeouts = [
+        config.ingester.ring.heartbeat_timeout,
+        config.distributor.ring.heartbeat_timeout,
+        config.store_gateway.sharding_ring.heartbeat_timeout,
+        config.compactor.sharding_ring.heartbeat_timeout,
+    ];
+    if timeouts.iter().any(|timeout| !timeout.is_positive()) {
+        return fail("heartbeat timeout must be greater than 0");
     }
     if config.ingester.ring.replication_factor == 0 {
         return fail("-ingester.ring.replication-factor must be greater than 0");
     }
+    if config.store_gateway.sharding_ring.replication_factor == 0 {
+        return fail("-store-gateway.sharding-ring.replication-factor must be greater than 0");
+    }
     Ok(())
+}
+
+/// What is promised about TLS must be kept.
+fn tls(prefix: &str, tls: &TlsFilesConfig) -> Check {
+    if !tls.tls_cipher_suites.is_empty() {
+        return Err(format!("-{prefix}.tls-cipher-suites: they cannot be chosen yet"));
+    }
+    match tls.tls_min_version.as_str() {
+        "" | "VersionTLS10" | "VersionTLS11" | "VersionTLS12" => Ok(()),
+        _ => Err(format!("-{prefix}.tls-min-version: only VersionTLS12 can be the lowest")),
+    }
+}
+
+fn ring_store(prefix: &str, kvstore: &KvStoreConfig) -> Check {
+    let multi = &kvstore.multi;
+    tls(&format!("{prefix}.etcd"), &kvstore.etcd.tls)?;
+    match kvstore.store {
+        KvBackend::Consul => Err(format!("-{prefix}.store: the store consul is not built yet")),
+        KvBackend::Etcd if kvstore.etcd.endpoints.0.is_empty() => {
+            Err(format!("-{prefix}.etcd.endpoints must not be empty"))
+        }
+        KvBackend::Multi if multi.primary.is_empty() || multi.secondary.is_empty() => {
+            Err(format!("-{prefix}.multi.primary and -{prefix}.multi.secondary must be set"))
+        }
+        KvBackend::Multi if multi.primary == multi.secondary => {
+            Err(format!("-{prefix}.multi.primary and -{prefix}.multi.secondary must differ"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn blocks_storage(storage: &BlocksStorageConfig) -> Check {

@@ -262,7 +262,6 @@ usage_stats: {enabled: false}
         [
             "-alertmanager.configs.poll-interval",
             "-distributor.ha-tracker.max-clusters",
-            "-memberlist.join",
             "-query-frontend.cache-results",
         ]
     );
@@ -344,6 +343,15 @@ fn contradictions_have_mimirs_messages() {
             "no memcached addresses provided: set \
              -blocks-storage.bucket-store.chunks-cache.memcached.addresses",
         ),
+        ("-ingester.ring.store=etcd", "-ingester.ring.etcd.endpoints must not be empty"),
+        (
+            "-compactor.ring.store=multi",
+            "-compactor.ring.multi.primary and -compactor.ring.multi.secondary must be set",
+        ),
+        (
+            "-memberlist.tls-min-version=VersionTLS13",
+            "-memberlist.tls-min-version: only VersionTLS12 can be the lowest",
+        ),
         ("-ingester.ring.store=consul", "-ingester.ring.store: the store consul is not built yet"),
         (
             "-server.path-prefix=x",
@@ -397,8 +405,16 @@ blocks_storage:
     sync_dir: ./data/tsdb-sync
   tsdb:
     dir: ./data/tsdb
+store_gateway:
+  sharding_ring:
+    replication_factor: 1
+    kvstore:
+      store: inmemory
 compactor:
   data_dir: ./data/compactor
+  sharding_ring:
+    kvstore:
+      store: inmemory
 urd:
   self_scrape_interval: 15s
 "
@@ -616,13 +632,5 @@ store_gateway:
     .unwrap();
     assert_eq!(resolved.config.server.http_listen_port, 9009);
     assert_eq!(resolved.config.ingester.ring.replication_factor, 1);
-    assert_eq!(
-        unsupported(&resolved),
-        [
-            "-distributor.ring.instance-addr",
-            "-ingester.ring.instance-addr",
-            "-ruler-storage.filesystem.dir",
-            "-store-gateway.sharding-ring.replication-factor",
-        ]
-    );
+    assert_eq!(unsupported(&resolved), ["-ruler-storage.filesystem.dir"]);
 }

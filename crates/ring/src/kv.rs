@@ -5,7 +5,9 @@
 //! compare-and-swap. Called by lifecyclers, readers, the HA tracker and the status pages.
 
 mod client;
+mod etcd;
 mod memory;
+mod multi;
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use rt::{BoxError, BoxFuture};
 
 pub use client::Client;
+pub use etcd::{EtcdOptions, EtcdStore};
 pub use memory::MemoryStore;
+pub use multi::{MultiOptions, MultiStore};
 
 /// The most that a compressed value may say its plain size is, bytes: a ring of many thousands of
 /// instances.

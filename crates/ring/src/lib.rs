@@ -14,9 +14,15 @@ pub mod desc;
 mod go_rand;
 pub mod hash;
 pub mod kv;
+pub mod lifecycler;
+pub mod memberlist;
+pub mod net;
 mod operation;
+pub mod options;
+pub mod reader;
 mod ring;
 pub mod spread;
+pub mod status;
 pub mod tokens;
 
 pub use desc::{Desc, InstanceDesc, InstanceState, RingCodec};

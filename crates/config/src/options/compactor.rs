@@ -1,5 +1,6 @@
 //! Options of the compactor.
 
+use super::CompactorRingConfig;
 use crate::table::config;
 use crate::value::{CommaList, DurationList, GoDuration};
 
@@ -42,6 +43,9 @@ config! {
         max_block_upload_validation_concurrency: u64 = "1", "max-block-upload-validation-concurrency", Advanced;
         /// Which jobs come first.
         compaction_jobs_order: CompactionJobsOrder = "smallest-range-oldest-blocks-first", "compaction-jobs-order", Advanced;
+    } sections {
+        /// The compactors' ring.
+        sharding_ring: CompactorRingConfig => "sharding_ring", "compactor.ring.";
     }
 }
 

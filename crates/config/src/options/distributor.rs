@@ -1,6 +1,6 @@
 //! Options of the distributor.
 
-use super::KvStoreConfig;
+use super::DistributorRingConfig;
 use crate::table::config;
 use crate::value::GoDuration;
 
@@ -30,15 +30,6 @@ config! {
         min_backoff: GoDuration = "6s", "min-backoff", Advanced;
         /// Longest wait, reached by doubling.
         max_backoff: GoDuration = "96s", "max-backoff", Advanced;
-    }
-}
-
-config! {
-    /// The distributors' ring.
-    pub struct DistributorRingConfig {
-    } sections {
-        /// Where the ring is kept.
-        kvstore: KvStoreConfig => "kvstore", "distributor.ring.";
     }
 }
 

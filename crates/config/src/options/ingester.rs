@@ -1,5 +1,6 @@
-//! Options of the ingester and of the store that a ring is kept in.
+//! Options of the ingester.
 
+use super::IngesterRingConfig;
 use crate::table::config;
 use crate::value::GoDuration;
 
@@ -29,47 +30,6 @@ config! {
         ring: IngesterRingConfig => "ring", "ingester.ring.";
         /// Bounds of this process, over all tenants.
         instance_limits: IngesterInstanceLimits => "instance_limits", "ingester.instance-limits.";
-    }
-}
-
-config! {
-    /// The ingesters' ring.
-    pub struct IngesterRingConfig {
-        /// Number of ingesters that each series is written to.
-        replication_factor: usize = "3", "replication-factor", Basic;
-        /// How long the process must have been ready inside before /ready says so.
-        min_ready_duration: GoDuration = "15s", "min-ready-duration", Advanced;
-        /// How long to wait before the process exits, so that its last metrics can be scraped.
-        final_sleep: GoDuration = "0", "final-sleep", Advanced;
-    } sections {
-        /// Where the ring is kept.
-        kvstore: KvStoreConfig => "kvstore", "ingester.ring.";
-    }
-}
-
-config! {
-    /// Where a ring is kept.
-    pub struct KvStoreConfig {
-        /// The store: memberlist or inmemory.
-        store: KvBackend = "memberlist", "store", Basic;
-        /// What stands before every key in the store.
-        prefix: String = "collectors/", "prefix", Advanced;
-    }
-}
-
-config! {
-    /// Kinds of store for a ring.
-    pub enum KvBackend {
-        /// Gossip between the processes.
-        Memberlist = "memberlist",
-        /// Inside this process, for a single one.
-        Inmemory = "inmemory",
-        /// Consul.
-        Consul = "consul",
-        /// etcd.
-        Etcd = "etcd",
-        /// Two stores, to move from one to the other.
-        Multi = "multi",
     }
 }
 

@@ -1,0 +1,371 @@
+//! An instance's life in its ring: it registers, takes tokens, becomes active, shows now and then
+//! that it is there, and leaves.
+//!
+//! [`Instance`] decides what an instance makes of the ring, purely; [`Lifecycler`] is the service
+//! that carries it out on a store. Every component that is in a ring has one.
+
+mod instance;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use model::{Clock, Random};
+use parking_lot::Mutex;
+use rt::metrics::{Counter, Gauge};
+use rt::time::{interval, sleep};
+use rt::{BoxError, BoxFuture, CancellationToken, Metrics, Service};
+
+pub use instance::{Instance, InstanceOptions, JoinStyle, TokenStrategy};
+
+use crate::desc::{Desc, InstanceState};
+use crate::kv::{Client, KvError};
+use crate::tokens::{load_tokens, store_tokens};
+
+/// How long an instance waits for the one before it to join.
+const CAN_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
+const CAN_JOIN_POLL: Duration = Duration::from_secs(1);
+/// How long leaving the ring may take when the store does not answer.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How an instance lives.
+#[derive(Debug, Clone)]
+pub struct LifecyclerOptions {
+    /// The name of the service.
+    pub service: &'static str,
+    /// The ring's name in metrics.
+    pub ring_name: &'static str,
+    /// The ring's key in the store.
+    pub key: &'static str,
+    /// What stands in the ring.
+    pub instance: InstanceOptions,
+    /// The file of tokens.
+    pub tokens_file: Option<PathBuf>,
+    /// How often it shows that it is there; 0 for never.
+    pub heartbeat_period: Duration,
+    /// How long new tokens are watched before they are used.
+    pub observe_period: Duration,
+    /// Whether it is taken out of the ring at the end.
+    pub unregister_on_shutdown: bool,
+    /// How long it waits as `LEAVING` at the end.
+    pub final_sleep: Duration,
+}
+
+/// What the service is built with.
+pub struct LifecyclerParts {
+    /// Where the ring is.
+    pub client: Client<Desc>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The registry.
+    pub metrics: Metrics,
+}
+
+/// The service. It is in the ring when it has started, and out of it when it has stopped.
+pub struct Lifecycler {
+    options: LifecyclerOptions,
+    client: Client<Desc>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// One change of the ring at a time.
+    changing: tokio::sync::Mutex<()>,
+    instance: Mutex<Instance>,
+    unregister: std::sync::atomic::AtomicBool,
+    metrics: LifecyclerMetrics,
+}
+
+struct LifecyclerMetrics {
+    heartbeats: Counter,
+    tokens_owned: Gauge,
+    read_only: Gauge,
+}
+
+impl Lifecycler {
+    /// An instance that is not in the ring yet.
+    pub fn new(options: LifecyclerOptions, parts: LifecyclerParts) -> Self {
+        let (metrics, name) = (&parts.metrics, &[options.ring_name]);
+        let gauge =
+            |metric: &str, help: &str| metrics.gauge_vec(metric, help, &["name"]).with(name);
+        let to_own =
+            gauge("cortex_ring_member_tokens_to_own", "The number of tokens to own in the ring.");
+        to_own.set(i64::try_from(options.instance.num_tokens).unwrap_or(i64::MAX));
+        let heartbeats = match options.instance.join {
+            JoinStyle::Steps => "cortex_member_consul_heartbeats_total",
+            JoinStyle::As(_) => "cortex_ring_member_heartbeats_total",
+        };
+        let counters =
+            metrics.counter_vec(heartbeats, "The total number of heartbeats sent.", &["name"]);
+        let lifecycler_metrics = LifecyclerMetrics {
+            heartbeats: counters.with(name),
+            tokens_owned: gauge(
+                "cortex_ring_member_tokens_owned",
+                "The number of tokens owned in the ring.",
+            ),
+            read_only: gauge(
+                "cortex_lifecycler_read_only",
+                "Set to 1 if this lifecycler's instance entry is in read-only state.",
+            ),
+        };
+        Self {
+            instance: Mutex::new(Instance::new(options.instance.clone())),
+            unregister: options.unregister_on_shutdown.into(),
+            options,
+            client: parts.client,
+            clock: parts.clock,
+            random: parts.random,
+            changing: tokio::sync::Mutex::new(()),
+            metrics: lifecycler_metrics,
+        }
+    }
+
+    /// Its state in the ring.
+    pub fn state(&self) -> InstanceState {
+        self.instance.lock().state()
+    }
+
+    /// Its tokens, sorted.
+    pub fn tokens(&self) -> Vec<u32> {
+        self.instance.lock().tokens().to_vec()
+    }
+
+    /// Whether it takes no new data, and since when (seconds; 0 when it never changed).
+    pub fn read_only(&self) -> (bool, i64) {
+        self.instance.lock().read_only()
+    }
+
+    /// Whether it will be taken out of the ring at the end.
+    pub fn unregisters_on_shutdown(&self) -> bool {
+        self.unregister.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Changes [`Self::unregisters_on_shutdown`].
+    pub fn set_unregister_on_shutdown(&self, unregister: bool) {
+        self.unregister.store(unregister, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Takes new data, or no more.
+    pub async fn set_read_only(&self, read_only: bool) -> Result<(), KvError> {
+        let now_s = self.now_s();
+        self.change(|instance, desc| {
+            let is_change = instance.set_read_only(read_only, now_s);
+            is_change.then(|| instance.heartbeat(desc.unwrap_or_default(), now_s))
+        })
+        .await
+    }
+
+    /// Goes to another state, if that follows the present one.
+    pub async fn set_state(&self, state: InstanceState) -> Result<(), KvError> {
+        let now_s = self.now_s();
+        let from = self.state();
+        if !Instance::may_follow(from, state) {
+            let message = format!("changing instance state from {from} -> {state} is disallowed");
+            return Err(KvError::Refused(message.into()));
+        }
+        self.change(|instance, desc| {
+            instance.set_state(state);
+            Some(instance.heartbeat(desc.unwrap_or_default(), now_s))
+        })
+        .await
+    }
+
+    fn now_s(&self) -> i64 {
+        self.clock.now_ms().div_euclid(1000)
+    }
+
+    /// Changes the ring, and the instance with it when that succeeds.
+    async fn change(
+        &self,
+        mut change: impl FnMut(&mut Instance, Option<Desc>) -> Option<Desc> + Send,
+    ) -> Result<(), KvError> {
+        let _one = self.changing.lock().await;
+        let before = self.instance.lock().clone();
+        let mut after = before.clone();
+        self.client
+            .cas(self.options.key, |desc| {
+                // It may be called again, with another ring.
+                after = before.clone();
+                Ok(change(&mut after, desc))
+            })
+            .await?;
+        let tokens_changed = before.tokens() != after.tokens();
+        self.metrics.tokens_owned.set(i64::try_from(after.tokens().len()).unwrap_or(i64::MAX));
+        self.metrics.read_only.set(i64::from(after.read_only().0));
+        if before.state() != after.state() {
+            let (from, to) = (before.state(), after.state());
+            tracing::info!(ring = self.options.ring_name, %from, %to, "instance changed its state");
+        }
+        if tokens_changed
+            && let Some(path) = &self.options.tokens_file
+            && let Err(error) = store_tokens(path, after.tokens())
+        {
+            tracing::error!(path = %path.display(), %error, "could not store the tokens");
+        }
+        *self.instance.lock() = after;
+        Ok(())
+    }
+
+    async fn register(&self) -> Result<(), BoxError> {
+        let from_file = match &self.options.tokens_file {
+            None => None,
+            Some(path) => load_tokens(path).unwrap_or_else(|error| {
+                tracing::error!(path = %path.display(), %error, "could not read the tokens");
+                None
+            }),
+        };
+        let from_file = from_file.unwrap_or_default();
+        let waits = self.options.instance.tokens.waits_for_others();
+        let (at, target) = ((self.now_s(), self.random.as_ref()), self.joins_as());
+        self.change(|instance, desc| {
+            let desc = desc.unwrap_or_default();
+            let registered = instance.register(desc.clone(), &from_file, at);
+            if instance.state() == InstanceState::Pending && !waits {
+                // In one step: within a second there is no second change for the gossip.
+                return Some(instance.join(registered.unwrap_or(desc), target, at));
+            }
+            registered
+        })
+        .await?;
+        if self.state() == InstanceState::Pending {
+            self.join_after_others().await?;
+        }
+        Ok(())
+    }
+
+    /// The state in which it has tokens first.
+    fn joins_as(&self) -> InstanceState {
+        match self.options.observe_period.is_zero() {
+            true => InstanceState::Active,
+            false => InstanceState::Joining,
+        }
+    }
+
+    /// Takes tokens; active at once, or after they have been watched.
+    async fn join_after_others(&self) -> Result<(), BoxError> {
+        if rt::time::timeout(CAN_JOIN_TIMEOUT, self.wait_for_others()).await.is_err() {
+            tracing::warn!(ring = self.options.ring_name, "joining without waiting any more");
+        }
+        let (at, target) = ((self.now_s(), self.random.as_ref()), self.joins_as());
+        self.change(|instance, desc| Some(instance.join(desc.unwrap_or_default(), target, at)))
+            .await?;
+        Ok(())
+    }
+
+    async fn wait_for_others(&self) {
+        loop {
+            let ring = self.client.get(self.options.key).await;
+            let can_join = match &ring {
+                Ok(ring) => {
+                    let ring = ring.clone().unwrap_or_default();
+                    self.options.instance.tokens.can_join(&ring).map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match can_join {
+                Ok(()) => return,
+                Err(reason) => tracing::info!(reason, "waiting before joining the ring"),
+            }
+            sleep(CAN_JOIN_POLL).await;
+        }
+    }
+
+    /// Watches the tokens until nobody else has one of them.
+    async fn observe(&self) {
+        while self.state() == InstanceState::Joining {
+            sleep(self.options.observe_period).await;
+            let (now_s, random) = (self.now_s(), self.random.as_ref());
+            let verified = self
+                .change(|instance, desc| {
+                    Some(instance.verify(desc.unwrap_or_default(), (now_s, random)))
+                })
+                .await;
+            if let Err(error) = verified {
+                tracing::error!(%error, "could not verify the tokens");
+            }
+        }
+    }
+
+    async fn beat(&self) {
+        if self.options.heartbeat_period.is_zero() {
+            return std::future::pending().await;
+        }
+        let mut beats = interval(self.options.heartbeat_period);
+        loop {
+            beats.tick().await;
+            let now_s = self.now_s();
+            let beaten = self
+                .change(|instance, desc| Some(instance.heartbeat(desc.unwrap_or_default(), now_s)))
+                .await;
+            match beaten {
+                Ok(()) => drop(self.metrics.heartbeats.inc()),
+                Err(error) => {
+                    tracing::error!(ring = self.options.ring_name, %error, "could not heartbeat");
+                }
+            }
+        }
+    }
+
+    async fn leave(&self) {
+        // Where it is gone at once nobody would see that it leaves.
+        let is_seen = !self.options.final_sleep.is_zero() || !self.unregisters_on_shutdown();
+        if is_seen
+            && self.state() != InstanceState::Leaving
+            && let Err(error) = self.set_state(InstanceState::Leaving).await
+        {
+            tracing::error!(ring = self.options.ring_name, %error, "could not leave in order");
+        }
+        sleep(self.options.final_sleep).await;
+        if !self.unregisters_on_shutdown() {
+            return;
+        }
+        let id = &self.options.instance.id;
+        let gone = self
+            .change(|_, desc| {
+                let mut desc = desc?;
+                desc.ingesters.remove(id)?;
+                Some(desc)
+            })
+            .await;
+        if let Err(error) = gone {
+            tracing::error!(ring = self.options.ring_name, %error, "could not unregister");
+        }
+        self.metrics.tokens_owned.set(0);
+    }
+}
+
+impl Service for Lifecycler {
+    fn name(&self) -> &'static str {
+        self.options.service
+    }
+
+    fn starting(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        self.register().boxed()
+    }
+
+    fn running(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), BoxError>> {
+        async move {
+            let life = async { futures::join!(self.observe(), self.beat()) };
+            stop.run_until_cancelled(life).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn stopping(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        async move {
+            let limit = LEAVE_TIMEOUT + self.options.final_sleep;
+            if rt::time::timeout(limit, self.leave()).await.is_err() {
+                tracing::error!(ring = self.options.ring_name, "left without telling the ring");
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let state = self.state();
+        (state != InstanceState::Active).then(|| format!("the instance is {state} in the ring"))
+    }
+}
