@@ -40,7 +40,7 @@ pub(super) fn serve(
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(TimedStream::new(stream, Arc::clone(&phase), options));
     let service = service_fn(move |request: Request<Incoming>| {
-        let serving = Phase::serve(&phase);
+        let serving = Phase::serve(&phase, !request.body().is_end_stream());
         let router = router.clone();
         async move {
             let response = answer(router, request, options).await;

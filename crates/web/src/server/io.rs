@@ -2,6 +2,8 @@
 //! between two requests, and for a client that does not take its answer. The body of a request
 //! has a limit of its own (`connection.rs`), because it begins when a handler asks for it.
 
+mod request_line;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use request_line::RequestLines;
+
 use super::ServerOptions;
 
 /// What the connection waits for, shared by the socket and the service on it.
@@ -21,17 +25,24 @@ pub(super) struct Phase {
     is_serving: AtomicBool,
     /// The next request has begun to arrive (or the connection is new).
     has_begun: AtomicBool,
+    /// A request had a body.
+    had_body: AtomicBool,
 }
 
 impl Default for Phase {
     fn default() -> Self {
-        Self { is_serving: AtomicBool::new(false), has_begun: AtomicBool::new(true) }
+        Self {
+            is_serving: AtomicBool::new(false),
+            has_begun: AtomicBool::new(true),
+            had_body: AtomicBool::new(false),
+        }
     }
 }
 
 impl Phase {
     /// A request begins; it ends when the returned guard is dropped.
-    pub(super) fn serve(this: &Arc<Self>) -> Serving {
+    pub(super) fn serve(this: &Arc<Self>, has_body: bool) -> Serving {
+        this.had_body.fetch_or(has_body, Ordering::Relaxed);
         this.is_serving.store(true, Ordering::Relaxed);
         Serving(Arc::clone(this))
     }
@@ -54,11 +65,16 @@ pub(super) struct TimedStream {
     options: ServerOptions,
     read: Deadline,
     write: Deadline,
+    lines: RequestLines,
+    /// What was read and did not fit the reader's buffer.
+    carried: Vec<u8>,
 }
 
 impl TimedStream {
     pub(super) fn new(stream: TcpStream, phase: Arc<Phase>, options: ServerOptions) -> Self {
-        Self { stream, phase, options, read: Deadline::default(), write: Deadline::default() }
+        let (read, write) = (Deadline::default(), Deadline::default());
+        let (lines, carried) = (RequestLines::default(), Vec::new());
+        Self { stream, phase, options, read, write, lines, carried }
     }
 
     /// How long the peer may be silent now; `None` for any time.
@@ -70,6 +86,45 @@ impl TimedStream {
         } else {
             Some(self.options.idle_timeout)
         }
+    }
+
+    /// Reads from the socket; request lines come escaped.
+    fn read_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.carried.is_empty() {
+            self.hand_out(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        if self.phase.had_body.load(Ordering::Relaxed) {
+            self.lines.turn_off();
+        }
+        if !self.lines.is_on() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let mut bytes = [0; 4096];
+        let mut part = ReadBuf::new(&mut bytes);
+        let result = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        if part.filled().is_empty() {
+            return result;
+        }
+        if self.phase.is_serving.load(Ordering::Relaxed) {
+            // The next request, though this one is not answered.
+            self.lines.turn_off();
+            self.carried.extend_from_slice(part.filled());
+        } else {
+            self.lines.escape(part.filled(), &mut self.carried);
+        }
+        self.hand_out(buffer);
+        result
+    }
+
+    fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) {
+        let len = self.carried.len().min(buffer.remaining());
+        buffer.put_slice(&self.carried[..len]);
+        self.carried.drain(..len);
     }
 
     fn wrote<T>(
@@ -92,7 +147,7 @@ impl AsyncRead for TimedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+        if let Poll::Ready(result) = this.read_socket(cx, buffer) {
             // The limit for headers counts from the first byte, not from the last one.
             let begins = !this.phase.has_begun.swap(true, Ordering::Relaxed);
             if begins || this.phase.is_serving.load(Ordering::Relaxed) {

@@ -1,5 +1,6 @@
 //! A server on a loopback port: limits of time and size, drain, clients that go away.
 
+use axum::http::Uri;
 use axum::routing::{get, post};
 use rt::ServiceManager;
 use rt::metrics::TextFormat;
@@ -99,6 +100,27 @@ async fn headers_have_a_bound() {
     let long = "x".repeat(20_000);
     let answer = running.exchange(&format!("GET /?q={long} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// As Go's servers do; `curl` sends such lines.
+#[tokio::test]
+async fn quotes_and_brackets_in_the_url_need_no_escapes() {
+    let query = |uri: Uri| async move { uri.query().unwrap_or_default().to_owned() };
+    let body = post(|body: String| async move { body });
+    let router = Router::new().route("/q", get(query)).route("/body", body);
+    let running = Running::start(ServerOptions::default(), router).await;
+    let line = "GET /q?a{b=\"c\"}>1#d HTTP/1.1\r\nhost: x\r\n";
+    let answer = running.exchange(&format!("{line}connection: close\r\n\r\n")).await;
+    assert!(answer.ends_with("\r\n\r\na{b=%22c%22}%3E1%23d"), "{answer}");
+    // A body is what it was, also where requests follow one another without a pause.
+    let (long, quotes) = ("x".repeat(10_000), "\"<\n>\"");
+    let posted = format!("{long}{quotes}{long}");
+    let head = format!("POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: {}", posted.len());
+    let requests =
+        format!("{line}\r\n{head}\r\n\r\n{posted}{head}\r\nconnection: close\r\n\r\n{posted}");
+    let answer = running.exchange(&requests).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 3);
+    assert_eq!(answer.matches(&posted).count(), 2);
 }
 
 /// Says when it is dropped.
