@@ -42,6 +42,7 @@ pub struct Regex {
     plan: Plan,
     prefix: String,
     suffix: String,
+    automaton_bytes: usize,
     engine: OnceLock<Engine>,
     captures: OnceLock<Captures>,
 }
@@ -89,11 +90,13 @@ impl Regex {
             let plan = Plan::Globs(globs);
             return Ok(Self::with_plan(text, plan, prefix, String::new()));
         }
-        let regex = Self::with_plan(text, Plan::Automaton, prefix, literals::suffix(&node));
+        let mut regex = Self::with_plan(text, Plan::Automaton, prefix, literals::suffix(&node));
+        regex.automaton_bytes = engine::estimated_bytes(&node);
         if !engine::is_small(&node) {
             // Only building it tells whether it fits.
             let engine = Engine::bounded(&node)
                 .ok_or_else(|| RegexError::new(RegexErrorKind::TooLarge, text))?;
+            regex.automaton_bytes = engine.nfa_bytes();
             let _ = regex.engine.set(engine);
         }
         Ok(regex)
@@ -110,6 +113,7 @@ impl Regex {
             plan,
             prefix,
             suffix,
+            automaton_bytes: 0,
             engine: OnceLock::new(),
             captures: OnceLock::new(),
         }
@@ -118,6 +122,12 @@ impl Regex {
     /// The pattern as it was written.
     pub fn pattern(&self) -> &str {
         &self.pattern
+    }
+
+    /// About the memory that its automaton takes, or will take once it is needed; 0 without one.
+    /// For those who hold many expressions that a client has sent.
+    pub fn automaton_bytes(&self) -> usize {
+        self.automaton_bytes
     }
 
     /// Whether `value` as a whole matches.

@@ -82,6 +82,9 @@ pub enum StorageError {
     /// Stored data is damaged.
     #[error("corrupted data: {0}")]
     Corrupted(String),
+    /// The query asks for more than a limit allows, which the text names.
+    #[error("{0}")]
+    Refused(String),
     /// The query asks for something that is not valid.
     #[error("{0}")]
     BadRequest(String),

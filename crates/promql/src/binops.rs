@@ -36,7 +36,7 @@ pub(crate) fn binary(
     match (lhs, rhs) {
         (Operand::Scalar(lhs), Operand::Scalar(rhs)) => {
             let op = plan.op;
-            Ok(Operand::Scalar(lhs.zip(rhs, |a, b| element::scalars(op, a, b))))
+            lhs.zip(rhs, |a, b| element::scalars(op, a, b), cx).map(Operand::Scalar)
         }
         (Operand::Vector(vector), Operand::Scalar(scalar)) => {
             scalar::with_scalar(&plan, vector, scalar, (site, false), cx).map(Operand::Vector)

@@ -31,6 +31,11 @@ use crate::typecheck;
 
 /// The deepest nesting of a query: parentheses, calls, signs, right operands.
 pub const MAX_DEPTH: usize = 1_000;
+/// The most operands, matchers and arguments of a query together: each takes memory before any
+/// limit of a tenant counts it.
+pub const MAX_PARTS: usize = 100_000;
+/// The most memory that the automata of a query's matchers take, bytes.
+pub const MAX_AUTOMATA_BYTES: usize = 64 << 20;
 
 /// What the language allows beyond its stable part. The default is that of a Prometheus server
 /// without feature flags.

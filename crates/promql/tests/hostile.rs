@@ -97,6 +97,20 @@ fn absurd_resolutions_are_too_large() {
     }
 }
 
+/// What is not a series takes room as well: the samples of a subquery's window, and the scalars of
+/// an expression, all of which are there at once.
+#[test]
+fn windows_and_scalars_of_many_steps_count() {
+    too_large("count_over_time(big{i=\"1\"}[1100s:1ms])", INSTANT);
+    assert!(ask("count_over_time(big{i=\"1\"}[600s:1ms])", INSTANT).is_ok());
+    let scalars = |count: usize| {
+        let open: String = (1..count).map(|i| format!("(time() + {i}) * (")).collect();
+        format!("max_over_time(vector({open}time(){})[300s:1ms])", ")".repeat(count - 1))
+    };
+    too_large(&scalars(10), INSTANT);
+    assert!(ask(&scalars(2), INSTANT).is_ok());
+}
+
 #[test]
 fn results_that_explode_are_too_large() {
     too_large("count_values(\"v\", {__name__=~\".+\"})", RANGE);

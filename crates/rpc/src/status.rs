@@ -72,7 +72,7 @@ pub(crate) fn push_error(status: &Status) -> PushError {
 /// A failed query as a status. Limits keep their text, which names the limit's error id.
 pub(crate) fn storage_status(error: &StorageError) -> Status {
     let code = match error {
-        StorageError::Limit(_) => Code::ResourceExhausted,
+        StorageError::Limit(_) | StorageError::Refused(_) => Code::ResourceExhausted,
         StorageError::Interrupted(_) => Code::Cancelled,
         StorageError::BadRequest(_) => Code::InvalidArgument,
         StorageError::Unavailable(_) => Code::Unavailable,

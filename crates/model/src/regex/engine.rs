@@ -62,6 +62,11 @@ impl Engine {
         Some(Self { nfa, dfa, caches: Pool::new(new_cache) })
     }
 
+    /// The memory of its NFA.
+    pub(super) fn nfa_bytes(&self) -> usize {
+        self.nfa.memory_usage()
+    }
+
     /// Whether the whole of `value` matches.
     pub(super) fn is_match(&self, value: &str) -> bool {
         let input = Input::new(value).anchored(Anchored::Yes).earliest(true);
@@ -82,6 +87,12 @@ impl Engine {
 /// Whether the pattern's automaton is small for sure.
 pub(super) fn is_small(node: &Node) -> bool {
     states(node) <= SMALL_STATES
+}
+
+/// About the memory of the automaton of a small pattern.
+pub(super) fn estimated_bytes(node: &Node) -> usize {
+    const STATE_BYTES: usize = 32;
+    states(node).saturating_mul(STATE_BYTES)
 }
 
 /// An upper estimate of the states that a part of a pattern takes.

@@ -67,7 +67,10 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::BadData(_) | Self::Storage(StorageError::BadRequest(_)) => ErrorKind::BadData,
-            Self::Execution(_) | Self::TooManySamples | Self::Limit(_) => ErrorKind::Execution,
+            Self::Execution(_)
+            | Self::TooManySamples
+            | Self::Limit(_)
+            | Self::Storage(StorageError::Refused(_)) => ErrorKind::Execution,
             Self::Canceled => ErrorKind::Canceled,
             Self::TimedOut => ErrorKind::Timeout,
             Self::Storage(_) | Self::Internal(_) => ErrorKind::Internal,

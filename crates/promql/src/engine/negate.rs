@@ -6,19 +6,13 @@ use super::QueryError;
 use super::batch::{SeriesBatch, is_absent};
 use super::context::EvalContext;
 use super::naming::{Duplicates, after_name_removal};
-use super::operand::{Operand, ScalarColumn};
+use super::operand::Operand;
 use super::stream::SeriesMap;
 
 /// The negative of every value; the metric's name goes.
 pub(crate) fn negate(operand: Operand, cx: &EvalContext<'_>) -> Result<Operand, QueryError> {
     match operand {
-        Operand::Scalar(ScalarColumn::Constant(value)) => {
-            Ok(Operand::Scalar(ScalarColumn::Constant(-value)))
-        }
-        Operand::Scalar(ScalarColumn::Steps(values)) => {
-            let values = values.into_iter().map(|v| -v).collect();
-            Ok(Operand::Scalar(ScalarColumn::Steps(values)))
-        }
+        Operand::Scalar(column) => column.map(|v| -v, cx).map(Operand::Scalar),
         other => {
             let stream = other.into_vector()?.map(Box::new(NegateMap));
             after_name_removal(stream, Duplicates::Merge, cx).map(Operand::Vector)

@@ -1,6 +1,10 @@
 //! Values between the nodes of a plan.
 
+use std::sync::Arc;
+
 use super::QueryError;
+use super::account::Reservation;
+use super::context::EvalContext;
 use super::stream::VectorStream;
 use crate::value::MatrixSeries;
 
@@ -17,21 +21,42 @@ pub(crate) enum Operand {
 }
 
 /// A number at every step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum ScalarColumn {
     /// The same at every step.
     Constant(f64),
     /// One for each step.
-    Steps(Vec<f64>),
+    Steps(Arc<HeldNumbers>),
+}
+
+/// Numbers whose room is taken as long as they live: a subquery may have millions of steps, and
+/// an expression many scalars.
+#[derive(Debug)]
+pub(crate) struct HeldNumbers {
+    numbers: Vec<f64>,
+    #[expect(dead_code, reason = "held for its drop")]
+    room: Reservation,
 }
 
 impl ScalarColumn {
+    /// One number for each step.
+    pub(crate) fn steps(
+        numbers: impl ExactSizeIterator<Item = f64>,
+        cx: &EvalContext<'_>,
+    ) -> Result<Self, QueryError> {
+        let bytes = numbers.len().saturating_mul(size_of::<f64>());
+        let room = cx.account.reserve(numbers.len() as u64, bytes as u64)?;
+        let numbers = numbers.collect();
+        cx.check()?;
+        Ok(Self::Steps(Arc::new(HeldNumbers { numbers, room })))
+    }
+
     /// The number at a step.
     #[inline]
     pub(crate) fn at(&self, step: usize) -> f64 {
         match self {
             Self::Constant(value) => *value,
-            Self::Steps(values) => values[step],
+            Self::Steps(held) => held.numbers[step],
         }
     }
 
@@ -39,7 +64,10 @@ impl ScalarColumn {
     pub(crate) fn into_steps(self, steps: usize) -> Vec<f64> {
         match self {
             Self::Constant(value) => vec![value; steps],
-            Self::Steps(values) => values,
+            Self::Steps(held) => match Arc::try_unwrap(held) {
+                Ok(held) => held.numbers,
+                Err(shared) => shared.numbers.clone(),
+            },
         }
     }
 
@@ -48,22 +76,35 @@ impl ScalarColumn {
         match self {
             Self::Constant(value) if steps > 0 => std::slice::from_ref(value),
             Self::Constant(_) => &[],
-            Self::Steps(values) => values,
+            Self::Steps(held) => &held.numbers,
+        }
+    }
+
+    /// `function` of each number.
+    pub(crate) fn map(
+        self,
+        function: impl Fn(f64) -> f64,
+        cx: &EvalContext<'_>,
+    ) -> Result<Self, QueryError> {
+        match self {
+            Self::Constant(value) => Ok(Self::Constant(function(value))),
+            Self::Steps(held) => Self::steps(held.numbers.iter().map(|v| function(*v)), cx),
         }
     }
 
     /// `function` of the numbers of both, step by step.
-    pub(crate) fn zip(self, other: Self, function: impl Fn(f64, f64) -> f64) -> Self {
+    pub(crate) fn zip(
+        self,
+        other: Self,
+        function: impl Fn(f64, f64) -> f64,
+        cx: &EvalContext<'_>,
+    ) -> Result<Self, QueryError> {
         match (self, other) {
-            (Self::Constant(a), Self::Constant(b)) => Self::Constant(function(a, b)),
-            (Self::Constant(a), Self::Steps(b)) => {
-                Self::Steps(b.into_iter().map(|b| function(a, b)).collect())
-            }
-            (Self::Steps(a), Self::Constant(b)) => {
-                Self::Steps(a.into_iter().map(|a| function(a, b)).collect())
-            }
+            (Self::Constant(a), b) => b.map(|b| function(a, b), cx),
+            (a, Self::Constant(b)) => a.map(|a| function(a, b), cx),
             (Self::Steps(a), Self::Steps(b)) => {
-                Self::Steps(a.into_iter().zip(b).map(|(a, b)| function(a, b)).collect())
+                let pairs = a.numbers.iter().zip(&b.numbers);
+                Self::steps(pairs.map(|(a, b)| function(*a, *b)), cx)
             }
         }
     }

@@ -15,7 +15,7 @@ use model::{Labels, SampleBuffer, SeriesEntry, SeriesSet};
 pub(crate) use pair::{LeadingSeries, LeftSamples};
 
 use super::QueryError;
-use super::batch::{RowMut, SeriesBatch, SeriesHead, label_bytes};
+use super::batch::{ABSENT, RowMut, SeriesBatch, SeriesHead, label_bytes};
 use super::context::EvalContext;
 use super::histogram_stats::keep_stats;
 use super::plan::SelectPlan;
@@ -285,6 +285,7 @@ impl ChunkJob<'_> {
         }
         let held = self.cx.account.reserve(samples.len() as u64, buffer_bytes(samples))?;
         let drop_name = self.kernel.drops_name();
+        self.make_room_for_row(batch)?;
         let row = batch.push(SeriesHead { labels: entry.labels.clone(), drop_name });
         self.kernel.evaluate(&entry.labels, samples, batch.row_mut(row), self.cx)?;
         // A function that was stopped within a row says so only here.
@@ -293,6 +294,21 @@ impl ChunkJob<'_> {
             batch.pop();
         }
         drop(held);
+        Ok(())
+    }
+}
+
+impl ChunkJob<'_> {
+    /// A long row is emptied in pieces: touching its memory takes time, and the query may have to
+    /// stop in the meantime.
+    fn make_room_for_row(&self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
+        const CELLS: usize = 1 << 18;
+        let end = batch.floats.len() + self.steps;
+        while end - batch.floats.len() > CELLS {
+            let next = batch.floats.len() + CELLS;
+            batch.floats.resize(next, ABSENT);
+            self.cx.check()?;
+        }
         Ok(())
     }
 }

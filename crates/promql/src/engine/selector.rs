@@ -124,9 +124,9 @@ impl SeriesKernel for InstantKernel {
         cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
         let found = if samples.histogram_times.is_empty() {
-            self.floats(samples, row.floats)
+            self.floats(samples, row.floats, cx)?
         } else {
-            self.mixed(samples, row)
+            self.mixed(samples, row, cx)?
         };
         cx.count_samples(found);
         Ok(())
@@ -138,27 +138,45 @@ impl SeriesKernel for InstantKernel {
 }
 
 impl InstantKernel {
-    fn floats(&self, samples: &SampleBuffer, row: &mut [f64]) -> u64 {
+    fn floats(
+        &self,
+        samples: &SampleBuffer,
+        row: &mut [f64],
+        cx: &EvalContext<'_>,
+    ) -> Result<u64, QueryError> {
+        /// Subqueries may have millions of steps; a query must stop within milliseconds.
+        const STEPS_BETWEEN_CHECKS: usize = 1 << 16;
         let times = &samples.float_times[..];
-        let mut after = 0;
-        let mut found = 0;
-        for (step, out) in row.iter_mut().enumerate() {
-            let reference = self.references.time(step);
-            after = first_after(times, after, reference);
-            let Some(newest) = after.checked_sub(1) else { continue };
-            // The stale marker is the pattern of an absent cell.
-            if times[newest] > reference.saturating_sub(self.lookback_ms) {
-                *out = samples.float_values[newest];
-                found += 1;
+        let (mut after, mut found) = (0, 0);
+        let pieces = row.chunks_mut(STEPS_BETWEEN_CHECKS).enumerate();
+        for (first, piece) in pieces.map(|(number, piece)| (number * STEPS_BETWEEN_CHECKS, piece)) {
+            if first > 0 {
+                cx.check()?;
+            }
+            for (step, out) in piece.iter_mut().enumerate() {
+                let reference = self.references.time(first + step);
+                after = first_after(times, after, reference);
+                let Some(newest) = after.checked_sub(1) else { continue };
+                // The stale marker is the pattern of an absent cell.
+                if times[newest] > reference.saturating_sub(self.lookback_ms) {
+                    *out = samples.float_values[newest];
+                    found += 1;
+                }
             }
         }
-        found
+        Ok(found)
     }
 
-    fn mixed(&self, samples: &SampleBuffer, mut row: RowMut<'_>) -> u64 {
+    fn mixed(
+        &self,
+        samples: &SampleBuffer,
+        mut row: RowMut<'_>,
+        cx: &EvalContext<'_>,
+    ) -> Result<u64, QueryError> {
         let mut cursor = NewestCursor::default();
-        let mut found = 0;
+        let (mut found, mut pace) = (0, cx.pace());
         for step in 0..self.references.grid.count {
+            pace.tick(1)?;
             let reference = self.references.time(step);
             match cursor.newest(samples, reference, self.lookback_ms) {
                 Newest::Float(index) => row.floats[step] = samples.float_values[index],
@@ -169,7 +187,7 @@ impl InstantKernel {
             }
             found += 1;
         }
-        found
+        Ok(found)
     }
 }
 

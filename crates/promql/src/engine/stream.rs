@@ -132,6 +132,7 @@ pub(crate) fn apply_maps(
     cx: &EvalContext<'_>,
 ) -> Result<(), QueryError> {
     for map in maps {
+        cx.check()?;
         map.apply(batch, cx)?;
     }
     if !maps.is_empty() {

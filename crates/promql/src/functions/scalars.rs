@@ -11,10 +11,10 @@ use crate::engine::stream::VectorStream;
 
 pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, QueryError> {
     let column = match call.name {
-        "time" => times(call),
+        "time" => times(call)?,
         "pi" => ScalarColumn::Constant(std::f64::consts::PI),
-        "max_of" => args.scalar(0)?.zip(args.scalar(1)?, math::go_max),
-        "min_of" => args.scalar(0)?.zip(args.scalar(1)?, math::go_min),
+        "max_of" => args.scalar(0)?.zip(args.scalar(1)?, math::go_max, call.cx)?,
+        "min_of" => args.scalar(0)?.zip(args.scalar(1)?, math::go_min, call.cx)?,
         "scalar" => scalar(call, args.vector(0)?)?,
         "vector" => return vector(call, args.scalar(0)?),
         _ => return Err(unexpected("a function of scalars")),
@@ -22,9 +22,9 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
     Ok(Operand::Scalar(column))
 }
 
-fn times(call: &CallContext<'_>) -> ScalarColumn {
+fn times(call: &CallContext<'_>) -> Result<ScalarColumn, QueryError> {
     let grid = call.grid;
-    ScalarColumn::Steps((0..grid.count).map(|step| seconds(grid.time(step))).collect())
+    ScalarColumn::steps((0..grid.count).map(|step| seconds(grid.time(step))), call.cx)
 }
 
 /// Milliseconds as PromQL's float seconds.
@@ -49,7 +49,7 @@ fn scalar(call: &CallContext<'_>, mut input: VectorStream) -> Result<ScalarColum
             }
         }
     }
-    Ok(ScalarColumn::Steps(values))
+    ScalarColumn::steps(values.into_iter(), call.cx)
 }
 
 fn vector(call: &CallContext<'_>, input: ScalarColumn) -> Result<Operand, QueryError> {

@@ -2,6 +2,7 @@
 //! result. Range queries are always in order of labels.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use super::CallContext;
 use super::args::Args;
@@ -34,7 +35,7 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
             pace::sort(&mut order, call.cx, |a, b| nan_last(value(a), value(b), descending))?;
         }
         _ => {
-            let names = label_names(args)?;
+            let names = known_names(label_names(args)?, &batch);
             pace::sort(&mut order, call.cx, |&a, &b| by_labels(&batch, &names, a, b))?;
             if call.name == "sort_by_label_desc" {
                 order.reverse();
@@ -49,6 +50,15 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
 fn label_names(args: &mut Args) -> Result<Vec<String>, QueryError> {
     let names = (1..args.len()).map(|index| args.text(index));
     names.map(|name| Ok(String::from_utf8_lossy(&name?).into_owned())).collect()
+}
+
+/// Each name once, and only those that a series has: what all series lack orders none, and a
+/// comparison looks at all names.
+fn known_names(mut names: Vec<String>, batch: &SeriesBatch) -> Vec<String> {
+    let labels = batch.heads.iter().flat_map(|head| head.labels.iter());
+    let mut known: HashSet<&str> = labels.map(|label| label.name).collect();
+    names.retain(|name| known.remove(&**name));
+    names
 }
 
 /// NaN comes last in both directions.

@@ -4,7 +4,9 @@
 //! The next token is read only when it is asked for. That matters: an error in the next token must
 //! not come before an error in what has been parsed already.
 
-use super::{MAX_DEPTH, ParseError, ParserOptions};
+use model::Matcher;
+
+use super::{MAX_AUTOMATA_BYTES, MAX_DEPTH, MAX_PARTS, ParseError, ParserOptions};
 use crate::lexer::{LexError, Lexer, Token, TokenKind};
 use crate::position::PositionRange;
 use crate::strings::{quote, quote_shortened};
@@ -37,6 +39,8 @@ pub(crate) struct Parser<'a> {
     pub(super) stacked_subquery_count: usize,
     /// Operators of the current duration expression so far.
     pub(super) duration_op_count: usize,
+    part_count: usize,
+    automata_bytes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -63,6 +67,8 @@ impl<'a> Parser<'a> {
             duration_depth: 0,
             stacked_subquery_count: 0,
             duration_op_count: 0,
+            part_count: 0,
+            automata_bytes: 0,
         })
     }
 
@@ -169,6 +175,26 @@ impl<'a> Parser<'a> {
     pub(super) fn too_deep(&self) -> ParseError {
         let pos = PositionRange::new(self.last_end, self.last_end);
         self.error(pos, format!("expression is nested too deeply, the limit is {MAX_DEPTH} levels"))
+    }
+
+    /// Counts an operand or a matcher.
+    pub(super) fn count_part(&mut self) -> Parsed<()> {
+        self.part_count += 1;
+        if self.part_count <= MAX_PARTS {
+            return Ok(());
+        }
+        let pos = PositionRange::new(self.last_end, self.last_end);
+        Err(self.error(pos, format!("expression is too long, the limit is {MAX_PARTS} operands")))
+    }
+
+    /// Counts what a matcher holds.
+    pub(super) fn count_matcher(&mut self, matcher: &Matcher, pos: PositionRange) -> Parsed<()> {
+        self.count_part()?;
+        self.automata_bytes += matcher.regex().map_or(0, model::regex::Regex::automaton_bytes);
+        if self.automata_bytes <= MAX_AUTOMATA_BYTES {
+            return Ok(());
+        }
+        Err(self.error(pos, "the regular expressions are too large together"))
     }
 
     /// Runs `parse` with another context for unexpected tokens.

@@ -61,6 +61,7 @@ impl Parser<'_> {
             if open.len() > MAX_DEPTH {
                 return Err(self.too_deep());
             }
+            self.count_part()?;
             if let Some(operand) = self.start_operand(open)? {
                 return self.parse_modifiers(operand);
             }

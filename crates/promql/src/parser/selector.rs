@@ -95,7 +95,7 @@ impl Parser<'_> {
     }
 
     fn new_matcher(
-        &self,
+        &mut self,
         pos: PositionRange,
         name: &str,
         op: MatchOp,
@@ -103,6 +103,7 @@ impl Parser<'_> {
     ) -> Parsed<LabelMatcher> {
         let matcher =
             Matcher::new(op, name, value).map_err(|error| self.error(pos, error.to_string()))?;
+        self.count_matcher(&matcher, pos)?;
         Ok(LabelMatcher { matcher, pos })
     }
 }

@@ -158,7 +158,9 @@ fn large_queries_end() {
         "- ",
         "#\n",
     ] {
-        let query = piece.repeat(size / piece.len()) + "x";
+        exercise((piece.repeat(size / piece.len()) + "x").as_bytes());
+        // Fewer than there may be operands.
+        let query = piece.repeat(size / 4 / piece.len()) + "x";
         let is_query = piece.ends_with("+ ") || piece.starts_with('#');
         assert_eq!(exercise(query.as_bytes()).is_some(), is_query, "{piece}");
     }
@@ -169,8 +171,28 @@ fn large_queries_end() {
         exercise(format!("x * on({on}) group_left(x,{}) y", on.replace('l', "m")).as_bytes())
             .is_some()
     );
-    let args = "\"a\",".repeat(100_000);
+    let args = "\"a\",".repeat(90_000);
     assert!(exercise(format!("label_join(x, {args} \"b\")").as_bytes()).is_some());
+}
+
+/// What a query holds before it runs is bounded: 100,000 operands take about 50 MB, and a pattern
+/// of a few bytes may stand for an automaton of 30 MB.
+#[test]
+fn queries_that_would_take_too_much_memory_are_refused() {
+    let too_long = "parse error: expression is too long, the limit is 100000 operands";
+    for query in [
+        format!("1{}", "+1".repeat(100_000)),
+        format!("x{{{}}}", "a=\"b\",".repeat(100_001)),
+        format!("label_join(x{})", ",\"a\"".repeat(100_000)),
+    ] {
+        assert!(error(query).ends_with(too_long));
+    }
+    let patterns = |count: usize| {
+        let matcher = |i| format!("a=~\"x{i}(.{{1,900}}[a-z]{{1,900}})\",");
+        format!("x{{{}}}", (0..count).map(matcher).collect::<String>())
+    };
+    assert!(exercise(patterns(1).as_bytes()).is_some());
+    assert!(error(patterns(1000)).ends_with("the regular expressions are too large together"));
 }
 
 #[test]

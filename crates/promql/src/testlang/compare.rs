@@ -53,7 +53,8 @@ pub(super) fn compare_vector(eval: &Eval, samples: &[VectorSample]) -> Result<()
         let want = expected.values.first();
         if !want.is_some_and(|want| same_value(want, &sample.value)) {
             return Err(format!(
-                "expected {want:?} for {}, but got {}",
+                "expected {} for {}, but got {}",
+                want.map_or_else(|| "nothing".to_owned(), shown_wanted),
                 sample.labels,
                 shown(&sample.value)
             ));
@@ -84,6 +85,14 @@ fn shown(value: &SampleValue) -> String {
     match value {
         SampleValue::Float(value) => value.to_string(),
         SampleValue::Histogram(histogram) => histogram.test_expression(),
+    }
+}
+
+fn shown_wanted(want: &SequenceValue) -> String {
+    match want {
+        SequenceValue::Omitted => "nothing".to_owned(),
+        SequenceValue::Float(value) => value.to_string(),
+        SequenceValue::Histogram { histogram, .. } => histogram.test_expression(),
     }
 }
 
@@ -152,9 +161,14 @@ fn compare_points(
         };
         if !is_right {
             let got_value = point.map(|(time, value)| format!("{} @{time}", shown(&value)));
+            let all: Vec<String> =
+                got.floats.iter().map(|p| format!("{} @{}", p.value, p.timestamp_ms)).collect();
             return Err(format!(
-                "expected {want:?} @{time_ms} for {}, but got {got_value:?}; all: {:?}",
-                expected.labels, got.floats
+                "expected {} @{time_ms} for {}, but got {}; all floats: [{}]",
+                shown_wanted(want),
+                expected.labels,
+                got_value.as_deref().unwrap_or("nothing"),
+                all.join(", ")
             ));
         }
         time_ms += eval.time.step_ms;

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use model::{CounterResetHint, FloatHistogram, SampleBuffer};
+use model::{CounterResetHint, FloatHistogram, SampleBuffer, TimestampMs};
 
 use super::{RangeFunction, RangeInput};
 use crate::engine::QueryError;
+use crate::engine::account::Reservation;
 use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
 use crate::engine::context::EvalContext;
 use crate::engine::grid::Grid;
@@ -61,10 +62,22 @@ impl SubquerySource {
         Ok(Some(batch))
     }
 
-    /// The values of a row as samples.
-    pub(super) fn fill(&self, batch: &SeriesBatch, row: usize, samples: &mut SampleBuffer) {
+    /// The values of a row as samples, whose room is taken as long as the result lives.
+    pub(super) fn fill(
+        &self,
+        (batch, row): (&SeriesBatch, usize),
+        samples: &mut SampleBuffer,
+        cx: &EvalContext<'_>,
+    ) -> Result<Reservation, QueryError> {
+        const FLOAT_BYTES: usize = size_of::<TimestampMs>() + size_of::<f64>();
+        let floats = batch.floats_of(row).iter().filter(|value| !is_absent(**value)).count();
+        let room = cx.account.reserve(floats as u64, (floats * FLOAT_BYTES) as u64)?;
         samples.clear();
+        samples.float_times.reserve_exact(floats);
+        samples.float_values.reserve_exact(floats);
+        let mut pace = cx.pace();
         for (step, value) in batch.floats_of(row).iter().enumerate() {
+            pace.tick(1)?;
             if !is_absent(*value) {
                 samples.push_float(self.grid.time(step), *value);
             }
@@ -75,6 +88,7 @@ impl SubquerySource {
                 samples.push_histogram(self.grid.time(step), without_reset_hint(histogram));
             }
         }
+        Ok(room)
     }
 }
 
@@ -123,7 +137,7 @@ impl AppliedSubquery {
         let mut samples = SampleBuffer::default();
         for (row, head) in rows.heads.iter().enumerate() {
             cx.check()?;
-            self.source.fill(rows, row, &mut samples);
+            let _samples_room = self.source.fill((rows, row), &mut samples, cx)?;
             self.source.count(&samples, cx);
             let drop_name = head.drop_name || self.function.drops_name();
             let target = out.push(SeriesHead { labels: head.labels.clone(), drop_name });

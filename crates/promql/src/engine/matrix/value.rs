@@ -39,7 +39,7 @@ pub(crate) fn matrix_value(
         RangeSource::Subquery(mut source) => {
             while let Some(rows) = source.next_rows(cx)? {
                 for (row, head) in rows.heads.iter().enumerate() {
-                    source.fill(&rows, row, &mut samples);
+                    let _room = source.fill((&rows, row), &mut samples, cx)?;
                     let mut series = points(&samples);
                     series.labels = if head.drop_name {
                         crate::engine::naming::without_metadata(&head.labels)
