@@ -89,6 +89,10 @@ impl From<QueryError> for ApiError {
             (_, ErrorKind::Timeout) => ErrorType::Timeout,
             (_, ErrorKind::Internal) => ErrorType::Internal,
         };
+        // What the engine finds wrong with an expression, after the parser took it.
+        if matches!(error, QueryError::BadData(_)) {
+            return Self::invalid_parameter("query", error);
+        }
         Self::new(error_type, error.to_string())
     }
 }

@@ -1,7 +1,7 @@
 //! Which experimental parts of the language a tenant may use.
 //!
 //! The limits name functions and range selectors, separated by commas; `all` allows every one. The
-//! parser knows only on and off: what is on but not named is refused here.
+//! parser knows only on and off: it takes all of them, and what is not named is refused here.
 
 use config::Limits;
 use promql::ast::{DurationSpec, Expr, RangeExtension, VectorSelector, Visit};
@@ -11,7 +11,7 @@ use crate::error::ApiError;
 
 /// The expression of a query, if the tenant may use all of it.
 pub(crate) fn parse(query: &str, limits: &Limits) -> Result<Expr, ApiError> {
-    let mut expr = parse_expr(query, &parser_options(limits))
+    let mut expr = parse_expr(query, &parser_options())
         .map_err(|error| ApiError::invalid_parameter("query", error))?;
     check(&expr, limits)?;
     if limits.prom2_range_compat {
@@ -35,12 +35,12 @@ fn take_in_the_start(expr: &mut Expr) {
     });
 }
 
-/// The switches of the parser for a tenant.
-pub(crate) fn parser_options(limits: &Limits) -> ParserOptions {
-    let is_on = |list: &str| names(list).next().is_some();
+/// The switches of the parser: everything is on, since what a tenant may not use is refused by
+/// name.
+pub(crate) fn parser_options() -> ParserOptions {
     ParserOptions {
-        enable_experimental_functions: is_on(&limits.enabled_promql_experimental_functions),
-        enable_extended_range_selectors: is_on(&limits.enabled_promql_extended_range_selectors),
+        enable_experimental_functions: true,
+        enable_extended_range_selectors: true,
         ..ParserOptions::default()
     }
 }
@@ -50,22 +50,25 @@ fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
     let functions = &limits.enabled_promql_experimental_functions;
     let selectors = &limits.enabled_promql_extended_range_selectors;
     let mut refused = None;
-    expr.visit(&mut |node| match used_feature(node) {
-        Some(Feature::Function(name)) if !allows(functions, name) => {
-            refused = Some(format!("function {name:?} is not enabled"));
-            Visit::Skip
+    expr.visit(&mut |node| {
+        let Some(feature) = used_feature(node) else { return Visit::Children };
+        let (list, kind, name) = match feature {
+            Feature::Function(name) => (functions, "function", name),
+            Feature::Aggregation(name) => (functions, "aggregation", name),
+            Feature::RangeSelector(name) => (selectors, "extended range selector modifier", name),
+        };
+        if allows(list, name) {
+            return Visit::Children;
         }
-        Some(Feature::RangeSelector(name)) if !allows(selectors, name) => {
-            refused = Some(format!("{name:?} modifier is not enabled"));
-            Visit::Skip
-        }
-        _ => Visit::Children,
+        refused = Some(format!("experimental {kind} {name:?} is not enabled for tenant"));
+        Visit::Skip
     });
     refused.map_or(Ok(()), |reason| Err(ApiError::invalid_parameter("query", reason)))
 }
 
 enum Feature {
     Function(&'static str),
+    Aggregation(&'static str),
     RangeSelector(&'static str),
 }
 
@@ -73,7 +76,7 @@ fn used_feature(node: &Expr) -> Option<Feature> {
     match node {
         Expr::Call(call) if call.func.experimental => Some(Feature::Function(call.func.name)),
         Expr::Aggregate(aggregate) if aggregate.op.is_experimental() => {
-            Some(Feature::Function(aggregate.op.name()))
+            Some(Feature::Aggregation(aggregate.op.name()))
         }
         Expr::VectorSelector(selector) => extension(selector),
         Expr::MatrixSelector(matrix) => extension(&matrix.selector),
@@ -115,8 +118,16 @@ mod tests {
             assert_eq!(ask(query, &limits), Ok(()), "{query}");
         }
         let error = ask("sum(limit_ratio(0.5, up))", &limits).unwrap_err();
-        assert!(error.ends_with("function \"limit_ratio\" is not enabled"), "{error}");
-        assert!(ask("rate(up[5m] smoothed)", &limits).is_err());
+        let refused = |what: &str| {
+            format!("invalid parameter \"query\": experimental {what} is not enabled for tenant")
+        };
+        assert_eq!(error, refused("aggregation \"limit_ratio\""));
+        for (query, what) in [
+            ("rate(up[5m] smoothed)", "extended range selector modifier \"smoothed\""),
+            ("-sort_by_label(up)", "function \"sort_by_label\""),
+        ] {
+            assert_eq!(ask(query, &limits).unwrap_err(), refused(what));
+        }
         limits.enabled_promql_experimental_functions = "all".to_owned();
         assert_eq!(ask("limit_ratio(0.5, up)", &limits), Ok(()));
     }

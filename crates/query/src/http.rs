@@ -45,6 +45,11 @@ pub fn routes(service: Arc<QueryService>) -> Router {
         .with_state(service)
 }
 
+/// The routes that Mimir has outside of the Prometheus prefix as well.
+pub fn root_routes(service: Arc<QueryService>) -> Router {
+    Router::new().route("/api/v1/analyze", post(analyze::analyze)).with_state(service)
+}
+
 fn cardinality_routes() -> Router<Arc<QueryService>> {
     use cardinality::{active_native_histogram_metrics, active_series, label_names, label_values};
     Router::new()

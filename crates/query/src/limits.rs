@@ -6,6 +6,7 @@ use config::Limits;
 use model::{QueryLimits, TimestampMs};
 
 use crate::error::ApiError;
+use crate::source::TimeBounds;
 
 /// Bounds on what one query uses.
 pub(crate) fn query_limits(limits: &Limits, timeout: Duration) -> QueryLimits {
@@ -45,40 +46,43 @@ pub(crate) fn check_expression_size(query: &str, limits: &Limits) -> Result<(), 
     )))
 }
 
-/// Refuses a query over too long a time. Queries are not split here, so that a part of a query is
-/// the whole.
+/// Refuses a query over too long a time.
 pub(crate) fn check_length(
     start_ms: TimestampMs,
     end_ms: TimestampMs,
     limits: &Limits,
 ) -> Result<(), ApiError> {
-    let length_ms = end_ms.saturating_sub(start_ms);
-    for (limit, what, id, flag) in [
-        (
-            limits.max_total_query_length,
-            "total query time range",
-            "max-total-query-length",
-            "query-frontend.max-total-query-length",
-        ),
-        (
-            limits.max_partial_query_length,
-            "query time range",
-            "max-query-length",
-            "querier.max-partial-query-length",
-        ),
-    ] {
-        if !limit.is_positive() || length_ms <= limit.millis() {
-            continue;
-        }
-        return Err(ApiError::bad_data(format!(
-            "the {what} exceeds the limit (query length: {}, limit: {}) (err-mimir-{id}). To \
-             adjust the related per-tenant limit, configure -{flag}, or contact your service \
-             administrator.",
-            config::GoDuration::from_millis(length_ms),
-            config::GoDuration::from_millis(limit.millis()),
-        )));
+    let (length_ms, limit) = (end_ms.saturating_sub(start_ms), limits.max_total_query_length);
+    if !limit.is_positive() || length_ms <= limit.millis() {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::bad_data(format!(
+        "the total query time range exceeds the limit (query length: {}, limit: {}) \
+         (err-mimir-max-total-query-length). To adjust the related per-tenant limit, configure \
+         -query-frontend.max-total-query-length, or contact your service administrator.",
+        config::GoDuration::from_millis(length_ms),
+        config::GoDuration::from_millis(limit.millis()),
+    )))
+}
+
+/// What is said of a selector that reads over too long a time. Queries are not split here, so
+/// that a part of a query is the whole.
+pub(crate) fn too_long(length_ms: i64, limit_ms: i64) -> String {
+    format!(
+        "the query time range exceeds the limit (query length: {}, limit: {}) \
+         (err-mimir-max-query-length). To adjust the related per-tenant limit, configure \
+         -querier.max-partial-query-length, or contact your service administrator.",
+        config::GoDuration::from_millis(length_ms),
+        config::GoDuration::from_millis(limit_ms),
+    )
+}
+
+/// The bounds on what a query reads.
+pub(crate) fn time_bounds(now_ms: TimestampMs, limits: &Limits) -> TimeBounds {
+    TimeBounds {
+        earliest_ms: earliest_start(now_ms, limits),
+        max_length_ms: limits.max_partial_query_length.millis().max(0),
+    }
 }
 
 /// The earliest start that a query may have: `max_query_lookback` before now.
@@ -103,13 +107,29 @@ pub(crate) fn labels_range(
     (start_ms, end_ms)
 }
 
-/// A limit that the client asked for under one of the tenant; 0 is none.
-pub(crate) fn result_limit(asked: usize, allowed: u64) -> usize {
-    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
-    match (asked, allowed) {
-        (asked, 0) => asked,
-        (0, allowed) => allowed,
-        (asked, allowed) => asked.min(allowed),
+/// The text of the warning where a result was cut as the client wants it.
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// How many items a list may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ResultLimit {
+    /// So many; 0 = any number.
+    pub(crate) limit: usize,
+    /// What is said where the list was longer.
+    pub(crate) warning: String,
+}
+
+impl ResultLimit {
+    /// What the client asked for (0 = all), under the tenant's limit of the option `flag`.
+    pub(crate) fn new(asked: usize, allowed: u64, flag: &str) -> Self {
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+        if allowed == 0 || (asked != 0 && asked <= allowed) {
+            return Self { limit: asked, warning: TRUNCATED.to_owned() };
+        }
+        let warning = format!(
+            "results may be truncated due to {flag} (requested limit: {asked}, enforced: {allowed})"
+        );
+        Self { limit: allowed, warning }
     }
 }
 
@@ -135,9 +155,6 @@ mod tests {
             "the total query time range exceeds the limit (query length: 1h0m1s, limit: 1h0m0s) \
              (err-mimir-max-total-query-length)"
         ));
-        let partial = limits(|l| l.max_partial_query_length = hour);
-        let error = check_length(0, 2 * HOUR_MS, &partial).unwrap_err();
-        assert!(error.message.contains("(err-mimir-max-query-length)"));
         assert!(check_length(0, i64::MAX, &limits(|_| {})).is_ok());
     }
 
@@ -156,8 +173,20 @@ mod tests {
 
     #[test]
     fn the_smaller_limit_counts_and_zero_is_none() {
-        for (asked, allowed, want) in [(0, 0, 0), (5, 0, 5), (0, 7, 7), (5, 7, 5), (9, 7, 7)] {
-            assert_eq!(result_limit(asked, allowed), want);
+        for (asked, allowed, want, is_clients) in [
+            (0, 0, 0, true),
+            (5, 0, 5, true),
+            (0, 7, 7, false),
+            (5, 7, 5, true),
+            (7, 7, 7, true),
+            (9, 7, 7, false),
+        ] {
+            let limit = ResultLimit::new(asked, allowed, "querier.max-x");
+            assert_eq!((limit.limit, limit.warning == TRUNCATED), (want, is_clients));
         }
+        assert_eq!(
+            ResultLimit::new(9, 7, "querier.max-x").warning,
+            "results may be truncated due to querier.max-x (requested limit: 9, enforced: 7)"
+        );
     }
 }

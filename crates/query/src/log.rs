@@ -1,40 +1,135 @@
-//! One log line a query: what was asked, how long it took, how it ended.
+//! The end of a query, told once: one log line with what was asked, what it took and how it
+//! ended, and the metrics. A query that nobody waits for any more is told of as well.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use config::FrontendConfig;
-use model::TenantId;
+use model::context::QueryUsage;
+use model::{QueryContext, TenantId};
 use promql::QueryKind;
 
-use crate::error::ApiError;
+use crate::QueryService;
+use crate::error::{ApiError, ErrorType};
 use crate::run::QueryRequest;
 
 /// Longer queries are cut in the log.
 const MAX_QUERY_BYTES: usize = 4096;
 
-/// What is logged when the query has ended.
+/// What a query has taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct QueryCost {
+    /// From the question to the end of the evaluation.
+    pub(crate) took: Duration,
+    /// Of it, waiting for a thread.
+    pub(crate) queued: Duration,
+    /// What was read.
+    pub(crate) usage: QueryUsage,
+}
+
+impl QueryCost {
+    /// The header `Server-Timing`, with Mimir's names; with `details` all that it tells when it is
+    /// asked to.
+    pub(crate) fn server_timing(&self, details: bool) -> String {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let (took, queued, usage) = (self.took, self.queued, self.usage);
+        let evaluation = took.saturating_sub(queued);
+        let mut text = format!(
+            "querier_wall_time;dur={}, response_time;dur={}, bytes_processed;val={}, \
+             samples_processed;val={}",
+            ms(evaluation),
+            ms(took),
+            usage.chunk_bytes,
+            usage.samples,
+        );
+        if details {
+            text += &format!(
+                ", fetched_chunk_bytes;val={}, fetched_chunks_count;val={}, \
+                 fetched_series_count;val={}, query_wall_time_seconds;dur={}, \
+                 queue_time_seconds;dur={}, sharded_queries;val=0, split_queries;val=0",
+                usage.chunk_bytes,
+                usage.chunks,
+                usage.series,
+                evaluation.as_secs_f64(),
+                queued.as_secs_f64(),
+            );
+        }
+        text
+    }
+}
+
+/// A query that is under way.
 pub(crate) struct QueryLog {
+    service: Arc<QueryService>,
+    context: Arc<QueryContext>,
     tenant: TenantId,
     query: String,
+    query_bytes: usize,
     kind: QueryKind,
     headers: String,
+    asked: Duration,
+    started: Arc<OnceLock<Duration>>,
+    is_told: bool,
 }
 
 impl QueryLog {
-    pub(crate) fn new(tenant: &TenantId, request: &QueryRequest) -> Self {
+    /// A query that is asked now.
+    pub(crate) fn new(
+        service: &Arc<QueryService>,
+        context: &Arc<QueryContext>,
+        tenant: &TenantId,
+        request: &QueryRequest,
+    ) -> Self {
         let mut end = request.query.len().min(MAX_QUERY_BYTES);
         while !request.query.is_char_boundary(end) {
             end -= 1;
         }
-        let query = request.query[..end].to_owned();
-        let headers = request.logged_headers.clone();
-        Self { tenant: tenant.clone(), query, kind: request.kind, headers }
+        Self {
+            service: Arc::clone(service),
+            context: Arc::clone(context),
+            tenant: tenant.clone(),
+            query: request.query[..end].to_owned(),
+            query_bytes: request.query.len(),
+            kind: request.kind,
+            headers: request.logged_headers.clone(),
+            asked: service.clock().monotonic(),
+            started: Arc::default(),
+            is_told: false,
+        }
+    }
+
+    /// When it was asked, on the monotonic clock.
+    pub(crate) fn asked(&self) -> Duration {
+        self.asked
+    }
+
+    /// Where the moment is noted at which a thread takes it.
+    pub(crate) fn started(&self) -> Arc<OnceLock<Duration>> {
+        Arc::clone(&self.started)
+    }
+
+    /// It has ended.
+    pub(crate) fn finish(mut self, error: Option<&ApiError>) -> QueryCost {
+        self.tell(error)
+    }
+
+    fn tell(&mut self, error: Option<&ApiError>) -> QueryCost {
+        self.is_told = true;
+        let now = self.service.clock().monotonic();
+        let took = now.saturating_sub(self.asked);
+        let started = self.started.get().copied().unwrap_or(now);
+        let queued = started.saturating_sub(self.asked);
+        let cost = QueryCost { took, queued, usage: self.context.usage() };
+        self.service.metrics().finished((&self.tenant, self.query_bytes), took, error);
+        self.write(&self.service.frontend, &cost, error);
+        cost
     }
 
     /// Logs the query as the options want it: all with their statistics, or those that were slow.
-    pub(crate) fn write(&self, config: &FrontendConfig, took: Duration, error: Option<&ApiError>) {
+    fn write(&self, config: &FrontendConfig, cost: &QueryCost, error: Option<&ApiError>) {
         let threshold = config.log_queries_longer_than;
-        let is_slow = !threshold.is_zero() && (!threshold.is_positive() || took > threshold.std());
+        let is_slow =
+            !threshold.is_zero() && (!threshold.is_positive() || cost.took > threshold.std());
         if !is_slow && !config.query_stats_enabled {
             return;
         }
@@ -43,18 +138,75 @@ impl QueryLog {
             QueryKind::Instant { time_ms } => (time_ms, time_ms, 0),
             QueryKind::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
         };
+        let usage = cost.usage;
         tracing::info!(
             component = "query-frontend",
             user = %self.tenant,
-            response_time = ?took,
+            response_time = ?cost.took,
+            query_wall_time_seconds = cost.took.saturating_sub(cost.queued).as_secs_f64(),
+            queue_time_seconds = cost.queued.as_secs_f64(),
+            fetched_series_count = usage.series,
+            fetched_chunks_count = usage.chunks,
+            fetched_chunk_bytes = usage.chunk_bytes,
+            samples_processed = usage.samples,
+            peak_memory_bytes = usage.peak_memory_bytes,
             param_query = %self.query,
             param_start_ms = start_ms,
             param_end_ms = end_ms,
             param_step_ms = step_ms,
             headers = (!self.headers.is_empty()).then_some(self.headers.as_str()),
-            status = if error.is_some() { "failed" } else { "success" },
+            status = status_of(error),
             err = error.map(|error| error.message.as_str()),
             "{message}"
         );
+    }
+}
+
+fn status_of(error: Option<&ApiError>) -> &'static str {
+    match error.map(|error| error.error_type) {
+        None => "success",
+        Some(ErrorType::Canceled) => "canceled",
+        Some(_) => "failed",
+    }
+}
+
+impl Drop for QueryLog {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(Some(&ApiError::new(ErrorType::Canceled, "context canceled")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_has_the_names_of_mimir() {
+        let usage =
+            QueryUsage { series: 2, chunks: 3, chunk_bytes: 40, samples: 5, ..Default::default() };
+        let (took, queued) = (Duration::from_millis(12), Duration::from_millis(2));
+        let cost = QueryCost { took, queued, usage };
+        let short = "querier_wall_time;dur=10, response_time;dur=12, bytes_processed;val=40, \
+                     samples_processed;val=5";
+        assert_eq!(cost.server_timing(false), short);
+        let long = cost.server_timing(true);
+        assert!(long.starts_with(short));
+        for part in [
+            "fetched_chunks_count;val=3",
+            "fetched_series_count;val=2",
+            "queue_time_seconds;dur=0.002",
+        ] {
+            assert!(long.contains(part), "{long}");
+        }
+    }
+
+    #[test]
+    fn the_status_says_who_ended_it() {
+        let error = |error_type| ApiError::new(error_type, "");
+        assert_eq!(status_of(None), "success");
+        assert_eq!(status_of(Some(&error(ErrorType::Canceled))), "canceled");
+        assert_eq!(status_of(Some(&error(ErrorType::Timeout))), "failed");
     }
 }

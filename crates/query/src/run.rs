@@ -15,7 +15,7 @@ use wire::client::{BlockStore, IngesterQuery};
 use crate::activity::ActivityTracker;
 use crate::error::ApiError;
 use crate::json::Answer;
-use crate::log::QueryLog;
+use crate::log::{QueryCost, QueryLog};
 use crate::metrics::QueryMetrics;
 use crate::source::{Sources, TenantQueryable};
 use crate::stats::{AnswerStats, Timings, WantedStats};
@@ -134,33 +134,29 @@ impl QueryService {
         self: &Arc<Self>,
         tenant: TenantId,
         request: QueryRequest,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<(Answer, QueryCost), ApiError> {
         let limits = self.limits(&tenant);
-        limits::check_expression_size(&request.query, &limits)?;
-        let this = Arc::clone(self);
-        let timeout = self.timeout(request.timeout);
-        let log = QueryLog::new(&tenant, &request);
-        let (user, query_bytes) = (tenant.clone(), request.query.len());
-        let start = self.sources.clock.monotonic();
-        let mut wanted = (request.wanted_stats != WantedStats::None).then(|| Timings::new(start));
-        let result = self
-            .run(&user, (timeout, &Arc::clone(&limits)), move |context| {
-                let _activity = this.activity.track(|| activity_text(&tenant, &request));
-                let now = || this.sources.clock.monotonic();
-                wanted.iter_mut().for_each(|timings| timings.started = now());
-                let expr = features::parse(&request.query, &limits)?;
-                wanted.iter_mut().for_each(|timings| timings.parsed = now());
-                let mut answer = this.evaluate(tenant, (&request, &expr), &limits, &context)?;
-                answer.stats = wanted
-                    .zip(answer.stats)
-                    .map(|(timings, stats)| AnswerStats { timings: timings.until(now()), ..stats });
-                Ok(answer)
-            })
-            .await;
-        let took = self.sources.clock.monotonic().saturating_sub(start);
-        self.metrics.finished((&user, query_bytes), took, result.as_ref().err());
-        log.write(&self.frontend, took, result.as_ref().err());
-        result
+        let context = self.context(&limits, self.timeout(request.timeout));
+        let log = QueryLog::new(self, &context, &tenant, &request);
+        let (this, user, started) = (Arc::clone(self), tenant.clone(), log.started());
+        let mut wanted =
+            (request.wanted_stats != WantedStats::None).then(|| Timings::new(log.asked()));
+        let job = move |context: Arc<QueryContext>| {
+            let _activity = this.activity.track(|| activity_text(&tenant, &request));
+            let now = || this.sources.clock.monotonic();
+            let start = *started.get_or_init(now);
+            limits::check_expression_size(&request.query, &limits)?;
+            let expr = features::parse(&request.query, &limits)?;
+            wanted.iter_mut().for_each(|t| (t.started, t.parsed) = (start, now()));
+            let mut answer = this.evaluate(tenant, (&request, &expr), &limits, &context)?;
+            answer.stats = wanted
+                .zip(answer.stats)
+                .map(|(timings, stats)| AnswerStats { timings: timings.until(now()), ..stats });
+            Ok(answer)
+        };
+        let result = self.run_in(&user, context, job).await;
+        let cost = log.finish(result.as_ref().err());
+        Ok((result?, cost))
     }
 
     /// What the client is willing to wait, if it is less than the own timeout.
@@ -212,7 +208,6 @@ impl QueryService {
     /// long.
     pub(crate) fn clamp(&self, kind: QueryKind, limits: &Limits) -> Result<QueryKind, ApiError> {
         let QueryKind::Range { start_ms, end_ms, step_ms } = kind else { return Ok(kind) };
-        limits::check_length(start_ms, end_ms, limits)?;
         let mut clamped = start_ms;
         if let Some(earliest) = limits::earliest_start(self.now_ms(), limits)
             && earliest > start_ms
@@ -221,6 +216,7 @@ impl QueryService {
             let steps = (earliest - start_ms + step_ms - 1) / step_ms;
             clamped = (start_ms + steps * step_ms).min(end_ms);
         }
+        limits::check_length(clamped, end_ms, limits)?;
         Ok(QueryKind::Range { start_ms: clamped, end_ms, step_ms })
     }
 
@@ -230,6 +226,7 @@ impl QueryService {
             sources: self.sources.clone(),
             tenant,
             query_ingesters_within_ms: limits.query_ingesters_within.millis(),
+            bounds: limits::time_bounds(self.now_ms(), limits),
         }
     }
 
@@ -241,7 +238,15 @@ impl QueryService {
         (timeout, limits): (Duration, &Limits),
         job: impl FnOnce(Arc<QueryContext>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let context = self.context(limits, timeout);
+        self.run_in(tenant, self.context(limits, timeout), job).await
+    }
+
+    async fn run_in<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        context: Arc<QueryContext>,
+        job: impl FnOnce(Arc<QueryContext>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let _cancel = CancelOnDrop(Arc::clone(&context));
         let _inflight = self.metrics.enter();
         self.pool.run_for(tenant.as_str(), move || job(context)).await?

@@ -1,6 +1,8 @@
 //! Which storage a query asks: ingesters for what is recent, the blocks of the bucket for what is
 //! old, both where they overlap, by Mimir's rules.
 
+mod bounds;
+
 use std::sync::Arc;
 
 use model::{
@@ -8,6 +10,9 @@ use model::{
 };
 use tsdb::merge::MergeQuerier;
 use wire::client::{BlockStore, IngesterQuery};
+
+use bounds::BoundedQuerier;
+pub(crate) use bounds::TimeBounds;
 
 /// Where samples are and how old they are there.
 #[derive(Clone)]
@@ -25,6 +30,8 @@ pub(crate) struct TenantQueryable {
     pub(crate) tenant: TenantId,
     /// Samples older than this are not asked of the ingesters; 0 = always asked, ms.
     pub(crate) query_ingesters_within_ms: i64,
+    /// What the tenant may see of it.
+    pub(crate) bounds: TimeBounds,
 }
 
 /// The ranges that each place is asked for.
@@ -56,6 +63,13 @@ impl Queryable for TenantQueryable {
         range: TimeRange,
         context: &Arc<QueryContext>,
     ) -> Result<Box<dyn Querier>, StorageError> {
+        let mut range = range;
+        if let Some(earliest_ms) = self.bounds.earliest_ms {
+            if range.end_ms_incl < earliest_ms {
+                return Ok(Box::new(MergeQuerier::new(Vec::new())));
+            }
+            range.start_ms_incl = range.start_ms_incl.max(earliest_ms);
+        }
         let routes = self.routes(range, self.sources.clock.now_ms());
         let mut queriers = Vec::new();
         if let Some(range) = routes.ingesters
@@ -68,7 +82,11 @@ impl Queryable for TenantQueryable {
         {
             queriers.push(blocks.querier(range, context)?);
         }
-        Ok(Box::new(MergeQuerier::new(queriers)))
+        let merged = Box::new(MergeQuerier::new(queriers));
+        if self.bounds == TimeBounds::default() {
+            return Ok(merged);
+        }
+        Ok(Box::new(BoundedQuerier { inner: merged, bounds: self.bounds }))
     }
 }
 
@@ -114,6 +132,7 @@ mod tests {
             },
             tenant: TenantId::new("t").unwrap(),
             query_ingesters_within_ms: within_ms,
+            bounds: TimeBounds::default(),
         };
         queryable.routes(TimeRange::new(range.0, range.1), 100)
     }

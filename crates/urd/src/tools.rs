@@ -25,7 +25,7 @@ use output::Output;
 const USAGE: &str = "\
 usage:
   urd promql test FILE...      run test scripts
-  urd promql format QUERY      print a query in several lines
+  urd promql format QUERY      print a query in several lines; `-` reads it from the standard input
   urd promql parse QUERY       print the syntax tree as JSON
   urd promql explain QUERY     print the plan; times are relative to that of the query
   urd rules check FILE...      check rule files
@@ -55,6 +55,10 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
     if tool == "bucket" {
         let passed = bucket::run(command, args.get(2..).unwrap_or_default(), &mut output);
         return Some(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if args[1..].iter().any(|arg| ["-h", "-help", "--help"].contains(&&**arg)) {
+        output.print(USAGE);
+        return Some(ExitCode::SUCCESS);
     }
     let arguments = match parse_arguments(args.get(2..).unwrap_or_default()) {
         Ok(arguments) => arguments,

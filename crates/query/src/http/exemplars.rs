@@ -27,7 +27,7 @@ pub(super) async fn query(
     let limits = service.limits(&tenant);
     let query = params.get("query").unwrap_or_default();
     limits::check_expression_size(query, &limits)?;
-    let expr = parse_expr(query, &features::parser_options(&limits))
+    let expr = parse_expr(query, &features::parser_options())
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     let selectors = selectors_of(&expr);
     if selectors.is_empty() {

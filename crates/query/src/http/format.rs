@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
-use model::TenantId;
+use axum::extract::{Request, State};
 use promql::ast::Expr;
 use promql::parser::parse_expr;
 
@@ -16,10 +15,9 @@ use crate::{QueryService, features};
 
 pub(super) async fn format(
     State(service): State<Arc<QueryService>>,
-    Extension(tenant): Extension<TenantId>,
     request: Request<Body>,
 ) -> ApiResult {
-    let expr = parsed(&service, &tenant, request).await?;
+    let expr = parsed(&service, request).await?;
     let text = promql::prettier::prettify(&expr)
         .map_err(|error| ApiError::invalid_parameter("query", error))?;
     Ok(json_response(success(|out| push_string(out, &text))))
@@ -27,22 +25,17 @@ pub(super) async fn format(
 
 pub(super) async fn parse(
     State(service): State<Arc<QueryService>>,
-    Extension(tenant): Extension<TenantId>,
     request: Request<Body>,
 ) -> ApiResult {
-    let expr = parsed(&service, &tenant, request).await?;
+    let expr = parsed(&service, request).await?;
     let json = promql::ast_json::to_json(&expr)
         .map_err(|error| ApiError::invalid_parameter("query", error))?;
     Ok(json_response(success(|out| out.extend_from_slice(json.as_bytes()))))
 }
 
-async fn parsed(
-    service: &QueryService,
-    tenant: &TenantId,
-    request: Request<Body>,
-) -> Result<Expr, ApiError> {
+async fn parsed(service: &QueryService, request: Request<Body>) -> Result<Expr, ApiError> {
     let params = Params::read(request, service.frontend.max_body_size).await?;
     let query = params.get("query").unwrap_or_default();
-    let options = features::parser_options(&service.limits(tenant));
-    parse_expr(query, &options).map_err(|error| ApiError::invalid_parameter("query", error))
+    parse_expr(query, &features::parser_options())
+        .map_err(|error| ApiError::invalid_parameter("query", error))
 }

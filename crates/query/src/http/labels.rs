@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use bytes::Bytes;
 use model::storage::TextSet;
@@ -14,14 +15,12 @@ use super::{ApiResult, json_pieces, json_stream};
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::{PIECE_BYTES, push_labels, push_string};
-use crate::limits::result_limit;
+use crate::limits::ResultLimit;
 
 /// What a label set takes beside its text: its place in the list and its counters.
 const LABELS_OVERHEAD_BYTES: usize = 32;
 /// An answer is written in pieces of so many bytes.
 const TEXT_PIECE_BYTES: usize = 256 << 10;
-/// The text of the warning where a result was cut.
-const TRUNCATED: &str = "results truncated due to limit";
 
 pub(super) async fn names(
     State(service): State<Arc<QueryService>>,
@@ -31,10 +30,10 @@ pub(super) async fn names(
     let params = Params::read(request, service.frontend.max_body_size).await?;
     let selectors = params.selectors()?;
     let allowed = service.limits(&tenant).max_label_names_limit;
-    let limit = result_limit(params.count("limit")?, allowed);
+    let limit = ResultLimit::new(params.count("limit")?, allowed, "querier.max-label-names-limit");
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let ask = |matchers: &[Matcher], limit| Ok(querier.label_name_set(matchers, limit)?);
-        write_texts(merged(&selectors, limit, ask)?, limit, context)
+        write_texts(merged(&selectors, limit.limit, ask)?, &limit, context)
     };
     let pieces = service.run_over(tenant, params.range()?, job).await?;
     Ok(json_pieces(pieces))
@@ -43,9 +42,15 @@ pub(super) async fn names(
 pub(super) async fn values(
     State(service): State<Arc<QueryService>>,
     Extension(tenant): Extension<TenantId>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> ApiResult {
+    let Ok(Path(name)) = name else {
+        // What is not UTF-8 is shown as it came.
+        let path = request.uri().path();
+        let name = path.rsplit('/').nth(1).unwrap_or_default();
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    };
     let params = Params::read(request, service.frontend.max_body_size).await?;
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
@@ -56,11 +61,11 @@ pub(super) async fn values(
         with_prefix(&mut selectors, &name, prefix)?;
     }
     let allowed = service.limits(&tenant).max_label_values_limit;
-    let limit = result_limit(params.count("limit")?, allowed);
+    let limit = ResultLimit::new(params.count("limit")?, allowed, "querier.max-label-values-limit");
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let ask =
             |matchers: &[Matcher], limit| Ok(querier.label_value_set(&name, matchers, limit)?);
-        write_texts(merged(&selectors, limit, ask)?, limit, context)
+        write_texts(merged(&selectors, limit.limit, ask)?, &limit, context)
     };
     let pieces = service.run_over(tenant, params.range()?, job).await?;
     Ok(json_pieces(pieces))
@@ -112,14 +117,14 @@ fn merged(
 /// memory of the answer counts until it is written.
 fn write_texts(
     mut set: Box<dyn TextSet>,
-    limit: usize,
+    limit: &ResultLimit,
     context: &QueryContext,
 ) -> Result<Vec<Bytes>, ApiError> {
     let mut pieces = Pieces { done: Vec::new(), current: Vec::new(), context, held_bytes: 0 };
     pieces.current.extend_from_slice(br#"{"status":"success","data":["#);
     let (mut count, mut is_cut) = (0, false);
     while let Some(text) = set.next_text()? {
-        if limit > 0 && count == limit {
+        if limit.limit > 0 && count == limit.limit {
             is_cut = true;
             break;
         }
@@ -131,7 +136,7 @@ fn write_texts(
         pieces.next_if_full()?;
     }
     pieces.current.push(b']');
-    push_end(&mut pieces.current, is_cut);
+    push_end(&mut pieces.current, is_cut.then_some(&limit.warning));
     pieces.done.push(std::mem::take(&mut pieces.current).into());
     Ok(std::mem::take(&mut pieces.done))
 }
@@ -176,8 +181,9 @@ pub(super) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let range = params.range()?;
-    let limit =
-        result_limit(params.count("limit")?, service.limits(&tenant).max_series_query_limit);
+    let allowed = service.limits(&tenant).max_series_query_limit;
+    let bound = ResultLimit::new(params.count("limit")?, allowed, "querier.max-series-query-limit");
+    let limit = bound.limit;
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let hints = SelectHints {
             start_ms_incl: range.0,
@@ -194,7 +200,8 @@ pub(super) async fn series(
     if is_cut {
         sets.truncate(limit);
     }
-    Ok(json_stream(&service, tenant, ListPieces::new(sets, is_cut, push_labels)))
+    let warning = is_cut.then_some(bound.warning);
+    Ok(json_stream(&service, tenant, ListPieces::new(sets, warning, push_labels)))
 }
 
 /// The label sets of series that any of the selectors selects, in label order, each once.
@@ -232,12 +239,13 @@ struct ListPieces<T> {
     items: Option<std::vec::IntoIter<T>>,
     push: fn(&mut Vec<u8>, &T),
     is_first: bool,
-    is_cut: bool,
+    /// Said behind the list.
+    warning: Option<String>,
 }
 
 impl<T> ListPieces<T> {
-    fn new(items: Vec<T>, is_cut: bool, push: fn(&mut Vec<u8>, &T)) -> Self {
-        Self { items: Some(items.into_iter()), push, is_first: true, is_cut }
+    fn new(items: Vec<T>, warning: Option<String>, push: fn(&mut Vec<u8>, &T)) -> Self {
+        Self { items: Some(items.into_iter()), push, is_first: true, warning }
     }
 }
 
@@ -261,15 +269,17 @@ impl<T> Iterator for ListPieces<T> {
         }
         self.items = None;
         out.push(b']');
-        push_end(&mut out, self.is_cut);
+        push_end(&mut out, self.warning.as_ref());
         Some(out.into())
     }
 }
 
 /// What stands after the list: the warning that it was cut, if it was.
-fn push_end(out: &mut Vec<u8>, is_cut: bool) {
-    if is_cut {
-        out.extend_from_slice(format!(",\"warnings\":[\"{TRUNCATED}\"]").as_bytes());
+fn push_end(out: &mut Vec<u8>, warning: Option<&String>) {
+    if let Some(warning) = warning {
+        out.extend_from_slice(b",\"warnings\":[");
+        push_string(out, warning);
+        out.push(b']');
     }
     out.push(b'}');
 }
@@ -341,7 +351,8 @@ mod tests {
         let selectors = [vec![Matcher::equal("x", "1")], vec![Matcher::equal("x", "2")]];
         let context = QueryContext::unlimited();
         let answer = |limit| {
-            let pieces = write_texts(merged(&selectors, limit, ask).unwrap(), limit, &context);
+            let bound = ResultLimit::new(limit, 0, "");
+            let pieces = write_texts(merged(&selectors, limit, ask).unwrap(), &bound, &context);
             String::from_utf8(pieces.unwrap().concat()).unwrap()
         };
         assert_eq!(answer(0), r#"{"status":"success","data":["a","b","c"]}"#);
@@ -357,7 +368,7 @@ mod tests {
         let all: Vec<String> = (0..100_000).map(|i| format!("{i:09}")).collect();
         let ask = || Box::new(Texts::new(all.clone())) as Box<dyn TextSet>;
         let context = QueryContext::unlimited();
-        let pieces = write_texts(ask(), 0, &context).unwrap();
+        let pieces = write_texts(ask(), &ResultLimit::new(0, 0, ""), &context).unwrap();
         let expected = format!(r#"{{"status":"success","data":["{}"]}}"#, all.join(r#"",""#));
         assert_eq!(pieces.concat(), expected.as_bytes());
         assert_eq!(pieces.len(), 5);
@@ -367,8 +378,9 @@ mod tests {
 
     #[test]
     fn lists_of_any_length_are_written_whole() {
-        let written = |sets: Vec<Labels>, is_cut| {
-            let pieces: Vec<Bytes> = ListPieces::new(sets, is_cut, push_labels).collect();
+        let written = |sets: Vec<Labels>, is_cut: bool| {
+            let warning = is_cut.then(|| "results truncated due to limit".to_owned());
+            let pieces: Vec<Bytes> = ListPieces::new(sets, warning, push_labels).collect();
             String::from_utf8(pieces.concat()).unwrap()
         };
         assert_eq!(written(Vec::new(), false), r#"{"status":"success","data":[]}"#);

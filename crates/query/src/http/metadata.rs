@@ -10,6 +10,7 @@ use wire::client::{MetadataFilter, OwnedMetadata};
 use super::params::Params;
 use super::{ApiResult, json_response, success};
 use crate::QueryService;
+use crate::error::ApiError;
 use crate::json::push_string;
 
 pub(super) async fn metadata(
@@ -20,8 +21,8 @@ pub(super) async fn metadata(
     let params = Params::read(request, service.frontend.max_body_size).await?;
     let filter = MetadataFilter {
         metric: params.get("metric").filter(|name| !name.is_empty()).map(str::to_owned),
-        limit: params.count("limit")?,
-        limit_per_metric: params.count("limit_per_metric")?,
+        limit: bound(&params, "limit")?,
+        limit_per_metric: bound(&params, "limit_per_metric")?,
     };
     let ingester = Arc::clone(service.ingester());
     let limits = service.limits(&tenant);
@@ -29,6 +30,14 @@ pub(super) async fn metadata(
     let job = move |_| Ok(ingester.metadata(&tenant, &filter)?);
     let found = service.run(&user, (service.querier.timeout.std(), &limits), job).await?;
     Ok(json_response(success(|out| push_families(out, &found))))
+}
+
+/// A bound that may be negative, which is none, in Mimir's words.
+fn bound(params: &Params, name: &str) -> Result<usize, ApiError> {
+    let Some(text) = params.get(name).filter(|text| !text.is_empty()) else { return Ok(0) };
+    let number: i64 =
+        text.parse().map_err(|_| ApiError::bad_data(format!("{name} must be a number")))?;
+    Ok(usize::try_from(number).unwrap_or(0))
 }
 
 /// Writes `{"name":[{...},...],...}`; entries of one name stand next to each other.

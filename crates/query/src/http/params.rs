@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use model::{Matcher, TimestampMs};
-use promql::parser::parse_metric_selector;
+use promql::parser::{MAX_AUTOMATA_BYTES, parse_metric_selector};
 
 use crate::error::{ApiError, ErrorType};
 
@@ -19,17 +19,17 @@ const MAX_TIME_MS: TimestampMs = i64::MAX / 1_000_000 / 2;
 pub(super) struct Params(Vec<(String, String)>, HeaderMap);
 
 impl Params {
-    /// Reads the URL's query string, and the body where it is a form of at most `max_bytes`.
+    /// Reads the URL's query string, and the body of a POST where it is a form of at most
+    /// `max_bytes`.
     pub(super) async fn read(request: Request<Body>, max_bytes: u64) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let mut pairs = Vec::new();
-        if is_form(&parts.headers) {
+        if parts.method == Method::POST && is_form(&parts.headers) {
             let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
             let body = Limited::new(body, max_bytes).collect().await.map_err(body_error)?;
-            pairs.extend(form_urlencoded::parse(&body.to_bytes()).into_owned());
+            push_pairs(&mut pairs, &body.to_bytes())?;
         }
-        let query = parts.uri.query().unwrap_or_default();
-        pairs.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
+        push_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes())?;
         Ok(Self(pairs, parts.headers))
     }
 
@@ -40,6 +40,11 @@ impl Params {
             Some(format!("{}={value}", name.to_ascii_lowercase().replace('-', "_")))
         };
         names.iter().filter_map(pair).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The header `name`, where it is readable.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.1.get(name)?.to_str().ok()
     }
 
     /// The first value of `name`.
@@ -134,8 +139,36 @@ impl Params {
             }
             Ok(matchers)
         };
-        self.all("match[]").map(parse).collect()
+        let mut automata_bytes = 0;
+        let mut selectors = Vec::new();
+        for text in self.all("match[]") {
+            let matchers = parse(text)?;
+            let regexes = matchers.iter().filter_map(Matcher::regex);
+            automata_bytes += regexes.map(model::regex::Regex::automaton_bytes).sum::<usize>();
+            if automata_bytes > MAX_AUTOMATA_BYTES {
+                let reason = "the regular expressions are too large together";
+                return Err(ApiError::invalid_parameter("match[]", reason));
+            }
+            selectors.push(matchers);
+        }
+        Ok(selectors)
     }
+}
+
+/// Decodes `a=b&c=d`; as Go it refuses what is not escaped as it should be.
+fn push_pairs(pairs: &mut Vec<(String, String)>, form: &[u8]) -> Result<(), ApiError> {
+    if form.contains(&b';') {
+        return Err(ApiError::bad_data("invalid semicolon separator in query"));
+    }
+    for (at, _) in form.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+        let escape = &form[at..form.len().min(at + 3)];
+        if escape.len() < 3 || !escape[1..].iter().all(u8::is_ascii_hexdigit) {
+            let escape = model::quote::quote(escape);
+            return Err(ApiError::bad_data(format!("invalid URL escape {escape}")));
+        }
+    }
+    pairs.extend(form_urlencoded::parse(form).into_owned());
+    Ok(())
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -224,6 +257,24 @@ mod tests {
             error.message,
             r#"invalid parameter "end": end timestamp must not be before start time"#
         );
+    }
+
+    #[test]
+    fn what_is_not_escaped_as_it_should_be_is_refused() {
+        let error = |form: &str| {
+            let mut pairs = Vec::new();
+            push_pairs(&mut pairs, form.as_bytes()).map(|()| pairs).map_err(|e| e.message)
+        };
+        let two = vec![("a".to_owned(), "1+\"".to_owned()), ("b".to_owned(), String::new())];
+        assert_eq!(error("a=1%2b\"&b="), Ok(two));
+        for (form, want) in [
+            ("a=%zz", "invalid URL escape \"%zz\""),
+            ("a=%4", "invalid URL escape \"%4\""),
+            ("a=%", "invalid URL escape \"%\""),
+            ("a=1;b=2", "invalid semicolon separator in query"),
+        ] {
+            assert_eq!(error(form), Err(want.to_owned()));
+        }
     }
 
     #[test]

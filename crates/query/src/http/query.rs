@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderName, HeaderValue};
 use model::TenantId;
 use promql::QueryKind;
 
@@ -15,6 +16,8 @@ use crate::json::AnswerChunks;
 use crate::run::QueryRequest;
 use crate::stats::WantedStats;
 
+/// What was done for an answer, for browsers and dashboards.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The most points a series of a range query may have; more cannot be seen on any screen.
 const MAX_POINTS: i64 = 11_000;
 
@@ -72,8 +75,14 @@ async fn answer(
 ) -> ApiResult {
     let mut request = request_of(params, kind)?;
     request.logged_headers = params.headers_text(&service.frontend.log_query_request_headers.0);
-    let answer = service.query(tenant.clone(), request).await?;
-    Ok(json_stream(service, tenant, AnswerChunks::new(answer)))
+    let (answer, cost) = service.query(tenant.clone(), request).await?;
+    let mut response = json_stream(service, tenant, AnswerChunks::new(answer));
+    if service.frontend.query_stats_enabled {
+        let details = params.header("x-mimir-response-query-stats") == Some("true");
+        let timing = HeaderValue::try_from(cost.server_timing(details));
+        response.headers_mut().extend(timing.map(|timing| (SERVER_TIMING, timing)));
+    }
+    Ok(response)
 }
 
 /// What is asked, from the parameters that all kinds of queries have.

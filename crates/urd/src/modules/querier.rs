@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use query::{ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService};
 use web::Routes;
 
@@ -31,9 +30,11 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         metrics: env.metrics.clone(),
         activity: activity(env),
     });
-    let routes = query::http::routes(Arc::new(service));
+    let service = Arc::new(service);
+    let (routes, root) =
+        (query::http::routes(Arc::clone(&service)), query::http::root_routes(service));
     let prefix = env.config.api.prometheus_http_prefix.trim_end_matches('/');
-    let routes = if prefix.is_empty() { routes } else { Router::new().nest(prefix, routes) };
+    let routes = if prefix.is_empty() { routes } else { root.nest(prefix, routes) };
     parts.routes(Routes::for_tenants(routes));
     Ok(())
 }

@@ -69,9 +69,13 @@ pub(super) fn explain(arguments: &Arguments, output: &mut Output) -> bool {
     show(shown, output)
 }
 
-/// The query, whose parts the shell may have split.
+/// The query, whose parts the shell may have split; `-` is what comes on the standard input.
 fn parsed(arguments: &Arguments) -> Result<promql::ast::Expr, String> {
-    let query = arguments.operands.join(" ");
+    let query = match &arguments.operands[..] {
+        [only] if only == "-" => std::io::read_to_string(std::io::stdin())
+            .map_err(|error| format!("cannot read the standard input: {error}"))?,
+        words => words.join(" "),
+    };
     promql::parser::parse_expr(&query, &arguments.parser_options())
         .map_err(|error| error.to_string())
 }
