@@ -141,7 +141,7 @@ impl Server {
 
     /// `None` when the connection broke.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
-        let response = agent().get(format!("{}{path}", self.url)).call();
+        let response = agent(PATIENCE).get(format!("{}{path}", self.url)).call();
         response.ok().map(answer)
     }
 
@@ -157,7 +157,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<Answer> {
-        let mut request = agent().post(format!("{}{path}", self.url));
+        let mut request = agent(PATIENCE).post(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -166,7 +166,7 @@ impl Server {
 
     /// Posts, and returns the body of an answer that must be a success.
     pub(crate) fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-        let mut request = agent().post(format!("{}{path}", self.url));
+        let mut request = agent(PATIENCE).post(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -179,11 +179,24 @@ impl Server {
 
     /// Asks the query API below `prefix` with a form.
     pub(crate) fn api(&self, path: &str, params: &[(&str, &str)]) -> Answer {
+        self.api_within(PATIENCE, path, params)
+    }
+
+    /// The same for queries that take their time.
+    pub(crate) fn api_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        params: &[(&str, &str)],
+    ) -> Answer {
         let form: String = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(params.iter().copied())
             .finish();
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        self.post(path, &headers, form.as_bytes())
+        let request = agent(patience).post(format!("{}{path}", self.url));
+        let sent = request
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .send(form.as_bytes());
+        sent.map(answer).unwrap_or_else(|e| panic!("POST {path}: {e}:\n{}", self.log()))
     }
 
     /// Kills the process as `kill -9` does.
@@ -224,10 +237,10 @@ pub(crate) fn wait_exit(child: &mut Child) -> Option<i32> {
     }
 }
 
-fn agent() -> ureq::Agent {
+fn agent(patience: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
+        .timeout_global(Some(patience))
         .build()
         .into()
 }

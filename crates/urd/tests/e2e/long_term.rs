@@ -11,7 +11,7 @@ mod fleet;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bucket::testing::S3Server;
 use bucket::{Bucket, BucketMetrics, TenantBucket};
@@ -25,6 +25,8 @@ use fleet::{BLOCK_MS, Fleet};
 /// 2023-11-15 00:00 UTC, where days and the ranges of compactions begin.
 const START_MS: i64 = 1_700_006_400_000;
 const DAY_MS: i64 = 24 * 3_600_000;
+/// Two weeks of everything take Prometheus more than a minute.
+const QUERY_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Shapes of queries over ranges: rates, quantiles of histograms, ratios, joins, patterns, ranks,
 /// quantiles over time, subqueries, raw series.
@@ -104,6 +106,7 @@ fn days_in_object_storage_are_answered_as_by_prometheus() {
     let keep = [
         &*storage,
         "--storage.tsdb.retention.time=100y",
+        "--query.timeout=10m",
         "--storage.tsdb.min-block-duration=2h",
         "--storage.tsdb.max-block-duration=2h",
     ];
@@ -162,7 +165,7 @@ fn compact(dir: &Path, s3: &S3Server, size: &Size) {
     let deadline = start + harness::PATIENCE * if size.report { 20 } else { 2 };
     while !is_done() {
         assert!(Instant::now() < deadline, "{}", urd.log());
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
     }
     say(size, &format!("compacted to {} blocks in {:.0?}", size.days, start.elapsed()));
     assert_eq!(urd.terminate(), Some(0), "{}", urd.log());
@@ -180,6 +183,11 @@ fn value_of(metrics: &str, name: &str, label: &str) -> Option<f64> {
 fn reader(dir: &Path, s3: &S3Server, memcached_port: u16) -> Server {
     let mut args = options(s3);
     args.push("-querier.max-fetched-chunks-per-query=0".to_owned());
+    args.push("-querier.timeout=10m".to_owned());
+    // All chunks of all days together are more than a request may take.
+    for limit in ["max-request-memory-bytes", "max-inflight-memory-bytes"] {
+        args.push(format!("-blocks-storage.bucket-store.{limit}=0"));
+    }
     for cache in ["chunks-cache", "metadata-cache"] {
         let flag = format!("-blocks-storage.bucket-store.{cache}");
         args.push(format!("{flag}.backend=memcached"));
@@ -238,7 +246,7 @@ impl Params<'_> {
     fn ask(&self, server: &Server, prefix: &str) -> Value {
         let [start, end, step] = [self.start_s, self.end_s, self.step_s].map(|n| n.to_string());
         let params = [("query", self.query), ("start", &*start), ("end", &*end), ("step", &*step)];
-        server.api(&format!("{prefix}/api/v1/query_range"), &params).json()
+        server.api_within(QUERY_PATIENCE, &format!("{prefix}/api/v1/query_range"), &params).json()
     }
 }
 
