@@ -3,6 +3,7 @@
 mod blocks;
 mod chunks;
 mod evaluate;
+mod gossip;
 mod language;
 mod text;
 mod wal;
@@ -54,6 +55,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "head_chunks", run: wal::head_chunks, seeds: Seeds::head_chunks },
     Target { name: "remote_write", run: write::remote_write, seeds: seeds::write_requests },
     Target { name: "snappy", run: write::snappy, seeds: seeds::snappy_blocks },
+    Target { name: "gossip_packet", run: gossip::packet, seeds: |_| gossip::seeds() },
+    Target { name: "gossip_stream", run: gossip::stream, seeds: |_| gossip::seeds() },
+    Target { name: "ring_desc", run: gossip::desc, seeds: |_| gossip::seeds() },
     Target { name: "promql_parse", run: language::parse, seeds: Seeds::queries },
     Target { name: "series_description", run: language::series, seeds: Seeds::descriptions },
     Target { name: "test_script", run: evaluate::script, seeds: Seeds::scripts },

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::rings::Rings;
 use crate::storage;
 use anyhow::Context;
 use config::{Config, Overrides};
@@ -38,6 +39,8 @@ pub struct Env {
     pub blocking: BlockingHandle,
     /// Where this node listens for HTTP.
     pub http_address: SocketAddr,
+    /// Where this node listens for gRPC.
+    pub grpc_address: SocketAddr,
 }
 
 /// Threads, apart from each other so that no kind of work can take those of another.
@@ -136,6 +139,8 @@ pub struct Parts {
     pub(crate) links: Vec<IndexLink>,
     /// Hashes series as the ingester does; from the ingester.
     pub hasher: SeriesHasher,
+    /// The rings that this node is in.
+    pub rings: Option<Rings>,
     /// Takes samples; from the ingester.
     pub ingester_push: Option<Arc<dyn IngesterPush>>,
     /// Answers over recent samples; from the ingester.
@@ -156,6 +161,7 @@ impl Parts {
             grpc: tonic::service::Routes::default(),
             links: Vec::new(),
             hasher: SeriesHasher::default(),
+            rings: None,
             ingester_push: None,
             ingester_query: None,
             bucket_indexes: None,
@@ -181,6 +187,11 @@ impl Parts {
     /// Adds a line to the index page.
     pub fn link(&mut self, section: &'static str, path: &str, text: &'static str) {
         self.links.push(IndexLink { section, path: path.to_owned(), text });
+    }
+
+    /// The rings that this node is in.
+    pub fn need_rings(&self) -> anyhow::Result<Rings> {
+        self.rings.clone().context("no module made the rings")
     }
 
     /// Who takes samples.

@@ -5,6 +5,7 @@ mod compactor;
 mod distributor;
 mod ingester;
 mod querier;
+mod rings;
 mod runtime_config;
 mod self_scrape;
 mod store_gateway;
@@ -25,11 +26,18 @@ pub struct Module {
 /// needs.
 pub const MODULES: &[Module] = &[
     Module { name: "runtime-config", needs: &[], build: runtime_config::build },
+    Module { name: "rings", needs: &[], build: rings::build },
     Module { name: "ingester", needs: &["runtime-config"], build: ingester::build },
     Module { name: "distributor", needs: &["ingester"], build: distributor::build },
     Module { name: "store-gateway", needs: &["runtime-config"], build: store_gateway::build },
     Module { name: "querier", needs: &["ingester", "store-gateway"], build: querier::build },
     Module { name: "compactor", needs: &["runtime-config"], build: compactor::build },
+    // Last: an instance is in its ring when it can do its work.
+    Module {
+        name: "ring-instances",
+        needs: &["rings", "ingester", "distributor", "store-gateway", "compactor"],
+        build: rings::join,
+    },
     Module { name: "self-scrape", needs: &["ingester"], build: self_scrape::build },
 ];
 

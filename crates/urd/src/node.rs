@@ -87,7 +87,7 @@ impl Node {
         data_dirs::prepare(&config)?;
         let (http, grpc) = (listeners.http_address, listeners.grpc_address);
         tracing::info!(%http, %grpc, "listening");
-        let env = env(config, http, &options)?;
+        let env = env(config, (http, grpc), &options)?;
         register_metrics(&env, &options.config_text);
         let mut services = ServiceManager::new();
         let grpc = GrpcServer::new(listeners.grpc, &env.config.server, services.status());
@@ -143,7 +143,11 @@ impl Node {
     }
 }
 
-fn env(config: Config, http_address: SocketAddr, options: &NodeOptions) -> anyhow::Result<Env> {
+fn env(
+    config: Config,
+    (http_address, grpc_address): (SocketAddr, SocketAddr),
+    options: &NodeOptions,
+) -> anyhow::Result<Env> {
     let (metrics, pools) = (Metrics::new(), Pools::new(options.cores, &config)?);
     pools.register(&metrics);
     Ok(Env {
@@ -156,6 +160,7 @@ fn env(config: Config, http_address: SocketAddr, options: &NodeOptions) -> anyho
         pools,
         blocking: BlockingHandle::current(),
         http_address,
+        grpc_address,
     })
 }
 

@@ -16,12 +16,12 @@ pub fn text_error(status: StatusCode, message: &str) -> Response {
 }
 
 /// A body with a content type.
-pub(crate) fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
+pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body.into()).into_response()
 }
 
 /// An HTML page around `content`, which is HTML already.
-pub(crate) fn page(title: &str, content: &str) -> Response {
+pub fn page(title: &str, content: &str) -> Response {
     let title = escape_html(title);
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
@@ -33,7 +33,7 @@ pub(crate) fn page(title: &str, content: &str) -> Response {
 }
 
 /// Whether the client asks for JSON.
-pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+pub fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("application/json"))
 }

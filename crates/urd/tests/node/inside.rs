@@ -33,6 +33,8 @@ impl InsideNode {
         }
         config.server.http_listen_port = 0;
         config.server.grpc_listen_port = 0;
+        config.memberlist.bind_addr = config::StringList(vec!["127.0.0.1".to_owned()]);
+        config.memberlist.bind_port = 0;
         config.blocks_storage.tsdb.dir = below("tsdb");
         config.blocks_storage.bucket_store.sync_dir = below("sync");
         config.blocks_storage.bucket.filesystem.dir = below("blocks");

@@ -31,7 +31,14 @@ fn free_ports() -> Vec<String> {
                 format!("-server.{name}-listen-port=0"),
             ]
         })
-        .chain(["-auth.multitenancy-enabled=false".to_owned()])
+        .chain(
+            [
+                "-auth.multitenancy-enabled=false",
+                "-memberlist.bind-addr=127.0.0.1",
+                "-memberlist.bind-port=0",
+            ]
+            .map(str::to_owned),
+        )
         .collect()
 }
 
