@@ -26,7 +26,7 @@ impl Compactor {
     /// tried again by the next round.
     pub(crate) async fn clean_all(&self) {
         self.metrics.cleaner.started.inc();
-        let tenants = match self.tenants().await {
+        let tenants = match self.own_tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
                 tracing::error!(%error, "could not list the tenants of the bucket");

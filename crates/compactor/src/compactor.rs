@@ -21,6 +21,9 @@ use crate::metrics::CompactorMetrics;
 /// A directory of the bucket that is no tenant's.
 const CLUSTER_DIR: &str = "__mimir_cluster";
 
+/// Tells whether this process works for a tenant now: each tenant belongs to one compactor.
+pub type TenantOwner = Arc<dyn Fn(&TenantId) -> bool + Send + Sync>;
+
 /// What the compactor is built from.
 pub struct Dependencies {
     /// `-compactor.*`.
@@ -39,6 +42,8 @@ pub struct Dependencies {
     pub fs: SharedFs,
     /// The registry.
     pub metrics: Metrics,
+    /// Whose blocks it cleans and compacts.
+    pub owns: TenantOwner,
 }
 
 /// Cleans and compacts the blocks of all tenants.
@@ -59,12 +64,13 @@ pub struct Compactor {
     pub(crate) validations: AtomicU64,
     /// What goes on beside requests.
     pub(crate) tasks: TaskGroup,
+    pub(crate) owns: TenantOwner,
 }
 
 impl Compactor {
     /// A compactor that does nothing before its services run.
     pub fn new(dependencies: Dependencies) -> Arc<Self> {
-        let Dependencies { config, overrides, bucket, clock, random, pool, fs, metrics } =
+        let Dependencies { config, overrides, bucket, clock, random, pool, fs, metrics, owns } =
             dependencies;
         let metrics = CompactorMetrics::new(&metrics);
         Arc::new(Self {
@@ -80,6 +86,7 @@ impl Compactor {
             turns: Mutex::default(),
             validations: AtomicU64::new(0),
             tasks: TaskGroup::new(&CancellationToken::new()),
+            owns,
         })
     }
 
@@ -104,6 +111,13 @@ impl Compactor {
             .filter(|name| is_ours(name))
             .filter_map(|n| TenantId::new(n).ok())
             .collect())
+    }
+
+    /// Those of them that belong to this process.
+    pub(crate) async fn own_tenants(&self) -> Result<Vec<TenantId>, BucketError> {
+        let mut tenants = self.tenants().await?;
+        tenants.retain(|tenant| (self.owns)(tenant));
+        Ok(tenants)
     }
 
     pub(crate) fn tenant_bucket(&self, tenant: &TenantId) -> TenantBucket {

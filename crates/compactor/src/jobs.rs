@@ -56,7 +56,7 @@ impl Compactor {
     pub(crate) async fn compact_all(&self, stop: &CancellationToken) {
         let metrics = &self.metrics.runs;
         metrics.started.inc();
-        let tenants = match self.tenants().await {
+        let tenants = match self.own_tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
                 tracing::error!(%error, "could not list the tenants of the bucket");

@@ -28,4 +28,4 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use compactor::{Compactor, Dependencies};
+pub use compactor::{Compactor, Dependencies, TenantOwner};

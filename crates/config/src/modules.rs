@@ -16,23 +16,23 @@ const fn module(name: &'static str, in_all: bool) -> Module {
     Module { name, in_all, alone: false }
 }
 
-/// Mimir's modules. `all` is the one target that is built.
+/// Mimir's modules.
 pub const MODULES: &[Module] = &[
     module("alertmanager", false),
     Module { name: "all", in_all: true, alone: true },
     module("block-builder", false),
     module("block-builder-scheduler", false),
-    module("compactor", true),
+    Module { name: "compactor", in_all: true, alone: true },
     module("continuous-test", false),
-    module("distributor", true),
-    module("ingester", true),
+    Module { name: "distributor", in_all: true, alone: true },
+    Module { name: "ingester", in_all: true, alone: true },
     module("memberlist-kv", true),
     module("overrides-exporter", false),
-    module("querier", true),
+    Module { name: "querier", in_all: true, alone: true },
     module("query-frontend", true),
     module("query-scheduler", true),
     module("ruler", true),
-    module("store-gateway", true),
+    Module { name: "store-gateway", in_all: true, alone: true },
     module("usage-tracker", false),
 ];
 
@@ -48,8 +48,8 @@ pub(crate) fn check_target(targets: &[String]) -> Result<(), String> {
         };
         if !module.alone {
             return Err(format!(
-                "-target={target} is not built yet: this version runs everything it has in one \
-                 process, with -target=all"
+                "-target={target} is not built yet: a process can run all, compactor, distributor, \
+                 ingester, querier and store-gateway, and lists of them"
             ));
         }
     }

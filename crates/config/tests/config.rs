@@ -292,11 +292,13 @@ fn options_that_promise_protection_are_refused() {
 
 #[test]
 fn targets() {
-    assert!(resolve(&["-target=all"]).is_ok());
+    for target in ["all", "ingester", "distributor", "querier,store-gateway", "compactor"] {
+        assert!(resolve(&[&format!("-target={target}")]).is_ok(), "{target}");
+    }
     refused(
-        &["-target=ingester"],
-        "invalid configuration: -target=ingester is not built yet: this version runs everything \
-         it has in one process, with -target=all",
+        &["-target=ruler"],
+        "invalid configuration: -target=ruler is not built yet: a process can run all, compactor, \
+         distributor, ingester, querier and store-gateway, and lists of them",
     );
     refused(
         &["-target=all,ingestr"],

@@ -46,9 +46,10 @@ pub struct RingIngestersParts {
     pub random: Arc<dyn Random>,
     /// Waits for ingesters.
     pub blocking: BlockingHandle,
-    /// How far back an ingester that has left the tenant's shard may still hold its samples, s.
-    pub lookback_s: i64,
-    /// After how long another replica is asked as well; `None` = all are asked at once.
+    /// Whether only the tenant's shard is asked, with those that belonged to it as far back as
+    /// ingesters are asked at all.
+    pub uses_shards: bool,
+    /// After how long another replica is asked as well, 0 = never; `None` = all are asked at once.
     pub hedging_delay: Option<Duration>,
 }
 
@@ -67,11 +68,15 @@ impl RingIngesters {
     /// Who may hold the tenant's recent samples.
     fn replication_set(&self, tenant: &TenantId) -> Result<ReplicationSet, StorageError> {
         let (parts, now_s) = (&self.parts, self.parts.clock.now_ms() / 1000);
-        let size = parts.overrides.limits(tenant).ingestion_tenant_shard_size;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let limits = parts.overrides.limits(tenant);
+        let size = usize::try_from(limits.ingestion_tenant_shard_size).unwrap_or(usize::MAX);
+        let lookback_s = limits.query_ingesters_within.millis() / 1000;
         let ring = (parts.ring)();
-        let shard =
-            ring.shuffle_shard_with_lookback(tenant.as_str(), size, parts.lookback_s, now_s);
+        let shard = if parts.uses_shards && size > 0 && lookback_s > 0 {
+            ring.shuffle_shard_with_lookback(tenant.as_str(), size, lookback_s, now_s)
+        } else {
+            ring
+        };
         let set = shard.replication_set_for_operation(Operation::READ, now_s);
         set.map_err(|error| StorageError::Unavailable(error.to_string()))
     }

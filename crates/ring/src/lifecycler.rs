@@ -121,6 +121,11 @@ impl Lifecycler {
         }
     }
 
+    /// Its name in the ring.
+    pub fn id(&self) -> &str {
+        &self.options.instance.id
+    }
+
     /// Its state in the ring.
     pub fn state(&self) -> InstanceState {
         self.instance.lock().state()

@@ -2,9 +2,11 @@
 //! one of another process for the querier of this one.
 
 mod client;
+mod pool;
 mod server;
 
 pub use client::RemoteStoreGateway;
+pub use pool::GatewayPool;
 pub use server::{StoreGatewayServer, StoreGatewayServerParts};
 
 /// Names the blocks of a request in its hints.

@@ -23,6 +23,12 @@ impl BlockingHandle {
         self.handle.block_on(future)
     }
 
+    /// Calls `job` as if it ran inside of the runtime: what it makes may start tasks there.
+    pub fn enter<T>(&self, job: impl FnOnce() -> T) -> T {
+        let _inside = self.handle.enter();
+        job()
+    }
+
     /// Runs `job`, which may wait for other processes, on a thread of its own. Not for CPU work:
     /// the number of these threads follows that of the jobs. A job whose future is dropped goes on.
     pub fn spawn<T, F>(

@@ -11,7 +11,7 @@ use model::batch::SeriesHasher;
 use model::{Clock, Executor, Random};
 use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics, Service, ServiceManager};
 use web::{IndexLink, Routes};
-use wire::client::{BlockStore, IngesterPush, IngesterQuery, StoreGateways};
+use wire::client::{BlockStore, IngesterPush, IngesterQuery, StoreGatewayClient};
 
 /// How many pushes may wait for a thread. Their bodies are bounded by
 /// `-distributor.max-recv-msg-size` and the instance limits.
@@ -85,6 +85,11 @@ impl Pools {
 }
 
 impl Env {
+    /// Whether this process runs a component.
+    pub fn runs(&self, component: &str) -> bool {
+        self.config.target.0.iter().any(|target| target == "all" || target == component)
+    }
+
     /// Bounds of the messages that gRPC services take and send.
     pub fn grpc_limits(&self) -> rpc::ServerLimits {
         rpc::ServerLimits {
@@ -147,8 +152,8 @@ pub struct Parts {
     pub ingester_query: Option<Arc<dyn IngesterQuery>>,
     /// Reads the bucket indexes for everybody who needs them.
     pub bucket_indexes: Option<Arc<bucket::IndexLoader>>,
-    /// Who has the bucket's blocks; from the store-gateway.
-    pub store_gateways: Option<Arc<dyn StoreGateways>>,
+    /// The store-gateway of this process.
+    pub own_gateway: Option<Arc<dyn StoreGatewayClient>>,
     /// Answers over the bucket's blocks; from the querier.
     pub block_store: Option<Arc<dyn BlockStore>>,
 }
@@ -165,7 +170,7 @@ impl Parts {
             ingester_push: None,
             ingester_query: None,
             bucket_indexes: None,
-            store_gateways: None,
+            own_gateway: None,
             block_store: None,
         }
     }
@@ -220,11 +225,6 @@ impl Parts {
         let clock = Arc::clone(&env.clock);
         let indexes = Arc::new(bucket::IndexLoader::new(bucket, options, clock, &env.metrics));
         Ok(Arc::clone(self.bucket_indexes.insert(indexes)))
-    }
-
-    /// Who has the bucket's blocks.
-    pub fn need_store_gateways(&self) -> anyhow::Result<Arc<dyn StoreGateways>> {
-        self.store_gateways.clone().context("no module has the bucket's blocks")
     }
 
     /// Who answers over the bucket's blocks.

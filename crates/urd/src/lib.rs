@@ -5,6 +5,7 @@
 
 mod banner;
 mod cli;
+mod cluster;
 mod data_dirs;
 mod digest;
 mod env;

@@ -5,6 +5,7 @@ mod compactor;
 mod distributor;
 mod ingester;
 mod querier;
+mod ring_ingesters;
 mod rings;
 mod runtime_config;
 mod self_scrape;
@@ -16,8 +17,10 @@ use crate::env::{Env, Parts};
 pub struct Module {
     /// Its name; where Mimir has the module, Mimir's.
     pub name: &'static str,
-    /// The modules that must be built before it.
+    /// The modules that must be built before it, as far as this process has them.
     pub needs: &'static [&'static str],
+    /// The components for whose sake a process has it; empty = every process.
+    pub components: &'static [&'static str],
     /// Builds it: takes what it needs from the parts and adds what it has made.
     pub build: fn(&Env, &mut Parts) -> anyhow::Result<()>,
 }
@@ -25,25 +28,66 @@ pub struct Module {
 /// All modules of the target `all`, in the order in which they are built: each after all that it
 /// needs.
 pub const MODULES: &[Module] = &[
-    Module { name: "runtime-config", needs: &[], build: runtime_config::build },
-    Module { name: "rings", needs: &[], build: rings::build },
-    Module { name: "ingester", needs: &["runtime-config"], build: ingester::build },
-    Module { name: "distributor", needs: &["ingester"], build: distributor::build },
-    Module { name: "store-gateway", needs: &["runtime-config"], build: store_gateway::build },
-    Module { name: "querier", needs: &["ingester", "store-gateway"], build: querier::build },
-    Module { name: "compactor", needs: &["runtime-config"], build: compactor::build },
+    Module { name: "runtime-config", needs: &[], components: &[], build: runtime_config::build },
+    Module { name: "rings", needs: &[], components: &[], build: rings::build },
+    Module {
+        name: "ingester",
+        needs: &["runtime-config"],
+        components: &["ingester"],
+        build: ingester::build,
+    },
+    Module {
+        name: "ring-ingesters",
+        needs: &["rings", "ingester"],
+        components: &["distributor", "querier"],
+        build: ring_ingesters::build,
+    },
+    Module {
+        name: "distributor",
+        needs: &["ring-ingesters"],
+        components: &["distributor"],
+        build: distributor::build,
+    },
+    Module {
+        name: "store-gateway",
+        needs: &["runtime-config"],
+        components: &["store-gateway"],
+        build: store_gateway::build,
+    },
+    Module {
+        name: "querier",
+        needs: &["ring-ingesters", "store-gateway"],
+        components: &["querier"],
+        build: querier::build,
+    },
+    Module {
+        name: "compactor",
+        needs: &["runtime-config"],
+        components: &["compactor"],
+        build: compactor::build,
+    },
     // Last: an instance is in its ring when it can do its work.
     Module {
         name: "ring-instances",
         needs: &["rings", "ingester", "distributor", "store-gateway", "compactor"],
+        components: &[],
         build: rings::join,
     },
-    Module { name: "self-scrape", needs: &["ingester"], build: self_scrape::build },
+    Module {
+        name: "self-scrape",
+        needs: &["ingester"],
+        components: &["ingester"],
+        build: self_scrape::build,
+    },
 ];
 
-/// Builds all modules.
+/// Builds the modules of the components that `-target` names.
 pub(crate) fn build_all(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
-    for module in MODULES {
+    let is_wanted = |module: &&Module| {
+        let mut components = module.components.iter();
+        module.components.is_empty() || components.any(|component| env.runs(component))
+    };
+    for module in MODULES.iter().filter(is_wanted) {
         (module.build)(env, parts).map_err(|error| error.context(module.name))?;
     }
     Ok(())

@@ -165,3 +165,15 @@ pub(super) async fn assert_no_orphans(world: &World, metas: &[BlockMeta]) {
     assert_eq!(index.blocks.iter().map(|block| block.id).collect::<Vec<_>>(), ids);
     assert!(index.block_deletion_marks.is_empty());
 }
+
+#[tokio::test]
+async fn tenants_of_another_compactor_are_left_alone() {
+    let mut world = World::new();
+    add_replicas(&world).await;
+    let before = world.visible().await.len();
+    world.owns = Arc::new(|tenant| tenant.as_str() != "team");
+    world.compact().await;
+    world.clean().await;
+    assert_eq!(world.visible().await.len(), before);
+    assert!(world.tenant().bucket_index().await.unwrap().is_none());
+}

@@ -10,7 +10,7 @@ config! {
         /// Largest body of a remote-write request after decompression, in bytes.
         max_recv_msg_size: usize = "104857600", "max-recv-msg-size", Advanced;
         /// Time within which the ingesters must have taken a write.
-        remote_timeout: GoDuration = "2s", "remote-timeout", Advanced, Later;
+        remote_timeout: GoDuration = "2s", "remote-timeout", Advanced;
     } sections {
         /// Asking clients to wait before they try again.
         retry_after_header: RetryAfterConfig => "retry_after_header", "distributor.retry-after-header.";

@@ -63,7 +63,7 @@ config! {
         /// Reject metadata without a metric name.
         enforce_metadata_metric_name: bool = "true", "validation.enforce-metadata-metric-name", Advanced;
         /// Ingesters that a tenant is spread over; 0 is all.
-        ingestion_tenant_shard_size: u64 = "0", "distributor.ingestion-tenant-shard-size", Basic, Later;
+        ingestion_tenant_shard_size: u64 = "0", "distributor.ingestion-tenant-shard-size", Basic;
         /// Series of a tenant in memory, over the whole cluster; 0 is no limit.
         max_global_series_per_user: u64 = "150000", "ingester.max-global-series-per-user", Basic;
         /// Series of one metric name in memory, over the whole cluster; 0 is no limit.
@@ -203,7 +203,7 @@ config! {
         /// Results of one rule evaluation; 0 is no limit.
         ruler_max_rule_evaluation_results: u64 = "0", "ruler.max-rule-evaluation-results", Experimental, Later;
         /// Store-gateways that a tenant is spread over; 0 is all.
-        store_gateway_tenant_shard_size: u64 = "0", "store-gateway.tenant-shard-size", Basic, Later;
+        store_gateway_tenant_shard_size: u64 = "0", "store-gateway.tenant-shard-size", Basic;
         /// The same for each zone.
         store_gateway_tenant_shard_size_per_zone: u64 = "0", "store-gateway.tenant-shard-size-per-zone", Experimental, Later;
         /// Blocks whose samples are all older are deleted; 0 keeps them for ever.

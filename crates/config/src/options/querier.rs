@@ -12,6 +12,12 @@ config! {
         max_concurrent: usize = "20", "max-concurrent", Basic;
         /// Queries of one remote-read request that run at once; 0 or less is no limit.
         max_concurrent_remote_read_queries: i64 = "2", "max-concurrent-remote-read-queries", Advanced;
+        /// Ask only as many ingesters as must answer, and others when one of them fails or is slow.
+        minimize_ingester_requests: bool = "true", "minimize-ingester-requests", Advanced;
+        /// After how long others are asked; 0 waits for a failure.
+        minimize_ingester_requests_hedging_delay: GoDuration = "3s", "minimize-ingester-requests-hedging-delay", Advanced;
+        /// Ask only the ingesters of the tenant's shard.
+        shuffle_sharding_ingesters_enabled: bool = "true", "shuffle-sharding-ingesters-enabled", Advanced;
         /// Time within which a query must be answered.
         timeout: GoDuration = "2m", "timeout", Basic;
         /// Samples that one query may hold in memory at once.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -123,7 +124,8 @@ impl<T: Send + 'static> Round<T> {
     /// The next group that has ended; `None` when the hedging delay has passed before and another
     /// group was asked.
     async fn next(&mut self) -> Option<GroupAnswer<T>> {
-        let delay = self.parts.hedging_delay.filter(|_| !self.waiting.is_empty());
+        let is_due = |delay: &Duration| !delay.is_zero() && !self.waiting.is_empty();
+        let delay = self.parts.hedging_delay.filter(is_due);
         let Some(delay) = delay else { return self.running.next().await };
         let pause = std::pin::pin!(rt::time::sleep(delay));
         match select(self.running.next(), pause).await {

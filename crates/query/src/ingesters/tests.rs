@@ -162,7 +162,7 @@ fn world(conducts: [Conduct; 3], hedging: bool, by_zone: bool) -> World {
         clock: Arc::new(ManualClock::new(NOW_S * 1000)),
         random: Arc::new(SeededRandom::new(3)),
         blocking: BlockingHandle::current(),
-        lookback_s: 3_600,
+        uses_shards: true,
         hedging_delay: hedging.then(|| Duration::from_secs(600)),
     });
     let options = ComputeOptions { name: "t", threads: 1, queue_capacity: 1 };

@@ -29,14 +29,15 @@ impl IngesterPool {
         Self { options, push_timeout, blocking, clients: Mutex::default() }
     }
 
-    /// The ingester at `address`. Must be called inside of the runtime.
+    /// The ingester at `address`.
     pub fn client(&self, address: &str) -> Result<Arc<IngesterClient>, tonic::transport::Error> {
         let mut clients = self.clients.lock();
         if let Some(client) = clients.get(address) {
             return Ok(Arc::clone(client));
         }
         let options = (self.options, self.push_timeout);
-        let client = Arc::new(IngesterClient::new(address, options, self.blocking.clone())?);
+        let connect = || IngesterClient::new(address, options, self.blocking.clone());
+        let client = Arc::new(self.blocking.enter(connect)?);
         clients.insert(address.to_owned(), Arc::clone(&client));
         Ok(client)
     }

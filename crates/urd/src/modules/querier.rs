@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use query::{ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService};
+use rpc::store_gateway::GatewayPool;
 use web::Routes;
+use wire::client::StoreGateways;
 
+use crate::cluster::{self, Alone, RingGateways};
 use crate::env::{Env, Parts};
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let blocks = Blocks::new(BlocksDependencies {
         config: env.config.blocks_storage.bucket_store.clone(),
         indexes: parts.need_bucket_indexes(env)?,
-        gateways: parts.need_store_gateways()?,
+        gateways: gateways(env, parts)?,
         clock: Arc::clone(&env.clock),
         executor: Arc::clone(&env.executor),
         blocking: env.blocking.clone(),
@@ -37,6 +40,20 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let routes = if prefix.is_empty() { routes } else { root.nest(prefix, routes) };
     parts.routes(Routes::for_tenants(routes));
     Ok(())
+}
+
+/// The store-gateways of the ring; the own one while this process is alone.
+fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
+    let ring = parts.need_rings()?.store_gateway;
+    let store = env.config.store_gateway.sharding_ring.kvstore.store;
+    let pool = GatewayPool::new(cluster::client_options(env), env.blocking.clone());
+    Ok(Arc::new(RingGateways {
+        alone: Alone::new(&env.config, store, &ring),
+        own: parts.own_gateway.clone(),
+        pool,
+        overrides: Arc::clone(&env.overrides),
+        clock: Arc::clone(&env.clock),
+    }))
 }
 
 /// Opens the file of activities, and tells what was under way when the process before ended.

@@ -42,14 +42,21 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 pub(super) fn join(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let rings = parts.need_rings()?;
     let joined = [
-        (&rings.ingester, "/ingester/ring", "Ring of the ingesters"),
-        (&rings.distributor, "/distributor/ring", "Ring of the distributors"),
-        (&rings.store_gateway, "/store-gateway/ring", "Ring of the store-gateways"),
-        (&rings.compactor, "/compactor/ring", "Ring of the compactors"),
+        (&rings.ingester, "ingester", "/ingester/ring", "Ring of the ingesters"),
+        (&rings.distributor, "distributor", "/distributor/ring", "Ring of the distributors"),
+        (
+            &rings.store_gateway,
+            "store-gateway",
+            "/store-gateway/ring",
+            "Ring of the store-gateways",
+        ),
+        (&rings.compactor, "compactor", "/compactor/ring", "Ring of the compactors"),
     ];
-    for (ring, path, text) in joined {
-        let lifecycler = Arc::clone(&ring.lifecycler) as Arc<dyn Service>;
-        parts.service(lifecycler, &[ring.reader.name()])?;
+    for (ring, component, path, text) in joined {
+        if env.runs(component) {
+            let lifecycler = Arc::clone(&ring.lifecycler) as Arc<dyn Service>;
+            parts.service(lifecycler, &[ring.reader.name()])?;
+        }
         parts.routes(Routes::open(ring_page(path, text, ring.clone(), Arc::clone(&env.clock))));
         parts.link("Rings", path, text);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rpc::store_gateway::{StoreGatewayServer, StoreGatewayServerParts};
 use store_gateway::{Dependencies, StoreGateway, StoreOptions, http};
 use web::Routes;
-use wire::client::{SingleGateway, StoreGatewayClient};
+use wire::client::StoreGatewayClient;
 
 use crate::env::{Env, Parts};
 
@@ -33,6 +33,6 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         limits: env.grpc_limits(),
     });
     parts.grpc = std::mem::take(&mut parts.grpc).add_service(served);
-    parts.store_gateways = Some(Arc::new(SingleGateway(gateway)));
+    parts.own_gateway = Some(gateway);
     Ok(())
 }

@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Polls until `condition` holds.
-    pub(crate) fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", self.log());
@@ -138,6 +138,15 @@ impl Server {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.try_get(path).unwrap_or_else(|| panic!("GET {path}: no answer:\n{}", self.log()))
+    }
+
+    /// The same with headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = agent().get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.call().unwrap_or_else(|e| panic!("GET {path}: {e}:\n{}", self.log())))
     }
 
     /// `None` when the connection broke.
@@ -246,7 +255,7 @@ fn agent(patience: Duration) -> ureq::Agent {
         .into()
 }
 
-fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
+fn answer(response: http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
     response.into_body().into_reader().read_to_end(&mut bytes).unwrap();

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod blocks;
+mod cluster;
 mod crash;
 mod dataset;
 mod differential;
