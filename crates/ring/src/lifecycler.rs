@@ -153,8 +153,7 @@ impl Lifecycler {
 
     /// Takes new data, or no more.
     pub async fn set_read_only(&self, read_only: bool) -> Result<(), KvError> {
-        let now_s = self.now_s();
-        self.change(|instance, desc| {
+        self.change(|instance, desc, now_s| {
             let is_change = instance.set_read_only(read_only, now_s);
             is_change.then(|| instance.heartbeat(desc.unwrap_or_default(), now_s))
         })
@@ -163,13 +162,12 @@ impl Lifecycler {
 
     /// Goes to another state, if that follows the present one.
     pub async fn set_state(&self, state: InstanceState) -> Result<(), KvError> {
-        let now_s = self.now_s();
         let from = self.state();
         if !Instance::may_follow(from, state) {
             let message = format!("changing instance state from {from} -> {state} is disallowed");
             return Err(KvError::Refused(message.into()));
         }
-        self.change(|instance, desc| {
+        self.change(|instance, desc, now_s| {
             instance.set_state(state);
             Some(instance.heartbeat(desc.unwrap_or_default(), now_s))
         })
@@ -180,10 +178,11 @@ impl Lifecycler {
         self.clock.now_ms().div_euclid(1000)
     }
 
-    /// Changes the ring, and the instance with it when that succeeds.
+    /// Changes the ring, and the instance with it when that succeeds. Each try is given the time at
+    /// which it is made: a change with an old time would never be newer than what is there.
     async fn change(
         &self,
-        mut change: impl FnMut(&mut Instance, Option<Desc>) -> Option<Desc> + Send,
+        mut change: impl FnMut(&mut Instance, Option<Desc>, i64) -> Option<Desc> + Send,
     ) -> Result<(), KvError> {
         let _one = self.changing.lock().await;
         let before = self.instance.lock().clone();
@@ -192,7 +191,7 @@ impl Lifecycler {
             .cas(self.options.key, |desc| {
                 // It may be called again, with another ring.
                 after = before.clone();
-                Ok(change(&mut after, desc))
+                Ok(change(&mut after, desc, self.now_s()))
             })
             .await?;
         let tokens_changed = before.tokens() != after.tokens();
@@ -222,9 +221,9 @@ impl Lifecycler {
         };
         let from_file = from_file.unwrap_or_default();
         let waits = self.options.instance.tokens.waits_for_others();
-        let (at, target) = ((self.now_s(), self.random.as_ref()), self.joins_as());
-        self.change(|instance, desc| {
-            let desc = desc.unwrap_or_default();
+        let (random, target) = (self.random.as_ref(), self.joins_as());
+        self.change(|instance, desc, now_s| {
+            let (desc, at) = (desc.unwrap_or_default(), (now_s, random));
             let registered = instance.register(desc.clone(), &from_file, at);
             if instance.state() == InstanceState::Pending && !waits {
                 // In one step: within a second there is no second change for the gossip.
@@ -252,9 +251,11 @@ impl Lifecycler {
         if rt::time::timeout(CAN_JOIN_TIMEOUT, self.wait_for_others()).await.is_err() {
             tracing::warn!(ring = self.options.ring_name, "joining without waiting any more");
         }
-        let (at, target) = ((self.now_s(), self.random.as_ref()), self.joins_as());
-        self.change(|instance, desc| Some(instance.join(desc.unwrap_or_default(), target, at)))
-            .await?;
+        let (random, target) = (self.random.as_ref(), self.joins_as());
+        self.change(|instance, desc, now_s| {
+            Some(instance.join(desc.unwrap_or_default(), target, (now_s, random)))
+        })
+        .await?;
         Ok(())
     }
 
@@ -280,9 +281,9 @@ impl Lifecycler {
     async fn observe(&self) {
         while self.state() == InstanceState::Joining {
             sleep(self.options.observe_period).await;
-            let (now_s, random) = (self.now_s(), self.random.as_ref());
+            let random = self.random.as_ref();
             let verified = self
-                .change(|instance, desc| {
+                .change(|instance, desc, now_s| {
                     Some(instance.verify(desc.unwrap_or_default(), (now_s, random)))
                 })
                 .await;
@@ -299,9 +300,10 @@ impl Lifecycler {
         let mut beats = interval(self.options.heartbeat_period);
         loop {
             beats.tick().await;
-            let now_s = self.now_s();
             let beaten = self
-                .change(|instance, desc| Some(instance.heartbeat(desc.unwrap_or_default(), now_s)))
+                .change(|instance, desc, now_s| {
+                    Some(instance.heartbeat(desc.unwrap_or_default(), now_s))
+                })
                 .await;
             match beaten {
                 Ok(()) => drop(self.metrics.heartbeats.inc()),
@@ -327,7 +329,7 @@ impl Lifecycler {
         }
         let id = &self.options.instance.id;
         let gone = self
-            .change(|_, desc| {
+            .change(|_, desc, _| {
                 let mut desc = desc?;
                 desc.ingesters.remove(id)?;
                 Some(desc)

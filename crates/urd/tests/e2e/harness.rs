@@ -142,7 +142,7 @@ impl Server {
 
     /// The same with headers.
     pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = agent().get(format!("{}{path}", self.url));
+        let mut request = agent(PATIENCE).get(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
