@@ -1,7 +1,8 @@
 //! Urd's process: the module table, the wiring of the components, and the life of a node from
 //! its ports to its last sync. `main.rs` calls [`run`]; tests build several [`Node`]s at once.
 //!
-//! The components meet here and nowhere else: in one process by plain calls.
+//! The components meet here and nowhere else: in one process by plain calls, between
+//! processes over gRPC to whom the rings name.
 
 mod banner;
 mod cli;
