@@ -74,7 +74,7 @@ mod tests {
     fn request() -> Vec<u8> {
         let mut out = Vec::new();
         put_message(&mut out, 1, |out| {
-            for (name, value) in [("__name__", "up"), ("job", "")] {
+            for (name, value) in [("__name__", "up"), ("job", "api")] {
                 put_message(out, 1, |out| {
                     put_bytes(out, 1, name.as_bytes());
                     put_bytes(out, 2, value.as_bytes());
