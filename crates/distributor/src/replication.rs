@@ -15,16 +15,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::Overrides;
 use model::{Clock, TenantId, WriteBatch};
-use ring::{Ring, RingError};
+use ring::{RingError, RingView};
 use rt::{BlockingHandle, TaskGroup};
 use tokio::sync::mpsc;
 use wire::client::{IngesterPush, IngesterPushes, PushError, PushErrorCause};
 
 use plan::Plan;
 use quorum::{Quorum, Verdict};
-
-/// The ring of ingesters at this moment.
-pub type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
 
 /// What a [`ReplicatedPush`] is made of.
 pub struct ReplicationParts {

@@ -57,7 +57,34 @@ pub struct LimitError {
     pub limit: u64,
 }
 
+/// Every limit with its error id.
+const LIMIT_IDS: &[(LimitKind, &str)] = &[
+    (LimitKind::Series, "max-series-per-query"),
+    (LimitKind::Chunks, "max-chunks-per-query"),
+    (LimitKind::EstimatedChunks, "max-estimated-chunks-per-query"),
+    (LimitKind::ChunkBytes, "max-chunks-bytes-per-query"),
+    (LimitKind::Memory, "max-estimated-memory-consumption-per-query"),
+    (LimitKind::StoreRequestMemory, "max-store-request-memory"),
+    (LimitKind::StoreMemory, "max-store-memory"),
+];
+
+impl LimitKind {
+    /// The limit's error id behind `err-mimir-`.
+    fn id(self) -> &'static str {
+        LIMIT_IDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, id)| id)
+    }
+}
+
 impl LimitError {
+    /// The error whose text this is, as it arrives from another process.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let is_named = |id: &str| text.contains(&format!("(err-mimir-{id})"));
+        let (kind, _) = LIMIT_IDS.iter().find(|(_, id)| is_named(id))?;
+        let (_, number) = text.split_once("limit")?.1.split_once(": ")?;
+        let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+        Some(Self { kind: *kind, limit: number[..digits].parse().ok()? })
+    }
+
     fn message(&self) -> String {
         match self.kind {
             LimitKind::StoreRequestMemory => format!(
@@ -82,29 +109,25 @@ impl LimitError {
 
     /// The message for a limit of the tenant.
     fn query_message(&self) -> String {
-        let (what, unit, id, flag) = match self.kind {
+        let (what, unit, flag) = match self.kind {
             LimitKind::Series => (
                 "the query exceeded the maximum number of series",
                 "series",
-                "max-series-per-query",
                 "max-fetched-series-per-query",
             ),
             LimitKind::Chunks => (
                 "the query exceeded the maximum number of chunks",
                 "chunks",
-                "max-chunks-per-query",
                 "max-fetched-chunks-per-query",
             ),
             LimitKind::EstimatedChunks => (
                 "the estimated number of chunks for the query exceeded the maximum allowed",
                 "chunks",
-                "max-estimated-chunks-per-query",
                 "max-estimated-fetched-chunks-per-query-multiplier",
             ),
             LimitKind::ChunkBytes => (
                 "the query exceeded the aggregated chunks size limit",
                 "bytes",
-                "max-chunks-bytes-per-query",
                 "max-fetched-chunk-bytes-per-query",
             ),
             LimitKind::Memory | LimitKind::StoreRequestMemory | LimitKind::StoreMemory => (
@@ -112,9 +135,9 @@ impl LimitError {
                  single query",
                 "bytes",
                 "max-estimated-memory-consumption-per-query",
-                "max-estimated-memory-consumption-per-query",
             ),
         };
+        let id = self.kind.id();
         format!(
             "{what} (limit: {} {unit}) (err-mimir-{id}). Consider reducing the time range and/or \
              number of series selected by the query. One way to reduce the number of selected \
@@ -150,6 +173,15 @@ pub struct QueryContext {
     memory_bytes: AtomicU64,
     peak_memory_bytes: AtomicU64,
     samples: AtomicU64,
+}
+
+/// Cancels a query when it is dropped: when the answer is there, or nobody waits for it.
+pub struct CancelOnDrop(pub Arc<QueryContext>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl QueryContext {

@@ -21,7 +21,7 @@ pub mod storage;
 pub mod tenant;
 
 pub use batch::WriteBatch;
-pub use context::{Interrupted, LimitError, LimitKind, QueryContext, QueryLimits};
+pub use context::{CancelOnDrop, Interrupted, LimitError, LimitKind, QueryContext, QueryLimits};
 pub use env::{Clock, Executor, Random};
 pub use exemplar::{Exemplar, SeriesExemplars};
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};

@@ -155,6 +155,17 @@ pub trait TextSet: Send {
     fn next_text(&mut self) -> Result<Option<&str>, StorageError>;
 }
 
+/// What [`Querier::label_values`] promises, of texts in any order: sorted, each once, at most
+/// `limit` (0 = all).
+pub fn sorted_texts(mut texts: Vec<String>, limit: usize) -> Vec<String> {
+    texts.sort_unstable();
+    texts.dedup();
+    if limit > 0 {
+        texts.truncate(limit);
+    }
+    texts
+}
+
 /// Texts that are in memory.
 #[derive(Debug, Default)]
 pub struct Texts {

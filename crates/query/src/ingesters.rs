@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Overrides;
+use model::storage::sorted_texts;
 use model::{
     Clock, Matcher, Querier, QueryContext, Queryable, Random, SelectHints, SeriesExemplars,
     SeriesSet, StorageError, TenantId, TimeRange,
 };
-use ring::{Operation, ReplicationSet, Ring};
+use ring::{Operation, ReplicationSet, RingView};
 use rt::BlockingHandle;
 use wire::client::{
     ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, IngesterQuery, IngesterReads,
@@ -27,9 +28,6 @@ use wire::client::{
 
 use gather::{Asked, Groups};
 use replaced::{ReplacedSet, Spares};
-
-/// The ring of ingesters at this moment.
-pub type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
 
 /// What a [`RingIngesters`] is made of.
 #[derive(Clone)]
@@ -331,13 +329,7 @@ impl RingQuerier {
         question: impl Fn(&dyn Querier) -> Result<Vec<String>, StorageError> + Send + Sync + 'static,
     ) -> Result<Vec<String>, StorageError> {
         let lists = self.ingesters.answers(&self.tenant, self.ask(question))?;
-        let mut all: Vec<String> = lists.into_iter().flatten().flatten().collect();
-        all.sort_unstable();
-        all.dedup();
-        if limit > 0 {
-            all.truncate(limit);
-        }
-        Ok(all)
+        Ok(sorted_texts(lists.into_iter().flatten().flatten().collect(), limit))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{FrontendConfig, Limits, Overrides, QuerierConfig};
-use model::{Clock, Executor, QueryContext, TenantId, TimeRange, TimestampMs};
+use model::{CancelOnDrop, Clock, Executor, QueryContext, TenantId, TimeRange, TimestampMs};
 use promql::annotations::Severity;
 use promql::ast::Expr;
 use promql::{Engine, EngineOptions, QueryKind};
@@ -77,15 +77,6 @@ pub(crate) struct QueryRequest {
     pub(crate) wanted_stats: WantedStats,
     /// Headers for the log, as `name=value`.
     pub(crate) logged_headers: String,
-}
-
-/// Cancels a query when it is dropped: when the answer is there, or nobody waits for it.
-pub(crate) struct CancelOnDrop(pub(crate) Arc<QueryContext>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 impl QueryService {

@@ -27,4 +27,6 @@ pub mod tokens;
 
 pub use desc::{Desc, InstanceDesc, InstanceState, RingCodec};
 pub use operation::Operation;
-pub use ring::{Replicas, ReplicatedKey, ReplicationSet, Ring, RingError, RingRules, Strategy};
+pub use ring::{
+    Replicas, ReplicatedKey, ReplicationSet, Ring, RingError, RingRules, RingView, Strategy,
+};

@@ -67,6 +67,9 @@ pub struct Ring {
     instances: Vec<Arc<InstanceDesc>>,
 }
 
+/// The ring as somebody sees it at each moment; a reader behind it keeps it up to date.
+pub type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
+
 impl Ring {
     /// The ring of `desc`.
     pub fn new(desc: Desc, rules: RingRules) -> Self {

@@ -12,6 +12,7 @@ mod client;
 mod convert;
 pub mod ingester;
 mod messages;
+mod pool;
 mod received;
 mod service;
 mod status;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use model::{StorageError, TenantId};
 use prost::Message;
+use rt::{ComputeError, ComputePool};
 use tonic::body::Body;
 use tonic::codec::{
     BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder, EnabledCompressionEncodings,
@@ -16,6 +18,8 @@ use tonic::codec::{
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
+
+use crate::status::storage_status;
 
 /// Bounds of a server.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +91,26 @@ where
 {
     let codec = ProstCodec::<B, A>::default();
     grpc(codec, limits).server_streaming(Method { server, method }, request).await
+}
+
+/// Runs `job` on a thread of `pool`, in the tenant's turn.
+pub(crate) async fn run<T, F>(pool: &ComputePool, tenant: &TenantId, job: F) -> Result<T, Status>
+where
+    F: FnOnce() -> Result<T, StorageError> + Send + 'static,
+    T: Send + 'static,
+{
+    let done = pool.run_for(tenant.as_str(), job).await;
+    done.map_err(|error| busy(&error))?.map_err(|error| storage_status(&error))
+}
+
+/// No thread could be had.
+pub(crate) fn busy(error: &ComputeError) -> Status {
+    match error {
+        ComputeError::QueueFull { .. } | ComputeError::Stopped(_) => {
+            Status::unavailable(error.to_string())
+        }
+        ComputeError::Panicked(_) => Status::internal(error.to_string()),
+    }
 }
 
 /// The answer to a call of a method that does not exist.

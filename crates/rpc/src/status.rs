@@ -1,8 +1,7 @@
 //! Errors as gRPC statuses and back. Codes and details are those of Mimir's ingester.
 
 use bytes::Bytes;
-use model::context::{LimitError, LimitKind};
-use model::{StorageError, TenantId};
+use model::{LimitError, StorageError, TenantId};
 use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -84,7 +83,7 @@ pub(crate) fn storage_status(error: &StorageError) -> Status {
 /// A status as a failed query.
 pub(crate) fn storage_error(status: &Status) -> StorageError {
     let message = status.message().to_owned();
-    if let Some(limit) = limit_in(&message) {
+    if let Some(limit) = LimitError::from_text(&message) {
         return StorageError::Limit(limit);
     }
     match status.code() {
@@ -94,27 +93,10 @@ pub(crate) fn storage_error(status: &Status) -> StorageError {
     }
 }
 
-/// Ids of limits as they stand in errors; the longer one first where one begins like another.
-const LIMIT_IDS: &[(&str, LimitKind)] = &[
-    ("err-mimir-max-series-per-query", LimitKind::Series),
-    ("err-mimir-max-chunks-per-query", LimitKind::Chunks),
-    ("err-mimir-max-estimated-chunks-per-query", LimitKind::EstimatedChunks),
-    ("err-mimir-max-chunks-bytes-per-query", LimitKind::ChunkBytes),
-    ("err-mimir-max-estimated-memory-consumption-per-query", LimitKind::Memory),
-    ("err-mimir-max-store-request-memory", LimitKind::StoreRequestMemory),
-    ("err-mimir-max-store-memory", LimitKind::StoreMemory),
-];
-
-/// The limit whose error a text is.
-fn limit_in(message: &str) -> Option<LimitError> {
-    let (_, kind) = LIMIT_IDS.iter().find(|(id, _)| message.contains(&format!("({id})")))?;
-    let (_, number) = message.split_once("limit")?.1.split_once(": ")?;
-    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    Some(LimitError { kind: *kind, limit: number[..digits].parse().ok()? })
-}
-
 #[cfg(test)]
 mod tests {
+    use model::LimitKind;
+
     use super::*;
 
     #[test]
@@ -133,8 +115,16 @@ mod tests {
 
     #[test]
     fn a_limit_comes_back_as_the_same_limit() {
-        for (_, kind) in LIMIT_IDS {
-            let error = StorageError::Limit(LimitError { kind: *kind, limit: 12_345 });
+        for kind in [
+            LimitKind::Series,
+            LimitKind::Chunks,
+            LimitKind::EstimatedChunks,
+            LimitKind::ChunkBytes,
+            LimitKind::Memory,
+            LimitKind::StoreRequestMemory,
+            LimitKind::StoreMemory,
+        ] {
+            let error = StorageError::Limit(LimitError { kind, limit: 12_345 });
             let back = storage_error(&storage_status(&error));
             assert_eq!(back.to_string(), error.to_string());
             assert!(matches!(back, StorageError::Limit(_)));

@@ -89,7 +89,7 @@ impl SeriesStream {
         while out.len() < self.chunk_series_per_message && bytes < CHUNK_BYTES_PER_MESSAGE {
             let Some(mut samples) = self.waiting.pop_front() else { break };
             self.context.release_memory(WAITING_SERIES_BYTES);
-            let mut chunks = chunks_of(&mut *samples)?;
+            let mut chunks = tsdb::merge::chunks_of(&mut *samples)?;
             chunks.retain(|c| self.range.overlaps(c.min_time_ms, c.max_time_ms));
             bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
             out.push((self.next_index, chunks));
@@ -103,13 +103,5 @@ impl Drop for SeriesStream {
     fn drop(&mut self) {
         self.context.release_memory(WAITING_SERIES_BYTES * self.waiting.len() as u64);
         self.context.cancel();
-    }
-}
-
-/// The chunks of a series, encoded where they are not stored as such.
-fn chunks_of(samples: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
-    match samples.encoded_chunks()? {
-        Some(chunks) => Ok(chunks),
-        None => tsdb::merge::encode_all(samples),
     }
 }

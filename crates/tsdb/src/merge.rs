@@ -16,7 +16,7 @@ use model::storage::{EmptySeriesSet, TextSet};
 use model::{Labels, Matcher, Querier, SelectHints, SeriesEntry, SeriesSet, StorageError};
 
 pub use chunks::{TypedSample, TypedValue, decode_typed, disjoint_chunks, encode_typed};
-pub use samples::{MergeSamples, encode_all};
+pub use samples::{MergeSamples, chunks_of};
 pub use texts::merge_text_sets;
 
 /// Several queriers seen as one.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use config::{Config, KvBackend};
 use model::{Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, WriteBatch};
-use ring::{InstanceState, Operation, Ring, hash};
+use ring::{InstanceState, Operation, Ring, RingView, hash};
 use rpc::ClientOptions;
 use rpc::ingester::IngesterPool;
 use rpc::store_gateway::GatewayPool;
@@ -26,9 +26,6 @@ use crate::rings::JoinedRing;
 
 /// How long making a connection to another process may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A ring as it is at the moment.
-pub(crate) type RingView = Arc<dyn Fn() -> Arc<Ring> + Send + Sync>;
 
 /// How this process sees a ring.
 pub(crate) fn view(ring: &JoinedRing) -> RingView {

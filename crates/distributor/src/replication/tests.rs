@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use model::env::ManualClock;
 use model::{Label, batch::BatchSample};
 use parking_lot::Mutex;
-use ring::{Desc, InstanceDesc, InstanceState, Operation, RingRules, hash};
+use ring::{Desc, InstanceDesc, InstanceState, Operation, Ring, RingRules, hash};
 use rt::{CancellationToken, ComputeOptions, ComputePool};
 use tokio::sync::Notify;
 

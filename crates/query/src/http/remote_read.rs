@@ -18,11 +18,12 @@ use config::Limits;
 use http_body_util::{BodyExt as _, Limited};
 use model::batch::{BatchHistogram, BatchSample};
 use model::{
-    EncodedChunk, Labels, Matcher, QueryContext, Queryable as _, SampleReader, SelectHints,
+    CancelOnDrop, EncodedChunk, Labels, Matcher, QueryContext, Queryable as _, SelectHints,
     SeriesSet, StorageError, TenantId, TimeRange,
 };
 use parking_lot::Mutex;
-use tsdb::merge::{TypedValue, decode_typed, disjoint_chunks, encode_all};
+use tsdb::error::DecodeError;
+use tsdb::merge::{TypedValue, chunks_of, decode_typed, disjoint_chunks};
 use wire::remote_read::{
     FrameBuilder, ReadQuery, ReadRequest, ResponseType, STREAMED_CONTENT_TYPE, compress_response,
     decode_request, end_result, put_series,
@@ -31,7 +32,6 @@ use wire::remote_read::{
 use crate::QueryService;
 use crate::error::{ApiError, ErrorType};
 use crate::limits;
-use crate::run::CancelOnDrop;
 use crate::source::TenantQueryable;
 
 /// Matchers and times: a request has no reason to be larger, before and after decompression.
@@ -161,16 +161,10 @@ impl Source {
     ) -> Result<Option<(Labels, Vec<EncodedChunk>)>, StorageError> {
         self.context.check()?;
         let Some(mut series) = set.next_series()? else { return Ok(None) };
-        Ok(Some((series.labels, chunks_of(&mut *series.samples)?)))
+        let chunks = disjoint_chunks(chunks_of(&mut *series.samples)?);
+        let corrupted = |error: DecodeError| StorageError::Corrupted(error.to_string());
+        Ok(Some((series.labels, chunks.map_err(corrupted)?)))
     }
-}
-
-fn chunks_of(samples: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
-    let chunks = match samples.encoded_chunks()? {
-        Some(chunks) => chunks,
-        None => encode_all(samples)?,
-    };
-    disjoint_chunks(chunks).map_err(|error| StorageError::Corrupted(error.to_string()))
 }
 
 /// Counts what the request has used when it has ended, however it has.

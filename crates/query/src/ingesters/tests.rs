@@ -5,7 +5,7 @@ use model::env::{ManualClock, SeededRandom};
 use model::storage::DecodedSamples;
 use model::{Labels, SampleBuffer, SeriesEntry};
 use parking_lot::Mutex;
-use ring::{Desc, InstanceDesc, InstanceState, RingRules};
+use ring::{Desc, InstanceDesc, InstanceState, Ring, RingRules};
 use rt::{ComputeOptions, ComputePool};
 
 use super::*;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::batch::MetricType;
+use model::storage::sorted_texts;
 use model::{
     Exemplar, Matcher, Querier, QueryContext, Queryable, SelectHints, SeriesExemplars, SeriesSet,
     StorageError, TenantId, TimeRange, WriteBatch,
@@ -326,7 +327,7 @@ impl Querier for RemoteQuerier {
         };
         let target = (&self.tenant, "/cortex.Ingester/LabelValues");
         let answer: LabelValuesResponse = self.connection.ask(target, request, &self.context)?;
-        Ok(sorted(answer.label_values, limit))
+        Ok(sorted_texts(answer.label_values, limit))
     }
 
     fn label_names(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<String>, StorageError> {
@@ -338,18 +339,8 @@ impl Querier for RemoteQuerier {
         };
         let target = (&self.tenant, "/cortex.Ingester/LabelNames");
         let answer: LabelNamesResponse = self.connection.ask(target, request, &self.context)?;
-        Ok(sorted(answer.label_names, limit))
+        Ok(sorted_texts(answer.label_names, limit))
     }
-}
-
-/// What every querier promises, whatever the other side sent.
-fn sorted(mut texts: Vec<String>, limit: usize) -> Vec<String> {
-    texts.sort_unstable();
-    texts.dedup();
-    if limit > 0 {
-        texts.truncate(limit);
-    }
-    texts
 }
 
 /// The messages of `QueryStream`.

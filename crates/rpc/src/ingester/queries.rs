@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    EncodedChunk, Labels, Matcher, Querier, QueryContext, SelectHints, SeriesExemplars,
-    StorageError, TenantId, TimeRange,
+    CancelOnDrop, EncodedChunk, Labels, Matcher, Querier, QueryContext, SelectHints,
+    SeriesExemplars, StorageError, TenantId, TimeRange,
 };
 use tonic::{Request, Status};
 use wire::client::MetadataFilter;
@@ -22,15 +22,6 @@ use crate::messages::ingester::{
 use crate::service::Messages;
 use crate::status::tenant_of;
 use crate::stream::{Piece, SeriesStream};
-
-/// Stops a query whose caller has gone.
-struct CancelOnDrop(Arc<QueryContext>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
 
 pub(super) async fn query_stream(
     shared: Arc<Shared>,

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use model::batch::SeriesHasher;
 use model::{StorageError, TenantId, WriteBatch};
 use parking_lot::Mutex;
-use rt::{ComputeError, ComputePool};
+use rt::ComputePool;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Request, Status};
@@ -18,8 +18,10 @@ use wire::client::{IngesterPush, IngesterQuery};
 
 use super::{cardinality, queries};
 use crate::messages::ingester::WriteResponse;
-use crate::service::{HttpAnswer, ServerLimits, streaming, unary, unary_bytes, unknown_method};
-use crate::status::{push_status, storage_status, tenant_of};
+use crate::service::{
+    self, HttpAnswer, ServerLimits, busy, streaming, unary, unary_bytes, unknown_method,
+};
+use crate::status::{push_status, tenant_of};
 
 /// Batches of finished pushes are kept for the next ones, at most this many.
 const MAX_SPARE_BATCHES: usize = 16;
@@ -129,17 +131,6 @@ impl Shared {
         F: FnOnce() -> Result<T, StorageError> + Send + 'static,
         T: Send + 'static,
     {
-        let done = self.parts.queries.run_for(tenant.as_str(), job).await;
-        done.map_err(|error| busy(&error))?.map_err(|error| storage_status(&error))
-    }
-}
-
-/// No thread could be had.
-pub(super) fn busy(error: &ComputeError) -> Status {
-    match error {
-        ComputeError::QueueFull { .. } | ComputeError::Stopped(_) => {
-            Status::unavailable(error.to_string())
-        }
-        ComputeError::Panicked(_) => Status::internal(error.to_string()),
+        service::run(&self.parts.queries, tenant, job).await
     }
 }

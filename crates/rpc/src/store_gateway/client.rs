@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::storage::{TextSet, Texts};
+use model::storage::{TextSet, Texts, sorted_texts};
 use model::{Matcher, QueryContext, SelectHints, SeriesSet, StorageError};
 use prost::Message as _;
 use rt::BlockingHandle;
@@ -115,14 +115,8 @@ impl RemoteStoreGateway {
         let context: &QueryContext = request.context;
         let answer: TextsResponse =
             self.connection.ask((request.tenant, path), message, context)?;
-        let mut texts = answer.texts;
-        texts.sort_unstable();
-        texts.dedup();
-        if limit > 0 {
-            texts.truncate(limit);
-        }
         let queried = answer.hints.as_ref().map(blocks_in).transpose()?.unwrap_or_default();
-        let value: Box<dyn TextSet> = Box::new(Texts::new(texts));
+        let value: Box<dyn TextSet> = Box::new(Texts::new(sorted_texts(answer.texts, limit)));
         Ok(BlocksAnswer { value, queried, failed: Vec::new() })
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use model::storage::TextSet;
-use model::{MatchOp, QueryContext, SelectHints, StorageError, TenantId, TimeRange};
+use model::{CancelOnDrop, MatchOp, QueryContext, SelectHints, StorageError, TenantId, TimeRange};
 use prost::Message as _;
 use rt::ComputePool;
 use tonic::body::Body;
@@ -25,8 +25,8 @@ use crate::messages::store_gateway::{
     SeriesRequest, SeriesResponse, SeriesResult, StreamingChunks, StreamingChunksBatch,
     StreamingChunksEstimate, StreamingSeries, StreamingSeriesBatch, TextsResponse,
 };
-use crate::service::{HttpAnswer, Messages, ServerLimits, streaming, unary, unknown_method};
-use crate::status::{storage_status, tenant_of};
+use crate::service::{self, HttpAnswer, Messages, ServerLimits, streaming, unary, unknown_method};
+use crate::status::tenant_of;
 use crate::stream::{Piece, SeriesStream};
 
 /// What is served, and with what.
@@ -112,27 +112,6 @@ fn hints_of(kind: &str, blocks: &[Ulid]) -> Any {
     Any { type_url: format!("type.googleapis.com/hintspb.{kind}"), value }
 }
 
-/// Stops a query whose caller has gone.
-struct CancelOnDrop(Arc<QueryContext>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-impl StoreGatewayServerParts {
-    async fn run<T, F>(&self, tenant: &TenantId, job: F) -> Result<T, Status>
-    where
-        F: FnOnce() -> Result<T, StorageError> + Send + 'static,
-        T: Send + 'static,
-    {
-        let done = self.queries.run_for(tenant.as_str(), job).await;
-        let done = done.map_err(|error| Status::unavailable(error.to_string()))?;
-        done.map_err(|error| storage_status(&error))
-    }
-}
-
 async fn series(
     parts: Arc<StoreGatewayServerParts>,
     request: Request<SeriesRequest>,
@@ -160,7 +139,7 @@ async fn series(
             Ok((queried, SeriesStream::new(value, (range, batch), with_chunks, context)))
         }
     };
-    let (queried, stream) = parts.run(&tenant, begin).await?;
+    let (queried, stream) = service::run(&parts.queries, &tenant, begin).await?;
     let hints = SeriesResult::Hints(hints_of("SeriesResponseHints", &queried));
     let first = SeriesResponse { result: Some(hints) };
     let rest = futures::stream::try_unfold((stream, 0), move |(stream, count)| {
@@ -168,7 +147,7 @@ async fn series(
         async move {
             let mut stream = stream;
             let job = move || stream.next_piece().map(|piece| (piece, stream));
-            let (piece, stream) = parts.run(&tenant, job).await?;
+            let (piece, stream) = service::run(&parts.queries, &tenant, job).await?;
             let Some(piece) = piece else { return Ok(None) };
             let (messages, count) = messages_of(piece, count);
             Ok::<_, Status>(Some((
@@ -289,6 +268,6 @@ where
             Ok((texts, queried))
         }
     };
-    let (texts, queried) = parts.run(&tenant, job).await?;
+    let (texts, queried) = service::run(&parts.queries, &tenant, job).await?;
     Ok(TextsResponse { texts, warnings: Vec::new(), hints: Some(hints_of(kind, &queried)) })
 }

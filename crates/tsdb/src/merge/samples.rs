@@ -131,10 +131,7 @@ impl SampleReader for MergeSamples {
         let mut all = Vec::new();
         for source in &mut self.sources {
             let Some(reader) = &mut source.reader else { continue };
-            match reader.encoded_chunks()? {
-                Some(mut chunks) => all.append(&mut chunks),
-                None => all.append(&mut encode_all(&mut **reader)?),
-            }
+            all.append(&mut chunks_of(&mut **reader)?);
         }
         all.sort_by_key(|chunk| (chunk.min_time_ms, chunk.max_time_ms));
         Ok(Some(all))
@@ -226,9 +223,17 @@ fn start_at(start_times: &[TimestampMs], index: usize) -> TimestampMs {
     start_times.get(index).copied().unwrap_or(0)
 }
 
+/// The samples of a reader as chunks: as they are stored where they are, else encoded.
+pub fn chunks_of(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
+    match reader.encoded_chunks()? {
+        Some(chunks) => Ok(chunks),
+        None => encode_all(reader),
+    }
+}
+
 /// The samples of a reader that has no chunks (deleted parts were taken out), as chunks; its
 /// histograms as those with float counts.
-pub fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
+fn encode_all(reader: &mut dyn SampleReader) -> Result<Vec<EncodedChunk>, StorageError> {
     let mut samples = SampleBuffer::default();
     reader.read_all(&mut samples)?;
     encode_samples(&samples)
