@@ -34,6 +34,26 @@ fn run(target: &fuzz::Target, input: &[u8]) {
     assert!(result.is_ok(), "{} fails on {:?}", target.name, String::from_utf8_lossy(input));
 }
 
+/// Inputs on which a target failed once, in hexadecimal digits.
+const FOUND: [(&str, &str); 1] = [(
+    // A series with the reference 0, whose head chunk looked like the end of its file.
+    "wal_replay",
+    "01016a8fb1c6b6fb0d00000000000000700101010101010101010101010101010100204001010101\
+     01010101010101000000000000300101010101fffc01010101010101010101010101010101010101\
+     01010101010101011401000000000000000000000000004010000000003b0000",
+)];
+
+#[test]
+fn what_failed_once_does_not_fail_again() {
+    for (name, digits) in FOUND {
+        let target = TARGETS.iter().find(|target| target.name == name).expect("a target's name");
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let input: Vec<u8> = digits.as_bytes().chunks(2).map(byte).collect();
+        run(target, &input);
+    }
+}
+
 #[test]
 fn a_target_that_does_not_hold_is_noticed() {
     let canary = fuzz::Target {

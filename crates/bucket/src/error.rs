@@ -40,6 +40,9 @@ pub enum BucketError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// TLS cannot be spoken as the options say.
+    #[error(transparent)]
+    Tls(#[from] rt::tls::TlsError),
     /// An object does not hold what it should.
     #[error("{key}: {reason}")]
     Malformed {

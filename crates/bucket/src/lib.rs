@@ -23,7 +23,6 @@ mod index_loader;
 mod marks;
 mod metrics;
 mod store;
-mod tls;
 mod upload;
 
 pub mod testing;
@@ -41,5 +40,4 @@ pub use marks::{
 };
 pub use metrics::BucketMetrics;
 pub use store::{Bucket, ObjectInfo};
-pub use tls::{ClientTls, TlsOptions};
 pub use upload::{UploadedFile, upload_block};

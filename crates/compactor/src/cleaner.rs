@@ -26,7 +26,7 @@ impl Compactor {
     /// tried again by the next round.
     pub(crate) async fn clean_all(&self) {
         self.metrics.cleaner.started.inc();
-        let tenants = match self.own_tenants().await {
+        let mut tenants = match self.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
                 tracing::error!(%error, "could not list the tenants of the bucket");
@@ -34,7 +34,9 @@ impl Compactor {
                 return;
             }
         };
+        tenants.retain(|tenant| self.sharding.cleans(tenant) || self.sharding.compacts(tenant));
         self.forget_tenants(&tenants);
+        tenants.retain(|tenant| self.sharding.cleans(tenant));
         let concurrency = self.config.cleanup_concurrency.max(1);
         let rounds: Vec<_> = tenants.iter().map(|tenant| self.clean_tenant(tenant)).collect();
         let rounds = futures::stream::iter(rounds).buffer_unordered(concurrency);

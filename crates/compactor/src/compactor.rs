@@ -21,8 +21,32 @@ use crate::metrics::CompactorMetrics;
 /// A directory of the bucket that is no tenant's.
 const CLUSTER_DIR: &str = "__mimir_cluster";
 
-/// Tells whether this process works for a tenant now: each tenant belongs to one compactor.
-pub type TenantOwner = Arc<dyn Fn(&TenantId) -> bool + Send + Sync>;
+/// Which work belongs to this process now, where there are several compactors.
+pub trait JobSharding: Send + Sync {
+    /// Whether it cleans the tenant's blocks and writes its bucket index; one process does.
+    fn cleans(&self, tenant: &TenantId) -> bool;
+    /// Whether some of the tenant's jobs may be its own.
+    fn compacts(&self, tenant: &TenantId) -> bool;
+    /// Whether it runs the job with this sharding key; one process does.
+    fn runs(&self, tenant: &TenantId, job: &str) -> bool;
+}
+
+/// There is one compactor.
+pub struct AllJobs;
+
+impl JobSharding for AllJobs {
+    fn cleans(&self, _: &TenantId) -> bool {
+        true
+    }
+
+    fn compacts(&self, _: &TenantId) -> bool {
+        true
+    }
+
+    fn runs(&self, _: &TenantId, _: &str) -> bool {
+        true
+    }
+}
 
 /// What the compactor is built from.
 pub struct Dependencies {
@@ -42,8 +66,8 @@ pub struct Dependencies {
     pub fs: SharedFs,
     /// The registry.
     pub metrics: Metrics,
-    /// Whose blocks it cleans and compacts.
-    pub owns: TenantOwner,
+    /// Whose blocks it cleans, and which jobs it runs.
+    pub sharding: Arc<dyn JobSharding>,
 }
 
 /// Cleans and compacts the blocks of all tenants.
@@ -64,13 +88,13 @@ pub struct Compactor {
     pub(crate) validations: AtomicU64,
     /// What goes on beside requests.
     pub(crate) tasks: TaskGroup,
-    pub(crate) owns: TenantOwner,
+    pub(crate) sharding: Arc<dyn JobSharding>,
 }
 
 impl Compactor {
     /// A compactor that does nothing before its services run.
     pub fn new(dependencies: Dependencies) -> Arc<Self> {
-        let Dependencies { config, overrides, bucket, clock, random, pool, fs, metrics, owns } =
+        let Dependencies { config, overrides, bucket, clock, random, pool, fs, metrics, sharding } =
             dependencies;
         let metrics = CompactorMetrics::new(&metrics);
         Arc::new(Self {
@@ -86,7 +110,7 @@ impl Compactor {
             turns: Mutex::default(),
             validations: AtomicU64::new(0),
             tasks: TaskGroup::new(&CancellationToken::new()),
-            owns,
+            sharding,
         })
     }
 
@@ -111,13 +135,6 @@ impl Compactor {
             .filter(|name| is_ours(name))
             .filter_map(|n| TenantId::new(n).ok())
             .collect())
-    }
-
-    /// Those of them that belong to this process.
-    pub(crate) async fn own_tenants(&self) -> Result<Vec<TenantId>, BucketError> {
-        let mut tenants = self.tenants().await?;
-        tenants.retain(|tenant| (self.owns)(tenant));
-        Ok(tenants)
     }
 
     pub(crate) fn tenant_bucket(&self, tenant: &TenantId) -> TenantBucket {

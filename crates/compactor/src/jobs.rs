@@ -56,7 +56,7 @@ impl Compactor {
     pub(crate) async fn compact_all(&self, stop: &CancellationToken) {
         let metrics = &self.metrics.runs;
         metrics.started.inc();
-        let tenants = match self.own_tenants().await {
+        let tenants = match self.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
                 tracing::error!(%error, "could not list the tenants of the bucket");
@@ -64,6 +64,8 @@ impl Compactor {
             }
         };
         metrics.discovered(tenants.len());
+        let is_own = |tenant: &&TenantId| self.sharding.compacts(tenant);
+        let tenants: Vec<_> = tenants.iter().filter(is_own).collect();
         let mut failed = 0;
         for (done, tenant) in tenants.iter().enumerate() {
             match self.compact_tenant(tenant, stop).await {
@@ -113,7 +115,8 @@ impl Compactor {
         let max = self.config.max_compaction_time.std();
         loop {
             let catalog = self.collect_garbage(bucket).await?;
-            let jobs = self.due_jobs(bucket.tenant(), &catalog);
+            let mut jobs = self.due_jobs(bucket.tenant(), &catalog);
+            jobs.retain(|job| self.sharding.runs(bucket.tenant(), &job.sharding_key));
             let backlog = Backlog::of(&jobs, &catalog, self.clock.now_ms());
             self.metrics.progressed(bucket.tenant(), &backlog);
             self.remember(bucket.tenant(), catalog);

@@ -28,4 +28,4 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use compactor::{Compactor, Dependencies, TenantOwner};
+pub use compactor::{AllJobs, Compactor, Dependencies, JobSharding};

@@ -29,7 +29,7 @@ use tsdb::meta::BlockMeta;
 use tsdb::postings::IndexPostings as _;
 use ulid::Ulid;
 
-use crate::{Compactor, Dependencies, TenantOwner};
+use crate::{AllJobs, Compactor, Dependencies, JobSharding};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Where the clock stands: long after the blocks' times and the times of uploads.
@@ -50,7 +50,7 @@ struct World {
     local: tempfile::TempDir,
     limits: Limits,
     config: CompactorConfig,
-    owns: TenantOwner,
+    sharding: Arc<dyn JobSharding>,
 }
 
 impl World {
@@ -68,7 +68,7 @@ impl World {
             local,
             limits: config.limits,
             config: compactor,
-            owns: Arc::new(|_| true),
+            sharding: Arc::new(AllJobs),
         }
     }
 
@@ -97,7 +97,7 @@ impl World {
             pool: ComputePool::new(options).unwrap(),
             fs: OsFs::shared(),
             metrics: self.metrics.clone(),
-            owns: Arc::clone(&self.owns),
+            sharding: Arc::clone(&self.sharding),
         })
     }
 

@@ -5,6 +5,7 @@ mod blocks_storage;
 mod caches;
 mod compactor;
 mod distributor;
+mod grpc_client;
 mod ingester;
 mod limits;
 mod object_storage;
@@ -23,6 +24,7 @@ pub use caches::{
 };
 pub use compactor::{CompactionJobsOrder, CompactorConfig};
 pub use distributor::{DistributorConfig, DistributorInstanceLimits, RetryAfterConfig};
+pub use grpc_client::{GrpcBackoffConfig, GrpcClientConfig, IngesterClientConfig};
 pub use ingester::{IngesterConfig, IngesterInstanceLimits};
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
 pub use object_storage::{
@@ -35,7 +37,7 @@ pub use ring::{
     KvStoreConfig, MemberlistConfig, MultiKvConfig, StoreGatewayConfig, StoreGatewayRingConfig,
 };
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
-pub use tls::TlsFilesConfig;
+pub use tls::{ServerTlsConfig, TlsFilesConfig};
 
 use crate::table::config;
 use crate::value::{CommaList, GoDuration};
@@ -60,6 +62,8 @@ config! {
         distributor: DistributorConfig => "distributor", "distributor.";
         /// Recent data.
         ingester: IngesterConfig => "ingester", "ingester.";
+        /// Calling ingesters.
+        ingester_client: IngesterClientConfig => "ingester_client", "ingester.client";
         /// The query engine.
         querier: QuerierConfig => "querier", "querier.";
         /// The query entry.

@@ -62,9 +62,8 @@ mod tests {
     #[test]
     fn encryption_authentication_and_bounds_are_protection() {
         for path in [
-            "server.http_tls_config.cert_file",
-            "server.grpc_tls_config.client_auth_type",
-            "server.tls_min_version",
+            "alertmanager.alertmanager_client.tls_cert_path",
+            "frontend.grpc_client_config.tls_min_version",
             "server.http_listen_conn_limit",
             "server.cluster_validation.grpc.enabled",
             "ingester.read_path_memory_utilization_limit",

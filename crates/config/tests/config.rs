@@ -277,11 +277,14 @@ usage_stats: {enabled: false}
 #[test]
 fn options_that_promise_protection_are_refused() {
     let text = message(resolve_file(
-        "server:\n  http_tls_config:\n    cert_file: /cert\nlimits:\n  blocked_queries:\n    - pattern: x\n",
+        "frontend:\n  grpc_client_config:\n    tls_enabled: true\nlimits:\n  blocked_queries:\n    - pattern: x\n",
         &["-server.http-conn-limit=5"],
     ));
-    for part in ["-server.http-tls-cert-path", "limits.blocked_queries", "-server.http-conn-limit"]
-    {
+    for part in [
+        "-query-frontend.grpc-client-config.tls-enabled",
+        "limits.blocked_queries",
+        "-server.http-conn-limit",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(text.contains("urd.yaml:3)"), "{text}");

@@ -23,7 +23,7 @@ async fn main() -> Result<(), rt::BoxError> {
     let store: Arc<dyn Store> = if store == "etcd" {
         let endpoints = StringList(vec![others.clone()]);
         let config = EtcdConfig { endpoints, ..EtcdConfig::default() };
-        Arc::new(EtcdStore::new(&options::etcd(&config))?)
+        Arc::new(EtcdStore::new(&options::etcd(&config)?)?)
     } else {
         let config = MemberlistConfig {
             bind_addr: StringList(vec!["127.0.0.1".to_owned()]),

@@ -30,7 +30,7 @@ pub use message::{
 pub use msgpack::ReadError;
 pub use service::{JoinOptions, MemberlistKv, MemberlistOptions, ServiceParts, StatusPage};
 pub use store::{KeyValuePair, PairError};
-pub use transport::{TlsFiles, TransportOptions};
+pub use transport::TransportOptions;
 
 /// A moment, as the gossip needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

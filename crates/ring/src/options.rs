@@ -9,12 +9,13 @@ use config::{
     MemberlistConfig, StoreGatewayRingConfig, StringList, TlsFilesConfig,
 };
 use model::Random;
+use rt::tls::{Allowed, TlsError, TlsOptions};
 
 use crate::desc::InstanceState;
 use crate::kv::EtcdOptions;
 use crate::lifecycler::{InstanceOptions, JoinStyle, LifecyclerOptions, TokenStrategy};
 use crate::memberlist::{
-    Envelope, GossipOptions, JoinOptions, MemberlistOptions, TlsFiles, TransportOptions,
+    Envelope, GossipOptions, JoinOptions, MemberlistOptions, TransportOptions,
 };
 use crate::reader::RingName;
 use crate::ring::{RingRules, Strategy};
@@ -39,7 +40,7 @@ pub const DISTRIBUTOR_RING: RingName =
     RingName { service: "distributor-ring", ring: "distributor", key: "distributor" };
 
 /// Why the options of a ring cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// There is no such way to choose tokens.
     #[error("unsupported token generation strategy (\"{0}\") has been chosen")]
@@ -53,6 +54,9 @@ pub enum OptionsError {
     /// An address is no IP address.
     #[error("\"{0}\" is not an IP address")]
     Address(String),
+    /// TLS cannot be spoken so.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A ring of this process: how it is read, and this process' instance in it.
@@ -266,27 +270,31 @@ fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
-/// The files of TLS, where it is switched on.
-pub fn tls_files(is_enabled: bool, config: &TlsFilesConfig) -> Option<TlsFiles> {
-    is_enabled.then(|| TlsFiles {
-        cert: PathBuf::from(&config.tls_cert_path),
-        key: PathBuf::from(&config.tls_key_path),
-        ca: PathBuf::from(&config.tls_ca_path),
+/// How TLS is spoken, where it is switched on.
+pub fn tls(is_enabled: bool, config: &TlsFilesConfig) -> Result<Option<TlsOptions>, TlsError> {
+    if !is_enabled {
+        return Ok(None);
+    }
+    Ok(Some(TlsOptions {
+        cert_path: path(&config.tls_cert_path),
+        key_path: path(&config.tls_key_path),
+        ca_path: path(&config.tls_ca_path),
         server_name: config.tls_server_name.clone(),
         insecure_skip_verify: config.tls_insecure_skip_verify,
-    })
+        allowed: Allowed::parse(&config.tls_cipher_suites, &config.tls_min_version)?,
+    }))
 }
 
 /// How etcd is reached.
-pub fn etcd(config: &EtcdConfig) -> EtcdOptions {
-    EtcdOptions {
+pub fn etcd(config: &EtcdConfig) -> Result<EtcdOptions, OptionsError> {
+    Ok(EtcdOptions {
         endpoints: split(&config.endpoints),
         dial_timeout: config.dial_timeout.std(),
         max_retries: config.max_retries,
-        tls: tls_files(config.tls_enabled, &config.tls),
+        tls: tls(config.tls_enabled, &config.tls)?,
         username: config.username.clone(),
         password: config.password.expose().to_owned(),
-    }
+    })
 }
 
 /// How this process takes part in the gossip.
@@ -317,7 +325,7 @@ pub fn memberlist(
             stream_timeout: config.stream_timeout.std(),
             max_concurrent_writes: config.max_concurrent_writes,
             acquire_writer_timeout: config.acquire_writer_timeout.std(),
-            tls: tls_files(config.tls_enabled, &config.tls),
+            tls: tls(config.tls_enabled, &config.tls)?,
         },
         join: join(config),
         leave_timeout: config.leave_timeout.std(),

@@ -9,8 +9,9 @@ use http::uri::PathAndQuery;
 use model::{QueryContext, StorageError, TenantId};
 use prost::Message;
 use rt::BlockingHandle;
+use rt::tls::{ClientTls, Connector};
 use tonic::client::Grpc;
-use tonic::codec::Codec;
+use tonic::codec::{Codec, CompressionEncoding};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
@@ -24,7 +25,7 @@ const CHECK_PERIOD: Duration = Duration::from_millis(50);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How connections are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// How long making a connection may take.
     pub connect_timeout: Duration,
@@ -32,6 +33,12 @@ pub struct ClientOptions {
     pub max_recv_message_bytes: usize,
     /// The largest message that is sent, bytes.
     pub max_send_message_bytes: usize,
+    /// Whether messages are sent compressed with gzip.
+    pub gzip: bool,
+    /// Bytes of a stream, and of a connection, that may be under way.
+    pub windows: (u32, u32),
+    /// TLS, where it is spoken.
+    pub tls: Option<ClientTls>,
 }
 
 /// A connection to one process, made at the first call and again after it was lost.
@@ -46,25 +53,29 @@ impl Connection {
     /// To `address`, `HOST:PORT`. Must be called inside of the runtime.
     pub(crate) fn new(
         address: &str,
-        options: ClientOptions,
+        options: &ClientOptions,
         blocking: BlockingHandle,
     ) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(options.connect_timeout)
-            .tcp_nodelay(true)
             // So that calls to a machine that has vanished end.
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(Some(1 << 20))
-            .initial_connection_window_size(Some(4 << 20));
-        Ok(Self { channel: endpoint.connect_lazy(), options, blocking })
+            .initial_stream_window_size(Some(options.windows.0))
+            .initial_connection_window_size(Some(options.windows.1));
+        let channel = endpoint.connect_with_connector_lazy(Connector::new(options.tls.clone()));
+        Ok(Self { channel, options: options.clone(), blocking })
     }
 
     async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
         let mut grpc = Grpc::new(self.channel.clone())
             .max_decoding_message_size(self.options.max_recv_message_bytes)
-            .max_encoding_message_size(self.options.max_send_message_bytes);
+            .max_encoding_message_size(self.options.max_send_message_bytes)
+            .accept_compressed(CompressionEncoding::Gzip);
+        if self.options.gzip {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(grpc)
     }

@@ -1,5 +1,5 @@
 //! The door to the system: the real clock, randomness and threads, tasks and services with their
-//! shutdown, timers, logging and the metrics registry.
+//! shutdown, timers, TLS, logging and the metrics registry.
 //!
 //! Called by every component and by the binary. The only crate that takes time, randomness or
 //! threads from the system; it must never know a component or the configuration.
@@ -17,6 +17,7 @@ pub mod service;
 pub mod signal;
 mod tasks;
 pub mod time;
+pub mod tls;
 
 pub use blocking::{BlockingHandle, JobPanicked};
 pub use clock::SystemClock;

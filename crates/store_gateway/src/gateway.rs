@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use rt::service::{RunService, TimerService};
 use rt::{BlockingHandle, ComputePool, Metrics, Service};
 use tsdb::fs::{SharedFs, read_dir_if_exists};
+use ulid::Ulid;
 
 use crate::budget::Budget;
 use crate::cache::IndexCache;
@@ -30,12 +31,39 @@ use crate::tenant::Tenant;
 const MANY_TENANTS: usize = 10_000;
 /// The sync never comes more often than this.
 const MIN_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether the process has come into its ring.
+const RING_WAIT: Duration = Duration::from_millis(200);
 /// How often it is looked which index-headers are idle.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How often bucket indexes that are in use are checked.
 const INDEX_TICK_INTERVAL: Duration = Duration::from_secs(5);
 /// No tenant: Mimir keeps something of its own there.
 const RESERVED_DIR: &str = "__mimir_cluster";
+
+/// Tells whether a block is one of those that this process keeps the index-headers of.
+pub type BlockOwner = Box<dyn Fn(Ulid) -> bool + Send + Sync>;
+
+/// Which blocks belong to this process now, where there are several store-gateways. Others are
+/// answered for as well when somebody asks.
+pub trait BlockSharding: Send + Sync {
+    /// Whether it can be told; before that nothing is brought up to date.
+    fn is_known(&self) -> bool;
+    /// Which of the tenant's blocks are its own; `None` when it has none of this tenant's.
+    fn share(&self, tenant: &TenantId) -> Option<BlockOwner>;
+}
+
+/// There is one store-gateway.
+pub struct AllBlocks;
+
+impl BlockSharding for AllBlocks {
+    fn is_known(&self) -> bool {
+        true
+    }
+
+    fn share(&self, _: &TenantId) -> Option<BlockOwner> {
+        Some(Box::new(|_| true))
+    }
+}
 
 /// What the store-gateway is built from.
 pub struct Dependencies {
@@ -45,6 +73,8 @@ pub struct Dependencies {
     pub options: StoreOptions,
     /// Where parts of indexes are kept; `None` keeps them in this process.
     pub index_cache: Option<SharedCache>,
+    /// Whose index-headers it keeps.
+    pub sharding: Arc<dyn BlockSharding>,
     /// Reads the bucket indexes of the blocks' bucket.
     pub indexes: Arc<IndexLoader>,
     /// The local disk.
@@ -66,6 +96,7 @@ pub struct Dependencies {
 pub struct StoreGateway {
     pub(crate) store: Arc<Store>,
     tenants: Arc<Mutex<Tenants>>,
+    sharding: Arc<dyn BlockSharding>,
     pool: ComputePool,
 }
 
@@ -75,7 +106,7 @@ impl StoreGateway {
     /// A store-gateway that knows no tenant yet.
     pub fn new(dependencies: Dependencies) -> Self {
         let Dependencies { config, options, fs, clock, blocking, pool, metrics, .. } = dependencies;
-        let indexes = dependencies.indexes;
+        let (indexes, sharding) = (dependencies.indexes, dependencies.sharding);
         let store_metrics = StoreMetrics::new(&metrics);
         let cache = match dependencies.index_cache {
             Some(shared) => IndexCache::shared(shared, store_metrics.cache.clone()),
@@ -109,7 +140,7 @@ impl StoreGateway {
             objects: AtomicU64::new(0),
         });
         register_gauges(&metrics, &store);
-        Self { store, tenants: Arc::default(), pool }
+        Self { store, tenants: Arc::default(), sharding, pool }
     }
 
     /// The services that keep everything up to date.
@@ -119,8 +150,12 @@ impl StoreGateway {
             let gateway = gateway.clone();
             async move {
                 loop {
-                    gateway.run_in_background(Self::sync).await?;
-                    let next = rt::time::timeout(period.max(MIN_SYNC_INTERVAL), stop.cancelled());
+                    let is_known = gateway.sharding.is_known();
+                    let wait = if is_known { period.max(MIN_SYNC_INTERVAL) } else { RING_WAIT };
+                    if is_known {
+                        gateway.run_in_background(Self::sync).await?;
+                    }
+                    let next = rt::time::timeout(wait, stop.cancelled());
                     if next.await.is_ok() {
                         return Ok(());
                     }
@@ -152,7 +187,7 @@ impl StoreGateway {
         Ok(())
     }
 
-    /// Brings all tenants of the bucket up to date. What fails is logged. Blocks.
+    /// Brings the tenants that belong to this process up to date. What fails is logged. Blocks.
     pub fn sync(&self) {
         let start = self.store.clock.monotonic();
         let result = self.store.blocking.block_on(self.sync_tenants());
@@ -171,12 +206,15 @@ impl StoreGateway {
     async fn sync_tenants(&self) -> Result<usize, bucket::BucketError> {
         let ids = self.bucket_tenants().await?;
         self.store.metrics.lists.discovered.set(ids.len() as i64);
-        let tenants: Vec<Arc<Tenant>> = ids.iter().map(|id| self.tenant(id)).collect();
-        let syncs: Vec<_> = tenants.iter().map(|tenant| self.sync_tenant(tenant)).collect();
+        let share = |id| self.sharding.share(id).map(|owns| (self.tenant(id), owns));
+        let shares: Vec<_> = ids.iter().filter_map(share).collect();
+        let syncs: Vec<_> =
+            shares.iter().map(|(tenant, owns)| self.sync_tenant(tenant, owns)).collect();
         let concurrency = self.store.config.tenant_sync_concurrency.max(1);
         let results = futures::stream::iter(syncs).buffer_unordered(concurrency);
         let failed = results.filter(|is_ok| std::future::ready(!is_ok)).count().await;
-        self.forget_all_but(&ids.into_iter().collect());
+        let own = shares.iter().map(|(tenant, _)| tenant.id().clone());
+        self.forget_all_but(&own.collect());
         Ok(failed)
     }
 
@@ -190,15 +228,16 @@ impl StoreGateway {
         Ok(names.filter_map(|name| TenantId::new(name.as_str()).ok()).collect())
     }
 
-    async fn sync_tenant(&self, tenant: &Arc<Tenant>) -> bool {
-        let result = tenant.sync(&self.store).await;
+    async fn sync_tenant(&self, tenant: &Arc<Tenant>, owns: &BlockOwner) -> bool {
+        let result = tenant.sync(&self.store, owns).await;
         if let Err(error) = &result {
             tracing::warn!(user = %tenant.id(), %error, "could not bring the blocks up to date");
         }
         result.is_ok()
     }
 
-    /// Forgets tenants that the bucket does not have any more, on local disk too.
+    /// Forgets tenants that the bucket does not have any more or that belong to others, on local
+    /// disk too.
     fn forget_all_but(&self, ids: &HashSet<TenantId>) {
         let mut tenants = self.tenants.lock();
         tenants.retain(|id, _| {

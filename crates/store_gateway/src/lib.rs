@@ -54,5 +54,5 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use gateway::{Dependencies, StoreGateway};
+pub use gateway::{AllBlocks, BlockOwner, BlockSharding, Dependencies, StoreGateway};
 pub use store::StoreOptions;

@@ -11,6 +11,7 @@ use tsdb::fs::read_dir_if_exists;
 use ulid::Ulid;
 
 use crate::block::Block;
+use crate::gateway::BlockOwner;
 use crate::snapshot;
 use crate::store::Store;
 
@@ -87,15 +88,16 @@ impl Tenant {
         self.known.read().blocks.is_empty()
     }
 
-    /// Brings the blocks up to date and their index-headers to local disk. Those that were loaded
-    /// when the process before ended are loaded.
-    pub(crate) async fn sync(&self, store: &Store) -> Result<(), StorageError> {
+    /// Brings the blocks up to date and the index-headers of those that `owns` names to local disk.
+    /// Those that were loaded when the process before ended are loaded.
+    pub(crate) async fn sync(&self, store: &Store, owns: &BlockOwner) -> Result<(), StorageError> {
         let index = store.indexes.refreshed(self.id()).await;
         let index = index.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         let is_first = self.known.read().index.is_none();
         self.take(store, index);
-        self.remove_unknown_dirs(store);
-        let blocks = self.all();
+        self.remove_other_dirs(store, owns);
+        let mut blocks = self.all();
+        blocks.retain(|block| owns(block.id()));
         let old = blocks.iter().filter(|block| !is_young(&block.entry, store));
         let fetches: Vec<_> = old.map(|block| self.fetch(store, block)).collect();
         let concurrency = store.config.block_sync_concurrency.max(1);
@@ -129,10 +131,13 @@ impl Tenant {
         }
     }
 
-    /// Removes what is kept of blocks that are no longer there.
-    fn remove_unknown_dirs(&self, store: &Store) {
+    /// Removes what is kept of blocks that are no longer there, or that are others' and that no
+    /// query needs now.
+    fn remove_other_dirs(&self, store: &Store, owns: &BlockOwner) {
         let dir = store.sync_dir().join(self.id().as_str());
-        let known: HashSet<Ulid> = self.known.read().blocks.keys().copied().collect();
+        let blocks = self.all();
+        let kept = blocks.iter().filter(|b| owns(b.id()) || b.loaded_and_used_ms().is_some());
+        let known: HashSet<Ulid> = kept.map(|block| block.id()).collect();
         for entry in read_dir_if_exists(&*store.fs, &dir).unwrap_or_default() {
             let is_gone = Ulid::from_string(&entry.name).is_ok_and(|id| !known.contains(&id));
             if !is_gone || !entry.metadata.is_dir {

@@ -27,7 +27,7 @@ use tsdb::meta::BlockMeta;
 use ulid::Ulid;
 use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
 
-use crate::{Dependencies, StoreGateway, StoreOptions};
+use crate::{BlockSharding, Dependencies, StoreGateway, StoreOptions};
 
 pub(crate) const ALL_TIME: TimeRange = TimeRange { start_ms_incl: i64::MIN, end_ms_incl: i64::MAX };
 /// Where the clock of a new world stands: far behind the samples of all tests.
@@ -74,6 +74,8 @@ struct Setup {
     config: BucketStoreConfig,
     /// Called within the world's runtime.
     index_cache: Option<Box<dyn FnOnce() -> SharedCache>>,
+    /// Without it all blocks are the world's own.
+    sharding: Option<Arc<dyn BlockSharding>>,
 }
 
 /// A runtime, a bucket, and a store-gateway that looks at it.
@@ -136,7 +138,7 @@ impl World {
     ) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-        let Setup { options, config, index_cache } = setup;
+        let Setup { options, config, index_cache, sharding } = setup;
         let index_cache = runtime.block_on(async { index_cache.map(|make| make()) });
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let index_options = IndexLoaderOptions {
@@ -152,6 +154,7 @@ impl World {
             config: BucketStoreConfig { sync_dir: sync_path, ..config },
             options,
             index_cache,
+            sharding: sharding.unwrap_or_else(|| Arc::new(crate::AllBlocks)),
             indexes: Arc::new(indexes),
             fs: OsFs::shared(),
             pool: ComputePool::new(threads).unwrap(),
@@ -167,6 +170,12 @@ impl World {
     pub(crate) fn restarted(&self) -> Self {
         let dir = Arc::clone(&self.sync_dir);
         Self::build(self.bucket.clone(), Setup::default(), Metrics::new(), dir)
+    }
+
+    /// The same, which is one of several store-gateways.
+    pub(crate) fn restarted_with(&self, sharding: Arc<dyn BlockSharding>) -> Self {
+        let setup = Setup { sharding: Some(sharding), ..Setup::default() };
+        Self::build(self.bucket.clone(), setup, Metrics::new(), Arc::clone(&self.sync_dir))
     }
 
     /// Another store-gateway over the same bucket.

@@ -6,26 +6,24 @@
 //! factor is set: that is the process that just starts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::{Config, KvBackend};
 use model::{Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, WriteBatch};
-use ring::{InstanceState, Operation, Ring, RingView, hash};
-use rpc::ClientOptions;
+use ring::RingView;
 use rpc::ingester::IngesterPool;
-use rpc::store_gateway::GatewayPool;
-use ulid::Ulid;
 use wire::client::{
-    CardinalityQuery, CountVisitor, GatewayShare, IngesterPush, IngesterQuery, MetadataFilter,
-    OwnedMetadata, PushError, SeriesVisitor, StoreGatewayClient, StoreGateways, TriedGateways,
-    UserStats, ValueVisitor,
+    CardinalityQuery, CountVisitor, IngesterPush, IngesterQuery, MetadataFilter, OwnedMetadata,
+    PushError, SeriesVisitor, UserStats, ValueVisitor,
 };
 
 use crate::env::Env;
 use crate::rings::JoinedRing;
 
-/// How long making a connection to another process may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+mod gateways;
+mod sharding;
+
+pub(crate) use gateways::RingGateways;
+pub(crate) use sharding::{block_sharding, job_sharding};
 
 /// How this process sees a ring.
 pub(crate) fn view(ring: &JoinedRing) -> RingView {
@@ -42,20 +40,12 @@ fn may_have_company(config: &Config, store: KvBackend) -> bool {
     }
 }
 
-/// Bounds of messages to and from other processes.
-pub(crate) fn client_options(env: &Env) -> ClientOptions {
-    let limits = env.grpc_limits();
-    ClientOptions {
-        connect_timeout: CONNECT_TIMEOUT,
-        max_recv_message_bytes: limits.max_recv_message_bytes,
-        max_send_message_bytes: limits.max_send_message_bytes,
-    }
-}
-
 /// The connections to the ingesters.
-pub(crate) fn ingester_pool(env: &Env) -> Arc<IngesterPool> {
+pub(crate) fn ingester_pool(env: &Env) -> anyhow::Result<Arc<IngesterPool>> {
+    let options =
+        crate::tls::of_client("ingesters", &env.config.ingester_client.grpc_client_config)?;
     let timeout = env.config.distributor.remote_timeout.std();
-    Arc::new(IngesterPool::new(client_options(env), timeout, env.blocking.clone()))
+    Ok(Arc::new(IngesterPool::new(options, timeout, env.blocking.clone())))
 }
 
 /// Where the samples of this process go and come from: its own ingester while it is alone, else
@@ -167,88 +157,5 @@ impl<R: IngesterQuery> IngesterQuery for Ingesters<Arc<dyn IngesterQuery>, R> {
         visit: SeriesVisitor<'_>,
     ) -> Result<(), StorageError> {
         self.chosen().active_series(query, visit)
-    }
-}
-
-/// Which tenants belong to this process' compactor: those whose token it owns in the ring. All of
-/// them while it is alone; none before it is in the ring.
-pub(crate) fn tenant_owner(env: &Env, ring: &JoinedRing) -> compactor::TenantOwner {
-    const OWNER: Operation = Operation::new(&[InstanceState::Active], &[]);
-    let store = env.config.compactor.sharding_ring.kvstore.store;
-    let alone = Alone::new(&env.config, store, ring);
-    let (clock, id) = (Arc::clone(&env.clock), ring.lifecycler.id().to_owned());
-    Arc::new(move |tenant| {
-        if alone.is_alone() {
-            return true;
-        }
-        let token = hash::name_token(tenant.as_str());
-        let owners = (alone.view)().get(token, OWNER, clock.now_ms() / 1000);
-        owners.is_ok_and(|owners| owners.instances.first().is_some_and(|i| i.id == id))
-    })
-}
-
-/// The store-gateways of a ring: each block belongs to some of the tenant's shard.
-pub(crate) struct RingGateways {
-    pub(crate) alone: Alone,
-    pub(crate) own: Option<Arc<dyn StoreGatewayClient>>,
-    pub(crate) pool: GatewayPool,
-    pub(crate) overrides: Arc<config::Overrides>,
-    pub(crate) clock: Arc<dyn model::Clock>,
-}
-
-impl RingGateways {
-    /// The first owner of a block that was not tried.
-    fn owner(
-        &self,
-        (shard, now_s): (&Ring, i64),
-        block: Ulid,
-        tried: &TriedGateways,
-    ) -> Result<String, StorageError> {
-        let token = hash::block_token(block.to_bytes());
-        let owners = shard.get(token, Operation::BLOCKS_READ, now_s);
-        let owners = owners.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        let tried = tried.get(&block).map(Vec::as_slice).unwrap_or_default();
-        let untried = owners.instances.iter().find(|i| !tried.contains(&i.addr));
-        untried.map(|instance| instance.addr.clone()).ok_or_else(|| {
-            StorageError::Unavailable(format!(
-                "no store-gateway is left that was not asked for the block {block}"
-            ))
-        })
-    }
-}
-
-impl StoreGateways for RingGateways {
-    fn share(
-        &self,
-        tenant: &TenantId,
-        blocks: &[Ulid],
-        tried: &TriedGateways,
-    ) -> Result<Vec<GatewayShare>, StorageError> {
-        if let Some(own) = self.own.as_ref().filter(|_| self.alone.is_alone()) {
-            return wire::client::SingleGateway(Arc::clone(own)).share(tenant, blocks, tried);
-        }
-        let size = self.overrides.limits(tenant).store_gateway_tenant_shard_size;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let shard = (self.alone.view)().shuffle_shard(tenant.as_str(), size);
-        let now_s = self.clock.now_ms() / 1000;
-        let mut shares: Vec<GatewayShare> = Vec::new();
-        for &block in blocks {
-            let address = self.owner((&shard, now_s), block, tried)?;
-            match shares.iter_mut().find(|share| share.address == address) {
-                Some(share) => share.blocks.push(block),
-                None => {
-                    let client = self.pool.client(&address)?;
-                    shares.push(GatewayShare { address, client, blocks: vec![block] });
-                }
-            }
-        }
-        Ok(shares)
-    }
-
-    fn replication_factor(&self) -> usize {
-        if self.own.is_some() && self.alone.is_alone() {
-            return 1;
-        }
-        (self.alone.view)().rules().replication_factor
     }
 }

@@ -1,5 +1,7 @@
 //! The gRPC port: the health service, and the services of the components that run here.
 
+mod handshakes;
+
 use std::time::Duration;
 
 use config::ServerConfig;
@@ -7,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rt::service::ServiceStatus;
+use rt::tls::ServerTls;
 use rt::{BoxError, CancellationToken, Service};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -24,6 +27,7 @@ pub(crate) struct GrpcServer {
     components: Mutex<Routes>,
     max_concurrent_streams: u32,
     services: ServiceStatus,
+    tls: Option<ServerTls>,
 }
 
 impl GrpcServer {
@@ -38,7 +42,13 @@ impl GrpcServer {
             components: Mutex::default(),
             max_concurrent_streams: config.grpc_server_max_concurrent_streams,
             services,
+            tls: None,
         }
+    }
+
+    /// Speaks TLS only.
+    pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls: tls.map(ServerTls::for_http2), ..self }
     }
 
     /// What components serve. To be called before the server starts.
@@ -51,13 +61,20 @@ impl GrpcServer {
         let components = std::mem::take(&mut *self.components.lock());
         let (reporter, health) = tonic_health::server::health_reporter();
         let bound = Some(self.max_concurrent_streams).filter(|&count| count > 0);
-        let serve = Server::builder()
+        let server = Server::builder()
             .max_concurrent_streams(bound)
-            .add_routes(components.add_service(health))
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                stop.cancelled_owned(),
-            );
+            .add_routes(components.add_service(health));
+        let stopped = stop.clone().cancelled_owned();
+        let serve = match self.tls.clone() {
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                server.serve_with_incoming_shutdown(incoming, stopped).boxed()
+            }
+            Some(tls) => {
+                let incoming = handshakes::incoming(listener, tls, &stop);
+                server.serve_with_incoming_shutdown(incoming, stopped).boxed()
+            }
+        };
         tokio::select! {
             served = serve => Ok(served?),
             never = self.report(&reporter) => match never {},

@@ -16,6 +16,7 @@ mod node;
 mod rings;
 mod self_scrape;
 mod storage;
+mod tls;
 mod tools;
 
 pub use cli::run;

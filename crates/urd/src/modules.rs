@@ -50,7 +50,7 @@ pub const MODULES: &[Module] = &[
     },
     Module {
         name: "store-gateway",
-        needs: &["runtime-config"],
+        needs: &["runtime-config", "rings"],
         components: &["store-gateway"],
         build: store_gateway::build,
     },
@@ -62,7 +62,7 @@ pub const MODULES: &[Module] = &[
     },
     Module {
         name: "compactor",
-        needs: &["runtime-config"],
+        needs: &["runtime-config", "rings"],
         components: &["compactor"],
         build: compactor::build,
     },

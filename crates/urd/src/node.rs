@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use config::{Config, Overrides, ServerConfig};
 use model::{Clock, Random, TenantId};
 use rt::service::StartError;
@@ -23,6 +24,7 @@ use crate::digest::HashGauge;
 use crate::env::{Env, Parts, Pools};
 use crate::grpc::GrpcServer;
 use crate::modules;
+use crate::tls;
 
 /// How long one service may take to stop: cutting and uploading blocks at shutdown takes time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20 * 60);
@@ -90,9 +92,11 @@ impl Node {
         let env = env(config, (http, grpc), &options)?;
         register_metrics(&env, &options.config_text);
         let mut services = ServiceManager::new();
-        let grpc = GrpcServer::new(listeners.grpc, &env.config.server, services.status());
-        let server =
-            HttpServer::new(listeners.http, server_options(&env.config.server), &env.metrics)?;
+        let config = &env.config.server;
+        let grpc = GrpcServer::new(listeners.grpc, config, services.status())
+            .with_tls(tls::of_server(config, &config.grpc_tls_config).context("gRPC server")?);
+        let server = HttpServer::new(listeners.http, server_options(config), &env.metrics)?
+            .with_tls(tls::of_server(config, &config.http_tls_config).context("HTTP server")?);
         let server = Arc::new(server);
         services.add(Arc::clone(&server) as Arc<dyn Service>, &[])?;
         let grpc = Arc::new(grpc);

@@ -102,7 +102,7 @@ impl Stores<'_> {
             KvBackend::Inmemory => Arc::clone(&self.memory) as Arc<dyn Store>,
             KvBackend::Memberlist => self.memberlist()?,
             KvBackend::Etcd => {
-                let options = ring::options::etcd(&config.etcd);
+                let options = ring::options::etcd(&config.etcd)?;
                 Arc::new(EtcdStore::new(&options).map_err(anyhow::Error::msg)?)
             }
             KvBackend::Multi => self.multi(config)?,

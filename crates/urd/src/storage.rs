@@ -9,10 +9,7 @@ use bucket::cache::{
     CacheMetrics, MemcachedCache, MemcachedOptions, MemoryCache, MemoryCacheOptions, SharedCache,
 };
 use bucket::caching::{BucketCaches, ChunksCaching, MetadataTtls};
-use bucket::{
-    AzureOptions, BucketOptions, ClientTls, GcsOptions, Hidden, HttpOptions, S3Options, Sse,
-    TlsOptions,
-};
+use bucket::{AzureOptions, BucketOptions, GcsOptions, Hidden, HttpOptions, S3Options, Sse};
 use config::{
     AzureConfig, BackendName, BucketConfig, BucketStoreConfig, CacheBackend, ChunksCacheConfig,
     GcsConfig, GoDuration, IndexCacheBackend, IndexCacheConfig, MemcachedConfig,
@@ -20,6 +17,7 @@ use config::{
 };
 use model::Clock;
 use rt::Metrics;
+use rt::tls::{Allowed, ClientTls, TlsOptions};
 
 /// What the cache of sizes in this process may take, bytes.
 const ATTRIBUTES_BYTES: u64 = 64 << 20;
@@ -162,20 +160,13 @@ fn memcached_tls(config: &MemcachedConfig) -> anyhow::Result<Option<ClientTls>> 
     if !config.tls_enabled {
         return Ok(None);
     }
-    let only_tls_13 = match config.tls_min_version.as_str() {
-        "" | "VersionTLS10" | "VersionTLS11" | "VersionTLS12" => false,
-        "VersionTLS13" => true,
-        other => anyhow::bail!("unknown version of TLS {other:?}"),
-    };
-    let suites = config.tls_cipher_suites.split(',').map(str::trim);
     let options = TlsOptions {
         ca_path: path(&config.tls_ca_path),
         cert_path: path(&config.tls_cert_path),
         key_path: path(&config.tls_key_path),
         server_name: config.tls_server_name.clone(),
         insecure_skip_verify: config.tls_insecure_skip_verify,
-        cipher_suites: suites.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        only_tls_13,
+        allowed: Allowed::parse(&config.tls_cipher_suites, &config.tls_min_version)?,
     };
     Ok(Some(ClientTls::new(&options).context("TLS with memcached")?))
 }

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use hyper_util::server::graceful::GracefulShutdown;
 use parking_lot::Mutex;
 use rt::metrics::Gauge;
+use rt::tls::ServerTls;
 use rt::{BoxError, CancellationToken, Metrics, Service, TaskGroup};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -93,6 +94,14 @@ pub struct HttpServer {
     drain: CancellationToken,
     is_drained: watch::Sender<bool>,
     connections: Gauge,
+    tls: Option<ServerTls>,
+}
+
+/// Awaits the end of a connection.
+async fn ended(connection: impl Future<Output = Result<(), hyper::Error>>, _open: OpenConnection) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection ended");
+    }
 }
 
 impl HttpServer {
@@ -123,7 +132,14 @@ impl HttpServer {
             drain: CancellationToken::new(),
             is_drained: watch::Sender::new(false),
             connections: connections.with(http),
+            tls: None,
         })
+    }
+
+    /// Speaks TLS only.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens; with the real port where 0 was asked for.
@@ -186,13 +202,23 @@ impl HttpServer {
         tasks: &TaskGroup,
         graceful: &GracefulShutdown,
     ) {
-        let connection = connection::serve(stream, router.clone(), self.options);
-        let (connection, open) =
-            (graceful.watch(connection), OpenConnection::new(&self.connections));
+        // Only delays small answers; the connection works without it.
+        let _ = stream.set_nodelay(true);
+        let (open, watcher) = (OpenConnection::new(&self.connections), graceful.watcher());
+        let (router, options) = (router.clone(), self.options);
+        let Some(tls) = self.tls.clone() else {
+            let connection = watcher.watch(connection::serve(stream, router, options));
+            tasks.spawn("http-connection", ended(connection, open));
+            return;
+        };
         tasks.spawn("http-connection", async move {
-            let _open = open;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+            match rt::time::timeout(options.read_header_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let connection = connection::serve(stream, router, options);
+                    ended(watcher.watch(connection), open).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
             }
         });
     }

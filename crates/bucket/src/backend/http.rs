@@ -9,7 +9,7 @@ use object_store::{Certificate, ClientOptions, ObjectStore};
 use rustls::ClientConfig;
 
 use crate::BucketError;
-use crate::tls::{ClientTls, TlsOptions};
+use rt::tls::{ClientTls, TlsOptions};
 
 /// How connections to a storage are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +84,9 @@ pub(super) fn connector(http: &HttpOptions) -> Result<Option<OwnConnector>, Buck
     if tls.cert_path.is_none() && tls.key_path.is_none() && tls.server_name.is_empty() {
         return Ok(None);
     }
-    let config = ClientTls::new(tls)?.config;
+    let config = ClientTls::new(tls)?;
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(ClientConfig::clone(&config))
+        .tls_backend_preconfigured(ClientConfig::clone(config.config()))
         .http1_only()
         .read_timeout(http.read_timeout)
         .pool_idle_timeout(http.idle_timeout)

@@ -30,7 +30,7 @@ use select::Servers;
 use server::{Server, ServerOptions};
 
 use super::{Cache, CacheKey, CacheMetrics};
-use crate::tls::ClientTls;
+use rt::tls::ClientTls;
 
 /// How often names of servers are looked up again.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);

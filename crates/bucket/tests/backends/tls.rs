@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bucket::testing::S3Server;
-use bucket::{Bucket, BucketError, BucketMetrics, BucketOptions, TlsOptions};
+use bucket::{Bucket, BucketError, BucketMetrics, BucketOptions};
 use bytes::Bytes;
 use model::env::ManualClock;
+use rt::tls::TlsOptions;
 use rt::{CancellationToken, Metrics, TaskGroup};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

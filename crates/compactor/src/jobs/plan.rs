@@ -17,6 +17,8 @@ use crate::catalog::Catalog;
 pub(crate) struct PlannedJob {
     /// No other job of the tenant has it.
     pub(crate) key: String,
+    /// By which it falls to one of several compactors.
+    pub(crate) sharding_key: String,
     pub(crate) stage: Stage,
     /// How many blocks are written at most; with [`Stage::Split`] one a shard.
     pub(crate) output_shards: u32,
@@ -28,6 +30,7 @@ impl PlannedJob {
     fn of(job: &Job<'_>) -> Self {
         Self {
             key: job.key(),
+            sharding_key: job.sharding_key(),
             stage: job.stage,
             output_shards: job.output_shards.max(1),
             blocks: job.blocks.iter().map(|&meta| meta.clone()).collect(),

@@ -166,14 +166,52 @@ pub(super) async fn assert_no_orphans(world: &World, metas: &[BlockMeta]) {
     assert!(index.block_deletion_marks.is_empty());
 }
 
+/// One of several compactors.
+struct Share {
+    cleans: bool,
+    compacts: bool,
+    runs: fn(&str) -> bool,
+}
+
+impl JobSharding for Share {
+    fn cleans(&self, tenant: &TenantId) -> bool {
+        assert_eq!(tenant.as_str(), "team");
+        self.cleans
+    }
+
+    fn compacts(&self, _: &TenantId) -> bool {
+        self.compacts
+    }
+
+    fn runs(&self, _: &TenantId, job: &str) -> bool {
+        (self.runs)(job)
+    }
+}
+
 #[tokio::test]
 async fn tenants_of_another_compactor_are_left_alone() {
     let mut world = World::new();
     add_replicas(&world).await;
     let before = world.visible().await.len();
-    world.owns = Arc::new(|tenant| tenant.as_str() != "team");
+    world.sharding = Arc::new(Share { cleans: false, compacts: false, runs: |_| true });
     world.compact().await;
     world.clean().await;
     assert_eq!(world.visible().await.len(), before);
     assert!(world.tenant().bucket_index().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn jobs_of_a_tenant_are_shared_by_their_keys() {
+    let mut world = World::new();
+    add_replicas(&world).await;
+    let before = world.visible().await.len();
+    world.sharding = Arc::new(Share { cleans: false, compacts: true, runs: |_| false });
+    world.compact().await;
+    assert_eq!(world.visible().await.len(), before, "all jobs are another's");
+    // Tenant, stage, range and shard: the keys by which Mimir shares jobs.
+    let is_merge = |job: &str| job.starts_with("team-merge-") && job.split('-').count() >= 5;
+    world.sharding = Arc::new(Share { cleans: false, compacts: true, runs: is_merge });
+    world.compact().await;
+    assert!(world.visible().await.len() < before, "the jobs are this one's");
+    assert!(world.tenant().bucket_index().await.unwrap().is_none(), "another one cleans");
 }

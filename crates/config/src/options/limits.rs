@@ -213,7 +213,7 @@ config! {
         /// Groups that blocks are split in.
         compactor_split_groups: u64 = "1", "compactor.split-groups", Basic;
         /// Compactors that a tenant is spread over; 0 is all.
-        compactor_tenant_shard_size: u64 = "0", "compactor.compactor-tenant-shard-size", Basic, Later;
+        compactor_tenant_shard_size: u64 = "0", "compactor.compactor-tenant-shard-size", Basic;
         /// Blocks without meta.json are deleted after this; at least 4h, 0 switches it off.
         compactor_partial_block_deletion_delay: PromDuration = "1d", "compactor.partial-block-deletion-delay", Basic;
         /// Take blocks over the API.

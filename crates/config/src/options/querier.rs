@@ -1,5 +1,6 @@
 //! Options of the querier and the query-frontend.
 
+use super::GrpcClientConfig;
 use crate::table::config;
 use crate::value::{CommaList, GoDuration};
 
@@ -26,6 +27,9 @@ config! {
         default_evaluation_interval: GoDuration = "1m", "default-evaluation-interval", Advanced;
         /// How far back an instant selector looks for a sample.
         lookback_delta: GoDuration = "5m", "lookback-delta", Advanced;
+    } sections {
+        /// How store-gateways are called.
+        store_gateway_client: GrpcClientConfig => "store_gateway_client", "querier.store-gateway-client.";
     }
 }
 

@@ -1,5 +1,6 @@
 //! Options of the HTTP and gRPC server, the log and the API's prefixes.
 
+use super::ServerTlsConfig;
 use crate::table::config;
 use crate::value::GoDuration;
 
@@ -52,6 +53,15 @@ config! {
         log_request_at_info_level_enabled: bool = "false", "server.log-request-at-info-level-enabled", Advanced;
         /// Path below which every endpoint stands.
         http_path_prefix: String = "", "server.path-prefix", Advanced;
+        /// Cipher suites of TLS 1.2 that both servers allow, separated by commas; empty is all.
+        tls_cipher_suites: String = "", "server.tls-cipher-suites", Basic;
+        /// Lowest version of TLS of both servers: VersionTLS12 or VersionTLS13.
+        tls_min_version: String = "", "server.tls-min-version", Basic;
+    } sections {
+        /// TLS of the HTTP server.
+        http_tls_config: ServerTlsConfig => "http_tls_config", "server.http-";
+        /// TLS of the gRPC server.
+        grpc_tls_config: ServerTlsConfig => "grpc_tls_config", "server.grpc-";
     }
 }
 

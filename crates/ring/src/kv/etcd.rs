@@ -10,10 +10,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use rt::BoxFuture;
 use rt::time::sleep;
+use rt::tls::TlsOptions;
 use tonic::Status;
 
 use super::{Codec, KvError, OnChange, SharedValue, Store, Update};
-use crate::memberlist::TlsFiles;
 use messages::{
     COMPARE_MOD_REVISION, Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest,
     RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse, WatchCreateRequest,
@@ -37,7 +37,7 @@ pub struct EtcdOptions {
     /// How often a change is tried.
     pub max_retries: usize,
     /// TLS.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<TlsOptions>,
     /// The user; empty for none.
     pub username: String,
     /// Its password.

@@ -120,7 +120,8 @@ enum Phase {
 impl MemberlistKv {
     /// Reads the files of TLS; nothing else is done before it starts. Blocks.
     pub fn new(options: MemberlistOptions, parts: ServiceParts) -> Result<Self, String> {
-        let tls = options.transport.tls.as_ref().map(Tls::load).transpose()?;
+        let tls = options.transport.tls.as_ref().map(Tls::load).transpose();
+        let tls = tls.map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared {
             options,
             codecs: parts.codecs,

@@ -8,39 +8,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
 use rt::time::timeout;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
+use rt::tls::{ClientAuth, ClientTls, ServerTls, ServerTlsOptions, TlsError, TlsOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const PACKET: u8 = 1;
 const STREAM: u8 = 2;
 const DIGEST_BYTES: usize = 16;
 /// A packet with everything around it; members fill at most 10 MiB.
 const MAX_PACKET_BYTES: u64 = 16 << 20;
-
-/// Files of TLS; empty paths are unset.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate of this process, PEM.
-    pub cert: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-    /// The authorities that others' certificates must come from, PEM.
-    pub ca: PathBuf,
-    /// The name that certificates of others must have; empty: the host that is called.
-    pub server_name: String,
-    /// Whether others' certificates are taken unseen.
-    pub insecure_skip_verify: bool,
-}
 
 /// How connections are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +40,7 @@ pub struct TransportOptions {
     /// How long a packet waits for its turn before it is dropped.
     pub acquire_writer_timeout: Duration,
     /// TLS, in both directions.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<TlsOptions>,
 }
 
 /// A connection, with or without TLS.
@@ -71,111 +51,35 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 /// Both sides of TLS.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    connector: TlsConnector,
-    acceptor: TlsAcceptor,
-    server_name: String,
+    client: ClientTls,
+    server: ServerTls,
 }
 
 impl Tls {
     /// Reads the files. Blocks.
-    pub(crate) fn load(files: &TlsFiles) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let chain = certificates(&files.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| format!("read key {}: {error}", files.key.display()))?;
-        let has_authorities = !files.ca.as_os_str().is_empty();
-        let mut roots = rustls::RootCertStore::empty();
-        if has_authorities {
-            roots.add_parsable_certificates(certificates(&files.ca)?);
-        }
-        let roots = Arc::new(roots);
-        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let server = server.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+    pub(crate) fn load(options: &TlsOptions) -> Result<Self, TlsError> {
         // Whoever calls must show a certificate of the same authorities.
-        let server = if has_authorities && !files.insecure_skip_verify {
-            let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::clone(&roots),
-                Arc::clone(&provider),
-            );
-            server.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
-        } else {
-            server.with_no_client_auth()
+        let checks_clients = options.ca_path.is_some() && !options.insecure_skip_verify;
+        let server = ServerTlsOptions {
+            cert_path: options.cert_path.clone().unwrap_or_default(),
+            key_path: options.key_path.clone().unwrap_or_default(),
+            ca_path: options.ca_path.clone().filter(|_| checks_clients),
+            client_auth: if checks_clients {
+                ClientAuth::RequireAndVerifyClientCert
+            } else {
+                ClientAuth::NoClientCert
+            },
+            allowed: options.allowed.clone(),
         };
-        let server = server.with_single_cert(chain.clone(), key.clone_key());
-        let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let client = client.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-        let client = if files.insecure_skip_verify {
-            let verifier = Arc::new(AnyCertificate(provider));
-            client.dangerous().with_custom_certificate_verifier(verifier)
-        } else {
-            client.with_root_certificates(roots)
-        };
-        let client = client.with_client_auth_cert(chain, key).map_err(|e| e.to_string())?;
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(client)),
-            acceptor: TlsAcceptor::from(Arc::new(server.map_err(|e| e.to_string())?)),
-            server_name: files.server_name.clone(),
-        })
+        Ok(Self { client: ClientTls::new(options)?, server: ServerTls::new(&server)? })
     }
 
     async fn connect(&self, to: SocketAddr, tcp: TcpStream) -> io::Result<Box<dyn Connection>> {
-        let name = match self.server_name.as_str() {
-            "" => ServerName::from(to.ip()),
-            name => ServerName::try_from(name.to_owned()).map_err(io::Error::other)?,
-        };
-        Ok(Box::new(self.connector.connect(name, tcp).await?))
+        Ok(Box::new(self.client.connect(&to.ip().to_string(), tcp).await?))
     }
 
     pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<Box<dyn Connection>> {
-        Ok(Box::new(self.acceptor.accept(tcp).await?))
-    }
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed =
-        |error: &dyn std::fmt::Display| format!("read certificates of {}: {error}", path.display());
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
-    read.collect::<Result<_, _>>().map_err(|error| failed(&error))
-}
-
-/// `tls_insecure_skip_verify`: signatures are checked, names and authorities are not.
-#[derive(Debug)]
-struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
-
-impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        Ok(Box::new(self.server.accept(tcp).await?))
     }
 }
 

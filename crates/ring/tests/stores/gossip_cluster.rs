@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use ring::kv::{Client, Store};
 use ring::memberlist::{
-    GossipOptions, JoinOptions, MemberlistKv, MemberlistOptions, NodeState, ServiceParts, TlsFiles,
+    GossipOptions, JoinOptions, MemberlistKv, MemberlistOptions, NodeState, ServiceParts,
     TransportOptions,
 };
 use ring::{Desc, RingCodec};
 use rt::time::{sleep, timeout};
+use rt::tls::TlsOptions;
 use rt::{Metrics, Service, SystemClock, SystemRandom};
 
 use crate::suite;
@@ -30,7 +31,7 @@ struct Setup {
     label: String,
     port: u16,
     join: Vec<SocketAddr>,
-    tls: Option<TlsFiles>,
+    tls: Option<TlsOptions>,
 }
 
 fn options(setup: &Setup) -> MemberlistOptions {

@@ -47,7 +47,7 @@ impl IngesterClient {
     /// called inside of the runtime; connects at the first call.
     pub fn new(
         address: &str,
-        (options, push_timeout): (ClientOptions, Duration),
+        (options, push_timeout): (&ClientOptions, Duration),
         blocking: BlockingHandle,
     ) -> Result<Self, tonic::transport::Error> {
         Ok(Self { connection: Connection::new(address, options, blocking)?, push_timeout })

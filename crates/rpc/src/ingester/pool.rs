@@ -23,7 +23,7 @@ impl IngesterPool {
     pub fn new(options: ClientOptions, push_timeout: Duration, blocking: BlockingHandle) -> Self {
         let handle = blocking.clone();
         let clients = Pool::new(blocking, move |address| {
-            IngesterClient::new(address, (options, push_timeout), handle.clone())
+            IngesterClient::new(address, (&options, push_timeout), handle.clone())
         });
         Self { clients }
     }

@@ -37,7 +37,7 @@ impl RemoteStoreGateway {
     /// at the first call.
     pub fn new(
         address: &str,
-        options: ClientOptions,
+        options: &ClientOptions,
         blocking: BlockingHandle,
     ) -> Result<Self, tonic::transport::Error> {
         Ok(Self { connection: Connection::new(address, options, blocking)? })

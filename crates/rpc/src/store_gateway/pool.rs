@@ -20,7 +20,7 @@ impl GatewayPool {
     pub fn new(options: ClientOptions, blocking: BlockingHandle) -> Self {
         let handle = blocking.clone();
         let connect =
-            move |address: &str| RemoteStoreGateway::new(address, options, handle.clone());
+            move |address: &str| RemoteStoreGateway::new(address, &options, handle.clone());
         Self { clients: Pool::new(blocking, connect) }
     }
 

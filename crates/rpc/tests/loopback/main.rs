@@ -76,7 +76,8 @@ async fn ingester() -> (Arc<FakeIngester>, IngesterClient) {
     let ingester = Arc::new(FakeIngester::new());
     let address = serve(Some(Arc::clone(&ingester)), None).await;
     let options = (OPTIONS, Duration::from_secs(10));
-    let client = IngesterClient::new(&address, options, BlockingHandle::current()).unwrap();
+    let client =
+        IngesterClient::new(&address, (&options.0, options.1), BlockingHandle::current()).unwrap();
     (ingester, client)
 }
 
@@ -150,7 +151,8 @@ async fn nobody_at_the_address_is_an_error_that_another_replica_may_mend() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let options = (OPTIONS, Duration::from_secs(10));
-    let client = IngesterClient::new(&address, options, BlockingHandle::current()).unwrap();
+    let client =
+        IngesterClient::new(&address, (&options.0, options.1), BlockingHandle::current()).unwrap();
     blocking(move || {
         let error = client.user_stats(&tenant("a")).unwrap_err();
         assert!(matches!(error, StorageError::Unavailable(_)), "{error}");
@@ -166,7 +168,7 @@ async fn a_store_gateway_answers_over_named_blocks_and_says_which() {
     let gateway = Arc::new(FakeGateway::new());
     fill(&|batch| gateway.ingester.push(&tenant("a"), batch).unwrap(), 300);
     let address = serve(None, Some(Arc::clone(&gateway))).await;
-    let client = RemoteStoreGateway::new(&address, OPTIONS, BlockingHandle::current()).unwrap();
+    let client = RemoteStoreGateway::new(&address, &OPTIONS, BlockingHandle::current()).unwrap();
     blocking(move || {
         let context = Arc::new(QueryContext::unlimited());
         let unknown = Ulid::from_bytes([9; 16]);

@@ -30,6 +30,9 @@ pub(crate) const OPTIONS: ClientOptions = ClientOptions {
     connect_timeout: Duration::from_secs(5),
     max_recv_message_bytes: 16 << 20,
     max_send_message_bytes: 16 << 20,
+    gzip: false,
+    windows: (1 << 20, 4 << 20),
+    tls: None,
 };
 const LIMITS: ServerLimits =
     ServerLimits { max_recv_message_bytes: 16 << 20, max_send_message_bytes: 16 << 20 };

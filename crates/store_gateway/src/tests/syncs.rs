@@ -1,14 +1,16 @@
 //! What is kept on local disk and in memory: when it comes, when it goes, what a restart finds,
 //! and the bounds of requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bucket::DeletionMark;
 use config::GoDuration;
-use model::{LimitKind, Matcher, QueryLimits, SelectHints, StorageError};
+use model::{LimitKind, Matcher, QueryLimits, SelectHints, StorageError, TenantId};
 use ulid::Ulid;
 
 use crate::testing::{ALL_TIME, BlockSpec, Data, World, read_all, series};
+use crate::{BlockOwner, BlockSharding};
 
 const HOUR_MS: i64 = 3_600_000;
 const LOADS: &str = "cortex_bucket_store_indexheader_lazy_load_total";
@@ -221,4 +223,38 @@ fn requests_wait_for_their_turn_and_give_up_in_time() {
         assert!(waiting.join().unwrap());
     });
     assert!(Duration::ZERO < world.gateway.store.config.max_concurrent_queue_timeout.std());
+}
+
+/// Owns one block of one tenant.
+struct One(Ulid);
+
+impl BlockSharding for One {
+    fn is_known(&self) -> bool {
+        true
+    }
+
+    fn share(&self, tenant: &TenantId) -> Option<BlockOwner> {
+        let own = self.0;
+        (tenant.as_str() == "team").then(|| Box::new(move |block| block == own) as BlockOwner)
+    }
+}
+
+#[test]
+fn index_headers_of_others_blocks_are_fetched_only_when_somebody_asks() {
+    let world = world();
+    let headers = |world: &World| -> Vec<String> {
+        let entries = std::fs::read_dir(world.sync_dir.path().join("team")).unwrap();
+        let dirs = entries.map(|entry| entry.unwrap()).filter(|entry| entry.path().is_dir());
+        let mut names: Vec<_> = dirs.map(|dir| dir.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let (first, second) = (Ulid(1).to_string(), Ulid(2).to_string());
+    assert_eq!(headers(&world), [first.clone(), second.clone()]);
+    let one_of_two = world.restarted_with(Arc::new(One(Ulid(2))));
+    one_of_two.sync();
+    assert_eq!(headers(&one_of_two), std::slice::from_ref(&second), "the other one's is removed");
+    assert_eq!(one_of_two.all().unwrap(), data(50), "but it is answered for");
+    one_of_two.sync();
+    assert_eq!(headers(&one_of_two), [first, second], "what a query needed stays while it is used");
 }

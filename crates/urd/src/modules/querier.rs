@@ -7,8 +7,9 @@ use rpc::store_gateway::GatewayPool;
 use web::Routes;
 use wire::client::StoreGateways;
 
-use crate::cluster::{self, Alone, RingGateways};
+use crate::cluster::{Alone, RingGateways};
 use crate::env::{Env, Parts};
+use crate::tls;
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let blocks = Blocks::new(BlocksDependencies {
@@ -46,7 +47,10 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
     let ring = parts.need_rings()?.store_gateway;
     let store = env.config.store_gateway.sharding_ring.kvstore.store;
-    let pool = GatewayPool::new(cluster::client_options(env), env.blocking.clone());
+    let pool = GatewayPool::new(
+        tls::of_client("store-gateways", &env.config.querier.store_gateway_client)?,
+        env.blocking.clone(),
+    );
     Ok(Arc::new(RingGateways {
         alone: Alone::new(&env.config, store, &ring),
         own: parts.own_gateway.clone(),

@@ -13,7 +13,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let ring = parts.need_rings()?.ingester;
     let config = &env.config;
     let alone = Alone::new(config, config.ingester.ring.kvstore.store, &ring);
-    let pool = cluster::ingester_pool(env);
+    let pool = cluster::ingester_pool(env)?;
     let pushes = ReplicatedPush::new(ReplicationParts {
         ring: cluster::view(&ring),
         ingesters: Arc::clone(&pool) as _,

@@ -7,6 +7,7 @@ use store_gateway::{Dependencies, StoreGateway, StoreOptions, http};
 use web::Routes;
 use wire::client::StoreGatewayClient;
 
+use crate::cluster;
 use crate::env::{Env, Parts};
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
@@ -14,6 +15,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         config: env.config.blocks_storage.bucket_store.clone(),
         options: StoreOptions::default(),
         index_cache: env.index_cache("store-gateway")?,
+        sharding: cluster::block_sharding(env, &parts.need_rings()?.store_gateway),
         indexes: parts.need_bucket_indexes(env)?,
         fs: tsdb::fs::OsFs::shared(),
         clock: Arc::clone(&env.clock),

@@ -16,7 +16,17 @@ const SERIES: usize = 40;
 type Model = BTreeMap<String, Vec<i64>>;
 
 /// A process of the cluster named `name`, which joins the gossip at `join`.
-fn start(dir: &Path, (name, target): (&str, &str), join: &[String]) -> Server {
+fn start(dir: &Path, names: (&str, &str), join: &[String]) -> Server {
+    start_with(dir, names, join, &[])
+}
+
+/// The same with further options.
+fn start_with(
+    dir: &Path,
+    (name, target): (&str, &str),
+    join: &[String],
+    extra: &[String],
+) -> Server {
     let own = dir.join(name);
     std::fs::create_dir_all(&own).unwrap();
     let mut command = urd_command(&own);
@@ -28,6 +38,7 @@ fn start(dir: &Path, (name, target): (&str, &str), join: &[String]) -> Server {
     let bucket = dir.join("bucket").display().to_string();
     command.arg(format!("-blocks-storage.filesystem.dir={bucket}"));
     command.args(join.iter().map(|address| format!("-memberlist.join={address}")));
+    command.args(extra);
     let server = Server::start(command, name);
     server.wait_ready();
     server
@@ -132,4 +143,53 @@ fn one_of_three_ingesters_may_die_and_nothing_acknowledged_is_ever_lost() {
         assert_eq!(missing, 0, "acknowledged samples of {name} are missing");
     }
     drop((first, second, third));
+}
+
+/// The options of TLS below `prefix`: file names of the certificates of tests by option.
+fn tls(prefix: &str, files: &[(&str, &str)]) -> Vec<String> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../bucket/tests/tls");
+    files.iter().map(|(option, file)| format!("-{prefix}{option}={dir}/{file}")).collect()
+}
+
+#[test]
+fn an_ingester_with_tls_takes_samples_from_those_with_the_right_certificate_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let one_copy = "-ingester.ring.replication-factor=1".to_owned();
+    let shown = ("tls-cert-path", "server.pem");
+    let files = [shown, ("tls-key-path", "server.key"), ("tls-ca-path", "ca.pem")];
+    let mut options = tls("server.grpc-", &files);
+    options.push("-server.grpc-tls-client-auth=RequireAndVerifyClientCert".to_owned());
+    options.push(one_copy.clone());
+    let ingester = start_with(dir.path(), ("ingester-1", "ingester"), &[], &options);
+    let join = [gossip_address(&ingester)];
+
+    let client = |files: &[(&str, &str)]| {
+        let mut options = tls("ingester.client.", files);
+        let named = ["tls-enabled=true", "tls-server-name=storage.test"];
+        options.extend(named.map(|option| format!("-ingester.client.{option}")));
+        options.push(one_copy.clone());
+        options
+    };
+    let authority = ("tls-ca-path", "ca.pem");
+    let own = [("tls-cert-path", "client.pem"), ("tls-key-path", "client.key"), authority];
+    let t = START_MS + 1000;
+    let names = ("member-1", "distributor,querier,store-gateway");
+    let member = start_with(dir.path(), names, &join, &client(&own));
+    wait_for_ingesters(&member, 1);
+    let mut model = Model::new();
+    let taken = write(&member, t, &mut model);
+    assert_eq!(taken.status, 200, "{taken:?}");
+    assert_eq!(read(&member).unwrap(), model);
+    drop(member);
+
+    for (i, options) in
+        [client(&[authority]), client(&[]), vec![one_copy.clone()]].iter().enumerate()
+    {
+        let name = format!("stranger-{i}");
+        let stranger = start_with(dir.path(), (&name, "distributor"), &join, options);
+        wait_for_ingesters(&stranger, 1);
+        let refused = write(&stranger, t + 1000, &mut model);
+        assert!(refused.status >= 500, "{refused:?}");
+    }
+    drop(ingester);
 }

@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
 use super::ServerOptions;
@@ -30,13 +30,11 @@ use crate::reply::text_error;
 const MAX_HEADERS: usize = 200;
 
 /// The connection, to be awaited to its end.
-pub(super) fn serve(
-    stream: TcpStream,
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     router: Router,
     options: ServerOptions,
 ) -> impl GracefulConnection<Error = hyper::Error> + Send {
-    // Only delays small answers; the connection works without it.
-    let _ = stream.set_nodelay(true);
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(TimedStream::new(stream, Arc::clone(&phase), options));
     let service = service_fn(move |request: Request<Incoming>| {

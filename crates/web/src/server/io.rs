@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use request_line::RequestLines;
 
@@ -59,8 +58,8 @@ impl Drop for Serving {
 }
 
 /// A socket that fails when its peer is too slow.
-pub(super) struct TimedStream {
-    stream: TcpStream,
+pub(super) struct TimedStream<S> {
+    stream: S,
     phase: Arc<Phase>,
     options: ServerOptions,
     read: Deadline,
@@ -70,8 +69,8 @@ pub(super) struct TimedStream {
     carried: Vec<u8>,
 }
 
-impl TimedStream {
-    pub(super) fn new(stream: TcpStream, phase: Arc<Phase>, options: ServerOptions) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
+    pub(super) fn new(stream: S, phase: Arc<Phase>, options: ServerOptions) -> Self {
         let (read, write) = (Deadline::default(), Deadline::default());
         let (lines, carried) = (RequestLines::default(), Vec::new());
         Self { stream, phase, options, read, write, lines, carried }
@@ -140,7 +139,7 @@ impl TimedStream {
     }
 }
 
-impl AsyncRead for TimedStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +164,7 @@ impl AsyncRead for TimedStream {
     }
 }
 
-impl AsyncWrite for TimedStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -14,7 +14,7 @@ use rt::metrics::Counter;
 use super::protocol::{Connection, Failure};
 use super::transport::{self, Transport};
 use crate::cache::CacheKey;
-use crate::tls::ClientTls;
+use rt::tls::ClientTls;
 
 /// So many failures in a row open the circuit.
 const FAILURES_TO_OPEN: u32 = 5;

@@ -1,15 +1,11 @@
 //! Connections to servers, with TLS or without.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::Result;
 use std::pin::Pin;
-use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rt::tls::ClientTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-
-use crate::tls::ClientTls;
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -25,8 +21,5 @@ pub(super) async fn connect(server: &str, tls: Option<&ClientTls>) -> Result<Tra
     stream.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(Box::pin(stream)) };
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host).map_err(|e| Error::new(ErrorKind::InvalidInput, e))?;
-    let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?;
-    Ok(Box::pin(stream))
+    Ok(Box::pin(tls.connect(host, stream).await?))
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prost::Message;
+use rt::tls::{ClientTls, Connector};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -38,10 +39,11 @@ impl Connections {
         if options.endpoints.is_empty() {
             return Err("no etcd endpoints are configured".to_owned());
         }
-        let tls = options.tls.as_ref().map(tls_config).transpose()?;
+        let tls = options.tls.as_ref().map(ClientTls::new).transpose();
+        let connector = Connector::new(tls.map_err(|error| error.to_string())?);
         let mut channels = Vec::new();
         for endpoint in &options.endpoints {
-            channels.push(channel(endpoint, options, tls.as_ref())?);
+            channels.push(channel(endpoint, options, &connector)?);
         }
         let user = (!options.username.is_empty())
             .then(|| (options.username.clone(), options.password.clone()));
@@ -155,39 +157,15 @@ where
 fn channel(
     endpoint: &str,
     options: &EtcdOptions,
-    tls: Option<&ClientTlsConfig>,
+    connector: &Connector,
 ) -> Result<Channel, String> {
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let address = endpoint.split_once("://").map_or(endpoint, |(_, address)| address);
-    let failed = |error: &dyn std::fmt::Display| format!("etcd endpoint {endpoint}: {error}");
-    let mut builder = Endpoint::from_shared(format!("{scheme}://{address}"))
-        .map_err(|error| failed(&error))?
+    // The connector speaks TLS, whatever the scheme.
+    let builder = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("etcd endpoint {endpoint}: {error}"))?
         .connect_timeout(options.dial_timeout)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(2 * options.dial_timeout)
         .keep_alive_while_idle(true);
-    if let Some(tls) = tls {
-        builder = builder.tls_config(tls.clone()).map_err(|error| failed(&error))?;
-    }
-    Ok(builder.connect_lazy())
-}
-
-fn tls_config(files: &crate::memberlist::TlsFiles) -> Result<ClientTlsConfig, String> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))
-    };
-    if files.insecure_skip_verify {
-        return Err("etcd without checking its certificate is not supported".to_owned());
-    }
-    let mut tls = ClientTlsConfig::new();
-    if !files.ca.as_os_str().is_empty() {
-        tls = tls.ca_certificate(Certificate::from_pem(read(&files.ca)?));
-    }
-    if !files.cert.as_os_str().is_empty() {
-        tls = tls.identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?));
-    }
-    if !files.server_name.is_empty() {
-        tls = tls.domain_name(files.server_name.clone());
-    }
-    Ok(tls)
+    Ok(builder.connect_with_connector_lazy(connector.clone()))
 }

@@ -143,6 +143,11 @@ impl<'a> SeriesRun<'a> {
         let mut canonical = Vec::with_capacity(512);
         while let Some(item) = series.next_item() {
             let item = item?;
+            // No writer gives it out: a file of head chunks could not tell it from its end. The
+            // samples count as those of an unknown series.
+            if item.series_ref == 0 {
+                continue;
+            }
             self.add((item.series_ref, item.labels), (shards, hasher), &mut canonical);
         }
         Ok(())

@@ -154,6 +154,10 @@ impl<'a> SnapshotRecord<'a> {
 
 fn decode_series<'a>(input: &mut Decoder<'a>) -> Result<SnapshotRecord<'a>, DecodeError> {
     let series_ref = input.be64()?;
+    // No writer gives it out: a file of head chunks could not tell it from its end.
+    if series_ref == 0 {
+        return Err(DecodeError::Invalid("a series without a reference"));
+    }
     let mut labels = Vec::new();
     read_labels(input, &mut labels)?;
     // Earlier versions stored the range of the head's chunks here.

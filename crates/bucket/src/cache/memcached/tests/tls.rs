@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::tls::TlsOptions;
+use rt::tls::{Allowed, TlsOptions};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls")).join(name)
@@ -19,6 +19,10 @@ fn right() -> TlsOptions {
     }
 }
 
+fn allowed(suite: [String; 1]) -> Allowed {
+    Allowed { cipher_suites: suite.into(), only_tls_13: false }
+}
+
 #[tokio::test]
 async fn a_server_is_asked_over_tls() {
     let path = |name: &str| file(name).display().to_string();
@@ -30,9 +34,10 @@ async fn a_server_is_asked_over_tls() {
         let tls = Some(ClientTls::new(tls).unwrap());
         world(MemcachedOptions { tls, ..options(&[&address]) })
     };
-    let newest = TlsOptions { only_tls_13: true, ..right() };
+    let newest =
+        TlsOptions { allowed: Allowed { only_tls_13: true, ..Allowed::default() }, ..right() };
     let suite = ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned()];
-    let one_suite = TlsOptions { cipher_suites: suite.into(), ..right() };
+    let one_suite = TlsOptions { allowed: allowed(suite), ..right() };
     for (i, tls) in [right(), newest, one_suite].iter().enumerate() {
         let world = over_tls(tls);
         world.cache.set(&key(i + 1), value(i + 1), HOUR);
@@ -55,7 +60,7 @@ async fn a_server_is_asked_over_tls() {
 #[test]
 fn what_cannot_be_obeyed_is_refused() {
     let suite = ["TLS_RSA_WITH_RC4_128_SHA".to_owned()];
-    let old = TlsOptions { cipher_suites: suite.into(), ..right() };
+    let old = TlsOptions { allowed: allowed(suite), ..right() };
     let refused = ClientTls::new(&old).unwrap_err().to_string();
     assert_eq!(refused, "cipher suites: TLS_RSA_WITH_RC4_128_SHA is not supported");
     let half = TlsOptions { key_path: None, ..right() };
