@@ -29,6 +29,7 @@ pub(crate) fn say(text: &str) {
 
 pub(crate) fn test() -> Result<()> {
     deps()?;
+    crate::manifests::run_unless_missing()?;
     ci()
 }
 

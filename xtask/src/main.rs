@@ -6,6 +6,7 @@ mod conformance;
 mod docs;
 mod fairness;
 mod fuzz;
+mod manifests;
 mod tidy;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   long-term [--days N] [--series N] [--binary PATH]
                 days of samples in an S3 server beside Prometheus (14 days of 5,000 unless told)
   fairness      how a tenant's queries fare beside a hostile tenant's, on a running server
+  manifests     check docs/operate/kubernetes against the schemas of Kubernetes (PyPI)
   deps          install the servers that the end-to-end tests start (Debian)";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["crash", options @ ..] => commands::crash(options),
         ["long-term", options @ ..] => commands::long_term(options),
         ["fairness", options @ ..] => fairness::fairness(options),
+        ["manifests"] => manifests::run_always(),
         ["deps"] => commands::deps(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

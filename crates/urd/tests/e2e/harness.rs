@@ -279,8 +279,9 @@ fn url_in(line: &str) -> Option<String> {
         let port: u16 = address.rsplit_once(':')?.1.parse().ok()?;
         (port > 0).then(|| format!("http://{address}"))
     };
-    // Prometheus and Urd, in this order.
-    let marks = [("Listening on", "address="), ("msg=listening", " http=")];
+    // Prometheus, Urd, and the script of three nodes, in this order.
+    let marks =
+        [("Listening on", "address="), ("msg=listening", " http="), ("node-1: ", "http://")];
     let (_, key) = marks.iter().find(|(message, _)| line.contains(message))?;
     address(&line[line.find(key)? + key.len()..])
 }

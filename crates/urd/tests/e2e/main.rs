@@ -23,3 +23,4 @@ mod out_of_order;
 mod promql;
 mod remote_read;
 mod remote_write;
+mod three_nodes;
