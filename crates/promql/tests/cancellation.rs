@@ -137,3 +137,36 @@ fn a_long_row_is_asked_about() {
     assert!(matches!(error, Some(QueryError::TimedOut)), "{error:?}");
     assert!(asked <= all / 2 + 3, "{asked} of {all}");
 }
+
+/// One window over everything: nothing but the function itself can ask.
+#[test]
+fn a_giant_window_is_asked_about() {
+    const MORE: u64 = 5;
+    let kind = QueryKind::Instant { time_ms: 0 };
+    let storage = MemoryStorage::new();
+    // Half a million samples are 8 pieces of 64 Ki.
+    let base = ask(("last_over_time(vector(1)[500s:1ms])", kind), u64::MAX, &storage).1;
+    for function in [
+        "quantile_over_time(0.3, X)",
+        "mad_over_time(X)",
+        "stddev_over_time(X)",
+        "sum_over_time(X)",
+        "avg_over_time(X)",
+        "min_over_time(X)",
+        "ts_of_max_over_time(X)",
+        "deriv(X)",
+        "predict_linear(X, 60)",
+        "double_exponential_smoothing(X, 0.3, 0.4)",
+        "changes(X)",
+        "resets(X)",
+        "rate(X)",
+    ] {
+        let query = function.replace('X', "vector(1)[500s:1ms]");
+        let (error, all) = ask((&query, kind), u64::MAX, &storage);
+        assert!(error.is_none(), "{query}: {error:?}");
+        assert!(all >= base + MORE, "{query}: {all} questions, {base} without the function");
+        let (error, asked) = ask((&query, kind), all - MORE / 2, &storage);
+        assert!(matches!(error, Some(QueryError::TimedOut)), "{query}: {error:?}");
+        assert!(asked <= all - MORE / 2 + 3, "{query}: {asked} of {all}");
+    }
+}

@@ -80,7 +80,10 @@ impl Accumulator {
 
     /// Adds a series; gives the bytes that this takes for good.
     fn add_row(&mut self, batch: &SeriesBatch, row: usize, aggregation: &Aggregation<'_>) -> usize {
-        self.floats.add(batch.floats_of(row));
+        let floats = batch.floats_of(row);
+        for piece in aggregation.cx.pieces(0..floats.len()) {
+            self.floats.add(piece.start, &floats[piece]);
+        }
         let Some(histograms) = batch.histograms_of(row) else { return 0 };
         if histograms.iter().all(Option::is_none) {
             return 0;
@@ -102,7 +105,7 @@ impl Accumulator {
                     .iter()
                     .map(|histogram| if histogram.is_some() { 0.0 } else { ABSENT })
                     .collect();
-                self.floats.add(&as_floats);
+                self.floats.add(0, &as_floats);
             }
             Kind::Min | Kind::Max | Kind::Deviation { .. } => {
                 let annotation = Annotation::HistogramIgnoredInAggregation(aggregation.op.name());

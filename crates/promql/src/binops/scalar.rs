@@ -41,13 +41,14 @@ impl SeriesMap for ScalarMap {
             batch.heads.iter_mut().for_each(|head| head.drop_name = true);
         }
         if batch.histograms.is_none() && !self.op.is_trim() {
-            self.floats(batch);
-            return Ok(());
+            self.floats(batch, cx);
+            return cx.check();
         }
         for row in 0..batch.len() {
-            for step in 0..batch.steps {
+            for step in cx.pieces(0..batch.steps).flatten() {
                 self.cell(batch, row, step, cx);
             }
+            cx.check()?;
         }
         Ok(())
     }
@@ -55,32 +56,38 @@ impl SeriesMap for ScalarMap {
 
 impl ScalarMap {
     /// The fast path: nothing but floats. The operator is chosen once, not for each value.
-    fn floats(&self, batch: &mut SeriesBatch) {
+    fn floats(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) {
         match self.op {
-            BinaryOp::Add => self.each(batch, |a, b| a + b),
-            BinaryOp::Sub => self.each(batch, |a, b| a - b),
-            BinaryOp::Mul => self.each(batch, |a, b| a * b),
-            BinaryOp::Div => self.each(batch, |a, b| a / b),
+            BinaryOp::Add => self.each(batch, cx, |a, b| a + b),
+            BinaryOp::Sub => self.each(batch, cx, |a, b| a - b),
+            BinaryOp::Mul => self.each(batch, cx, |a, b| a * b),
+            BinaryOp::Div => self.each(batch, cx, |a, b| a / b),
             op if op.is_comparison() && self.return_bool => {
-                self.each(batch, |a, b| f64::from(u8::from(element::floats(op, a, b).keep)));
+                self.each(batch, cx, |a, b| f64::from(u8::from(element::floats(op, a, b).keep)));
             }
             op if op.is_comparison() => {
                 let swapped = self.swapped;
-                self.each(batch, |a, b| match element::floats(op, a, b).keep {
+                self.each(batch, cx, |a, b| match element::floats(op, a, b).keep {
                     true if swapped => b,
                     true => a,
                     false => ABSENT,
                 });
             }
-            op => self.each(batch, |a, b| element::floats(op, a, b).value),
+            op => self.each(batch, cx, |a, b| element::floats(op, a, b).value),
         }
     }
 
     #[inline]
-    fn each(&self, batch: &mut SeriesBatch, function: impl Fn(f64, f64) -> f64) {
+    fn each(
+        &self,
+        batch: &mut SeriesBatch,
+        cx: &EvalContext<'_>,
+        function: impl Fn(f64, f64) -> f64,
+    ) {
         let steps = batch.steps;
         for row in batch.floats.chunks_exact_mut(steps.max(1)) {
-            for (step, value) in row.iter_mut().enumerate() {
+            for step in cx.pieces(0..steps).flatten() {
+                let value = &mut row[step];
                 let scalar = self.scalar.at(step);
                 if is_absent(*value) {
                     continue;

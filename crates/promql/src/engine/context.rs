@@ -3,6 +3,7 @@
 //! Made by the engine for one query, lent to operators and to the jobs that they spread over the
 //! executor.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use model::{Executor, Querier, QueryContext};
 use super::account::{Meter, SampleAccount};
 use super::batch::SeriesBatch;
 use super::narrowing::Narrowings;
-use super::pace::Pace;
+use super::pace::{Pace, Pieces};
 use super::plan::Plan;
 use super::profile::{Measured, Profile};
 use super::recorder::Recorder;
@@ -87,6 +88,12 @@ impl<'q> EvalContext<'q> {
     /// Asks now and then whether the query must stop.
     pub(crate) fn pace(&self) -> Pace<'_> {
         Pace::new(self)
+    }
+
+    /// A long loop in parts, with a question between them; ends early when the query must stop,
+    /// so that who looks at the result must ask once more.
+    pub(crate) fn pieces(&self, all: Range<usize>) -> Pieces<'_> {
+        Pieces::new(self, all)
     }
 
     /// Counts the memory of something that grows.

@@ -23,14 +23,16 @@ pub(crate) fn negate(operand: Operand, cx: &EvalContext<'_>) -> Result<Operand, 
 struct NegateMap;
 
 impl SeriesMap for NegateMap {
-    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
+    fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         batch.heads.iter_mut().for_each(|head| head.drop_name = true);
-        for value in batch.floats.iter_mut().filter(|v| !is_absent(**v)) {
-            *value = -*value;
+        for piece in cx.pieces(0..batch.floats.len()) {
+            for value in batch.floats[piece].iter_mut().filter(|v| !is_absent(**v)) {
+                *value = -*value;
+            }
         }
         for histogram in batch.histograms.iter_mut().flatten().flatten() {
             Arc::make_mut(histogram).mul(-1.0);
         }
-        Ok(())
+        cx.check()
     }
 }

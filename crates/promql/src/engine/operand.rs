@@ -46,8 +46,13 @@ impl ScalarColumn {
     ) -> Result<Self, QueryError> {
         let bytes = numbers.len().saturating_mul(size_of::<f64>());
         let room = cx.account.reserve(numbers.len() as u64, bytes as u64)?;
-        let numbers = numbers.collect();
-        cx.check()?;
+        let mut all = Vec::with_capacity(numbers.len());
+        let mut pace = cx.pace();
+        for number in numbers {
+            pace.tick(1)?;
+            all.push(number);
+        }
+        let numbers = all;
         Ok(Self::Steps(Arc::new(HeldNumbers { numbers, room })))
     }
 

@@ -154,14 +154,21 @@ impl SeriesMap for RepeatMap {
     fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         cx.account.check_size(batch.len().saturating_mul(self.0))?;
         let repeat_n = self.0;
-        batch.floats =
-            batch.floats.iter().flat_map(|v| std::iter::repeat_n(*v, repeat_n)).collect();
+        let mut pace = cx.pace();
+        let mut floats = Vec::with_capacity(batch.floats.len().saturating_mul(repeat_n));
+        for value in &batch.floats {
+            for piece in cx.pieces(0..repeat_n) {
+                floats.resize(floats.len() + piece.len(), *value);
+            }
+            pace.tick(repeat_n)?;
+        }
+        batch.floats = floats;
         batch.histograms = batch
             .histograms
             .take()
             .map(|all| all.into_iter().flat_map(|h| std::iter::repeat_n(h, repeat_n)).collect());
         batch.steps = repeat_n;
-        Ok(())
+        cx.check()
     }
 }
 

@@ -140,25 +140,28 @@ impl CountedKernel {
         }
     }
 
-    fn count(&self, samples: &mut SampleBuffer, counts: &SampleCounts, lookback_ms: i64) {
+    fn count(&self, samples: &mut SampleBuffer, counts: &SampleCounts, cx: &EvalContext<'_>) {
         if self.windows.range_ms == 0 {
             // What is interpolated counts nothing.
             if self.extension == RangeExtension::None {
-                self.count_newest(samples, counts, lookback_ms);
+                self.count_newest(samples, counts, cx);
             }
             return;
         }
         drop_stale(samples);
-        let bounds = (0..self.windows.count())
+        let lookback_ms = cx.options.lookback_delta_ms;
+        let bounds = cx
+            .pieces(0..self.windows.count())
+            .flatten()
             .map(|step| widened(self.windows.bounds(step), self.extension, lookback_ms));
         counts.add_windows(self.counts_for, bounds, samples);
     }
 
-    fn count_newest(&self, samples: &SampleBuffer, counts: &SampleCounts, lookback_ms: i64) {
+    fn count_newest(&self, samples: &SampleBuffer, counts: &SampleCounts, cx: &EvalContext<'_>) {
         let mut cursor = NewestCursor::default();
-        for step in 0..self.windows.count() {
+        for step in cx.pieces(0..self.windows.count()).flatten() {
             let at = self.windows.references.time(step);
-            let found = match cursor.newest(samples, at, lookback_ms) {
+            let found = match cursor.newest(samples, at, cx.options.lookback_delta_ms) {
                 Newest::None => continue,
                 Newest::Histogram(index) if !self.kernel.looks_at_times_only() => {
                     histogram_size(&samples.histograms[index])
@@ -179,7 +182,7 @@ impl SeriesKernel for CountedKernel {
         cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
         if let Some(counts) = &cx.sample_counts {
-            self.count(samples, counts, cx.options.lookback_delta_ms);
+            self.count(samples, counts, cx);
         }
         self.kernel.evaluate(labels, samples, row, cx)
     }

@@ -98,16 +98,22 @@ struct RoundSize {
 
 impl RoundSize {
     fn new(steps: usize, cx: &EvalContext<'_>) -> Self {
-        const CELLS_OF_CHUNK: usize = 16 * 1024;
-        const CHUNKS_PER_THREAD: usize = 4;
+        // Small, because at the end of a round all threads wait for the last chunk.
+        const CELLS_OF_CHUNK: usize = 4 * 1024;
+        const MAX_CHUNK_LEN: usize = 64;
+        const CHUNKS_PER_THREAD: usize = 16;
+        const MIN_CHUNKS_PER_THREAD: usize = 4;
+        const CELLS_PER_THREAD: usize = CELLS_OF_CHUNK * CHUNKS_PER_THREAD;
         const CELLS: usize = 4 * 1024 * 1024;
-        let chunk_len = (CELLS_OF_CHUNK / steps.max(1)).clamp(1, 256);
+        let chunk_len = (CELLS_OF_CHUNK / steps.max(1)).clamp(1, MAX_CHUNK_LEN);
         let threads = cx.executor().parallelism();
         if threads <= 1 {
             return Self { chunk_len, chunks: 1 };
         }
         let cells_of_chunk = chunk_len.saturating_mul(steps).max(1);
-        let chunks = (threads * CHUNKS_PER_THREAD).min(CELLS / cells_of_chunk).max(1);
+        let per_thread =
+            (CELLS_PER_THREAD / cells_of_chunk).clamp(MIN_CHUNKS_PER_THREAD, CHUNKS_PER_THREAD);
+        let chunks = (threads * per_thread).min(CELLS / cells_of_chunk).max(1);
         Self { chunk_len, chunks }
     }
 

@@ -2,6 +2,8 @@
 
 use model::TimestampMs;
 
+use super::QueryError;
+use super::context::EvalContext;
 use super::grid::Grid;
 
 /// The moments that a selector looks at for the steps of a grid.
@@ -95,7 +97,11 @@ pub(crate) struct WindowIndex {
 
 impl WindowIndex {
     /// The windows of the samples at `times`.
-    pub(crate) fn new(times: &[TimestampMs], windows: &Windows) -> Self {
+    pub(crate) fn new(
+        times: &[TimestampMs],
+        windows: &Windows,
+        cx: &EvalContext<'_>,
+    ) -> Result<Self, QueryError> {
         let References { grid, at_ms, offset_ms } = windows.references;
         let is_whole = at_ms.is_none() && windows.range_ms % grid.step_ms == 0;
         let lag = usize::try_from(windows.range_ms / grid.step_ms).ok();
@@ -110,23 +116,31 @@ impl WindowIndex {
             let first = grid.start_ms.saturating_sub(offset_ms);
             let mut end = first.saturating_sub(windows.range_ms);
             let mut stride = 0;
-            for _ in 0..grid.count + lag {
+            for _ in cx.pieces(0..grid.count + lag).flatten() {
                 at = next_after(times, at, end, &mut stride);
                 index.ends.push(at);
                 end = end.saturating_add(grid.step_ms);
             }
-            return index;
+            return index.complete(grid.count + lag, cx);
         }
         let mut start_at = 0;
         let mut strides = (0, 0);
-        for step in 0..grid.count {
+        for step in cx.pieces(0..grid.count).flatten() {
             let (start, end) = windows.bounds(step);
             at = next_after(times, at, end, &mut strides.0);
             start_at = next_after(times, start_at, start, &mut strides.1);
             index.ends.push(at);
             index.starts.push(start_at);
         }
-        index
+        index.complete(grid.count, cx)
+    }
+
+    /// Itself with all of `count` ends; else the query must stop.
+    fn complete(self, count: usize, cx: &EvalContext<'_>) -> Result<Self, QueryError> {
+        if self.ends.len() < count {
+            cx.check()?;
+        }
+        Ok(self)
     }
 
     /// The first sample of the window of the step `index`, and one past the last.
@@ -177,7 +191,20 @@ pub(crate) fn first_after(times: &[TimestampMs], from: usize, bound: TimestampMs
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use model::QueryContext;
+
     use super::*;
+    use crate::engine::EngineOptions;
+    use crate::engine::plan::Passes;
+    use crate::engine::tests::planned;
+
+    fn looked_up(times: &[TimestampMs], windows: &Windows) -> WindowIndex {
+        let (options, query) = (EngineOptions::default(), Arc::new(QueryContext::unlimited()));
+        let cx = EvalContext::new(&options, &query, None, &planned("1", Passes::NONE));
+        WindowIndex::new(times, windows, &cx).unwrap()
+    }
 
     #[test]
     fn windows_are_open_on_the_left() {
@@ -186,7 +213,7 @@ mod tests {
         let references = References { grid, at_ms: None, offset_ms: 20 };
         let windows = Windows { references, range_ms: 60 };
         let mut cursor = WindowCursor::default();
-        let looked_up = WindowIndex::new(&times, &windows);
+        let looked_up = looked_up(&times, &windows);
         for index in 0..windows.count() {
             let (start, end) = windows.bounds(index);
             cursor.advance(&times, start, end);
@@ -203,7 +230,7 @@ mod tests {
         let references =
             References { grid: Grid::range(-200, 8_000, 60), at_ms: None, offset_ms: 13 };
         let windows = Windows { references, range_ms: 300 };
-        let looked_up = WindowIndex::new(&times, &windows);
+        let looked_up = looked_up(&times, &windows);
         assert_eq!(looked_up.lag, Some(5));
         for index in 0..windows.count() {
             let (start, end) = windows.bounds(index);

@@ -7,7 +7,7 @@ use super::args::Args;
 use super::math::map_floats;
 use crate::engine::QueryError;
 use crate::engine::batch::{SeriesBatch, SeriesHead};
-use crate::engine::operand::{Operand, unexpected};
+use crate::engine::operand::{Operand, ScalarColumn, unexpected};
 use crate::engine::stream::VectorStream;
 
 pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, QueryError> {
@@ -16,8 +16,10 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
         return map_floats(args.vector(0)?, function, call.cx);
     }
     let times = (0..call.grid.count).map(|step| call.grid.time(step).div_euclid(1000));
-    let values = times.map(|seconds| function(as_float(seconds))).collect();
-    let batch = SeriesBatch::single(SeriesHead::new(Labels::empty()), values);
+    let values = times.map(|seconds| function(as_float(seconds)));
+    let values = ScalarColumn::steps(values, call.cx)?.into_steps(call.grid.count);
+    let mut batch = SeriesBatch::single(SeriesHead::new(Labels::empty()), values);
+    call.cx.hold(&mut batch)?;
     Ok(Operand::Vector(VectorStream::of(batch).with_unique_series(true)))
 }
 

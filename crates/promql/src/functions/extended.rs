@@ -15,6 +15,9 @@ use crate::engine::windows::WindowCursor;
 use crate::functions::scalars::seconds;
 use crate::value::FloatPoint;
 
+/// What looking at a histogram counts, in floats.
+const HISTOGRAM_WORK: usize = 64;
+
 /// Which of `rate`, `increase` and `delta`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateKind {
@@ -74,6 +77,7 @@ impl RangeFunction for ExtendedRate {
     ) -> Result<(), QueryError> {
         let mut floats = WindowCursor::default();
         let mut histograms = WindowCursor::default();
+        let mut pace = cx.pace();
         for step in 0..input.windows.count() {
             let (start, end) = input.windows.bounds(step);
             let from = start.saturating_sub(self.lookback_ms);
@@ -81,6 +85,7 @@ impl RangeFunction for ExtendedRate {
             floats.advance(&input.samples.float_times, from, to);
             histograms.advance(&input.samples.histogram_times, from, to);
             let (floats, histograms) = (floats.range(), histograms.range());
+            pace.tick(floats.len() + HISTOGRAM_WORK * histograms.len())?;
             if !floats.is_empty() && !histograms.is_empty() {
                 let metric = input.metric().to_owned();
                 cx.annotate(self.site, Annotation::MixedFloatsHistograms(metric));
@@ -112,7 +117,7 @@ impl ExtendedRate {
         let ends = float_ends(around, picked, self.smoothed, self.kind.is_counter);
         let mut increase = ends.1 - ends.0;
         if self.kind.is_counter {
-            increase += lost_by_resets(ends, around.inner(picked));
+            increase += lost_by_resets(ends, around.inner(picked), input.cx);
         }
         Some(if self.kind.is_rate { increase / seconds(input.windows.range_ms) } else { increase })
     }
@@ -149,10 +154,11 @@ fn float_ends(
     (left, right)
 }
 
-fn lost_by_resets((left, right): (f64, f64), inner: &[f64]) -> f64 {
+fn lost_by_resets((left, right): (f64, f64), inner: &[f64], cx: &EvalContext<'_>) -> f64 {
     let mut lost = 0.0;
     let mut previous = left;
-    for value in inner.iter().chain([&right]) {
+    let inner = cx.pieces(0..inner.len()).flat_map(|piece| &inner[piece]);
+    for value in inner.chain([&right]) {
         if *value < previous {
             lost += previous;
         }

@@ -92,12 +92,14 @@ pub(super) fn map_floats(
 struct FloatMap(fn(f64) -> f64);
 
 impl SeriesMap for FloatMap {
-    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
+    fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         only_floats_without_name(batch);
-        for value in batch.floats.iter_mut().filter(|v| !is_absent(**v)) {
-            *value = (self.0)(*value);
+        for piece in cx.pieces(0..batch.floats.len()) {
+            for value in batch.floats[piece].iter_mut().filter(|v| !is_absent(**v)) {
+                *value = (self.0)(*value);
+            }
         }
-        Ok(())
+        cx.check()
     }
 }
 
@@ -113,10 +115,11 @@ struct ClampMap {
 }
 
 impl SeriesMap for ClampMap {
-    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
+    fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         only_floats_without_name(batch);
         let steps = batch.steps;
-        for (index, value) in batch.floats.iter_mut().enumerate() {
+        for index in cx.pieces(0..batch.floats.len()).flatten() {
+            let value = &mut batch.floats[index];
             let (min, max) = (self.min.at(index % steps), self.max.at(index % steps));
             if max < min {
                 *value = ABSENT;
@@ -124,7 +127,7 @@ impl SeriesMap for ClampMap {
                 *value = go_max(min, go_min(max, *value));
             }
         }
-        Ok(())
+        cx.check()
     }
 }
 
@@ -133,17 +136,18 @@ struct RoundMap {
 }
 
 impl SeriesMap for RoundMap {
-    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
+    fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
         only_floats_without_name(batch);
         let steps = batch.steps;
-        for (index, value) in batch.floats.iter_mut().enumerate() {
+        for index in cx.pieces(0..batch.floats.len()).flatten() {
+            let value = &mut batch.floats[index];
             if !is_absent(*value) {
                 // The inverse loses less than a division by the step would.
                 let inverse = 1.0 / self.to_nearest.at(index % steps);
                 *value = (*value * inverse + 0.5).floor() / inverse;
             }
         }
-        Ok(())
+        cx.check()
     }
 }
 

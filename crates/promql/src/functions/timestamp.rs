@@ -53,11 +53,11 @@ impl SeriesKernel for TimeKernel {
     ) -> Result<(), QueryError> {
         let mut cursor = NewestCursor::default();
         let mut found = 0;
-        for (step, out) in row.floats.iter_mut().enumerate() {
+        for step in cx.pieces(0..row.floats.len()).flatten() {
             let reference = self.references.time(step);
             let newest = cursor.newest(samples, reference, self.lookback_ms);
             let Some(time) = self.time_of(samples, newest) else { continue };
-            *out = seconds(time);
+            row.floats[step] = seconds(time);
             found += 1;
         }
         cx.count_samples(found);
@@ -94,11 +94,13 @@ impl TimeKernel {
 struct StepTimeMap(Grid);
 
 impl SeriesMap for StepTimeMap {
-    fn apply(&self, batch: &mut SeriesBatch, _cx: &EvalContext<'_>) -> Result<(), QueryError> {
-        let times: Vec<f64> = (0..batch.steps).map(|step| seconds(self.0.time(step))).collect();
+    fn apply(&self, batch: &mut SeriesBatch, cx: &EvalContext<'_>) -> Result<(), QueryError> {
+        let mut pace = cx.pace();
         for row in 0..batch.len() {
-            for (step, time) in times.iter().enumerate() {
-                let value = if batch.cell(row, step).is_absent() { ABSENT } else { *time };
+            for step in 0..batch.steps {
+                pace.tick(1)?;
+                let is_absent = batch.cell(row, step).is_absent();
+                let value = if is_absent { ABSENT } else { seconds(self.0.time(step)) };
                 batch.floats_of_mut(row)[step] = value;
             }
         }

@@ -176,7 +176,7 @@ fn large_queries_end() {
 }
 
 /// What a query holds before it runs is bounded: 100,000 operands take about 50 MB, and a pattern
-/// of a few bytes may stand for an automaton of 30 MB.
+/// of a few bytes may stand for an automaton of 4 MB.
 #[test]
 fn queries_that_would_take_too_much_memory_are_refused() {
     let too_long = "parse error: expression is too long, the limit is 100000 operands";

@@ -55,25 +55,31 @@ impl Column {
         }
     }
 
-    /// Adds the floats of one series.
-    pub(super) fn add(&mut self, row: &[f64]) {
+    /// Adds the floats of one series for the steps from `first` on.
+    pub(super) fn add(&mut self, first: usize, row: &[f64]) {
+        let at = (first, row);
         match self.kind {
-            Kind::Sum => self.add_to_sum(row),
-            Kind::Average => self.add_to_average(row),
-            Kind::Count => self.each(row, |count, _| count + 1.0, |_| 1.0),
-            Kind::Group => self.each(row, |one, _| one, |_| 1.0),
+            Kind::Sum => self.add_to_sum(at),
+            Kind::Average => self.add_to_average(at),
+            Kind::Count => self.each(at, |count, _| count + 1.0, |_| 1.0),
+            Kind::Group => self.each(at, |one, _| one, |_| 1.0),
             Kind::Min => {
-                self.each(row, |min, v| if min > v || min.is_nan() { v } else { min }, |v| v);
+                self.each(at, |min, v| if min > v || min.is_nan() { v } else { min }, |v| v);
             }
             Kind::Max => {
-                self.each(row, |max, v| if max < v || max.is_nan() { v } else { max }, |v| v);
+                self.each(at, |max, v| if max < v || max.is_nan() { v } else { max }, |v| v);
             }
-            Kind::Deviation { .. } => self.add_to_deviation(row),
+            Kind::Deviation { .. } => self.add_to_deviation(at),
         }
     }
 
-    fn each(&mut self, row: &[f64], next: impl Fn(f64, f64) -> f64, first: impl Fn(f64) -> f64) {
-        for (value, v) in self.values.iter_mut().zip(row) {
+    fn each(
+        &mut self,
+        (at, row): (usize, &[f64]),
+        next: impl Fn(f64, f64) -> f64,
+        first: impl Fn(f64) -> f64,
+    ) {
+        for (value, v) in self.values[at..].iter_mut().zip(row) {
             if is_absent(*v) {
                 continue;
             }
@@ -82,16 +88,17 @@ impl Column {
     }
 
     /// Without branches, so that several steps are added at a time.
-    fn add_to_sum(&mut self, row: &[f64]) {
-        for ((sum, compensation), v) in self.values.iter_mut().zip(&mut self.seconds).zip(row) {
+    fn add_to_sum(&mut self, (at, row): (usize, &[f64])) {
+        let sums = self.values[at..].iter_mut().zip(&mut self.seconds[at..]);
+        for ((sum, compensation), v) in sums.zip(row) {
             let (total, rest) = kahan_add(*v, *sum, *compensation);
             let next = if is_absent(*sum) { (*v, 0.0) } else { (total, rest) };
             (*sum, *compensation) = if is_absent(*v) { (*sum, *compensation) } else { next };
         }
     }
 
-    fn add_to_average(&mut self, row: &[f64]) {
-        for (step, v) in row.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+    fn add_to_average(&mut self, (at, row): (usize, &[f64])) {
+        for (step, v) in (at..).zip(row).filter(|(_, v)| !is_absent(**v)) {
             self.counts[step] += 1.0;
             if is_absent(self.values[step]) {
                 self.values[step] = *v;
@@ -126,8 +133,8 @@ impl Column {
         self.seconds[step] /= before;
     }
 
-    fn add_to_deviation(&mut self, row: &[f64]) {
-        for (step, v) in row.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+    fn add_to_deviation(&mut self, (at, row): (usize, &[f64])) {
+        for (step, v) in (at..).zip(row).filter(|(_, v)| !is_absent(**v)) {
             self.counts[step] += 1.0;
             if is_absent(self.values[step]) {
                 self.values[step] = if v.is_finite() { 0.0 } else { f64::NAN };

@@ -1,6 +1,7 @@
 //! Subqueries: the rows of an expression, evaluated at steps of its own, become the samples of
 //! windows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, SampleBuffer, TimestampMs};
@@ -36,7 +37,8 @@ impl SubquerySource {
 
     fn count(&self, samples: &SampleBuffer, cx: &EvalContext<'_>) {
         if let Some(counts) = &cx.sample_counts {
-            let bounds = (0..self.windows.count()).map(|step| self.windows.bounds(step));
+            let steps = cx.pieces(0..self.windows.count()).flatten();
+            let bounds = steps.map(|step| self.windows.bounds(step));
             counts.add_windows(self.counts_for, bounds, samples);
         }
     }
@@ -70,7 +72,10 @@ impl SubquerySource {
         cx: &EvalContext<'_>,
     ) -> Result<Reservation, QueryError> {
         const FLOAT_BYTES: usize = size_of::<TimestampMs>() + size_of::<f64>();
-        let floats = batch.floats_of(row).iter().filter(|value| !is_absent(**value)).count();
+        let values = batch.floats_of(row);
+        let present =
+            |piece: Range<usize>| values[piece].iter().filter(|v| !is_absent(**v)).count();
+        let floats: usize = cx.pieces(0..values.len()).map(present).sum();
         let room = cx.account.reserve(floats as u64, (floats * FLOAT_BYTES) as u64)?;
         samples.clear();
         samples.float_times.reserve_exact(floats);

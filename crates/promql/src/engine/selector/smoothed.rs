@@ -33,7 +33,7 @@ impl SeriesKernel for SmoothedKernel {
         let metric = labels.metric_name().unwrap_or_default();
         let mut floats = WindowCursor::default();
         let mut histograms = WindowCursor::default();
-        for step in 0..self.references.grid.count {
+        for step in cx.pieces(0..self.references.grid.count).flatten() {
             let at = self.references.time(step);
             let (start, end) =
                 (at.saturating_sub(self.lookback_ms), at.saturating_add(self.lookback_ms));

@@ -30,10 +30,10 @@ impl RangeFunction for Changes {
         &self,
         input: &RangeInput<'_>,
         row: RowMut<'_>,
-        _cx: &EvalContext<'_>,
+        cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
-        let merged = Merged::new(input);
-        let counts = merged.running_counts(|previous, current| match (previous, current) {
+        let merged = Merged::new(input, cx)?;
+        let counts = merged.running_counts(cx, |previous, current| match (previous, current) {
             (Sample::Float(a), Sample::Float(b)) => {
                 let (a, b) = (input.float_values()[a], input.float_values()[b]);
                 a != b && !(a.is_nan() && b.is_nan())
@@ -42,7 +42,7 @@ impl RangeFunction for Changes {
                 !input.histograms()[b].equals(&input.histograms()[a])
             }
             _ => true,
-        });
+        })?;
         let lookback_ms = self.anchor.then_some(self.lookback_ms);
         merged.fill(&counts, input, row, lookback_ms);
         Ok(())
@@ -54,9 +54,9 @@ impl RangeFunction for Resets {
         &self,
         input: &RangeInput<'_>,
         row: RowMut<'_>,
-        _cx: &EvalContext<'_>,
+        cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
-        let merged = Merged::new(input);
+        let merged = Merged::new(input, cx)?;
         let start = |start| if self.use_start_times { start } else { 0 };
         let float_time = |index: usize| SampleTime {
             time: input.float_times()[index],
@@ -66,7 +66,7 @@ impl RangeFunction for Resets {
             time: input.samples.histogram_times[index],
             start: start(input.histogram_start(index)),
         };
-        let counts = merged.running_counts(|previous, current| match (previous, current) {
+        let counts = merged.running_counts(cx, |previous, current| match (previous, current) {
             (Sample::Float(a), Sample::Float(b)) => {
                 input.float_values()[b] < input.float_values()[a]
                     || is_reset(float_time(a), float_time(b))
@@ -76,7 +76,7 @@ impl RangeFunction for Resets {
                     || input.histograms()[b].detect_reset(&input.histograms()[a])
             }
             _ => true,
-        });
+        })?;
         let lookback_ms = self.anchor.then_some(self.lookback_ms);
         merged.fill(&counts, input, row, lookback_ms);
         Ok(())
@@ -96,28 +96,49 @@ struct Merged {
 }
 
 impl Merged {
-    fn new(input: &RangeInput<'_>) -> Self {
-        let floats = input.float_times().iter().enumerate().map(|(i, t)| (*t, Sample::Float(i)));
-        let histogram_times = input.samples.histogram_times.iter().enumerate();
-        let histograms = histogram_times.map(|(i, t)| (*t, Sample::Histogram(i)));
-        let mut all: Vec<_> = floats.chain(histograms).collect();
-        if !input.has_only_floats() {
-            all.sort_by_key(|(time, _)| *time);
+    fn new(input: &RangeInput<'_>, cx: &EvalContext<'_>) -> Result<Self, QueryError> {
+        let (floats, histograms) = (input.float_times(), &input.samples.histogram_times);
+        let count = floats.len() + histograms.len();
+        let mut merged =
+            Self { times: Vec::with_capacity(count), samples: Vec::with_capacity(count) };
+        let (mut float, mut histogram) = (0, 0);
+        let mut pace = cx.pace();
+        while merged.times.len() < count {
+            pace.tick(1)?;
+            let float_is_next = match (floats.get(float), histograms.get(histogram)) {
+                (Some(a), Some(b)) => a <= b,
+                (next_float, _) => next_float.is_some(),
+            };
+            if float_is_next {
+                merged.times.push(floats[float]);
+                merged.samples.push(Sample::Float(float));
+                float += 1;
+            } else {
+                merged.times.push(histograms[histogram]);
+                merged.samples.push(Sample::Histogram(histogram));
+                histogram += 1;
+            }
         }
-        let (times, samples) = all.into_iter().unzip();
-        Self { times, samples }
+        Ok(merged)
     }
 
     /// For each sample how many of the samples up to it count when compared with the one before.
-    fn running_counts(&self, counts: impl Fn(Sample, Sample) -> bool) -> Vec<u32> {
+    fn running_counts(
+        &self,
+        cx: &EvalContext<'_>,
+        counts: impl Fn(Sample, Sample) -> bool,
+    ) -> Result<Vec<u32>, QueryError> {
+        const HISTOGRAM_WORK: usize = 64;
+        let mut pace = cx.pace();
         let mut running = Vec::with_capacity(self.samples.len());
         let mut count = 0;
         for (index, current) in self.samples.iter().enumerate() {
+            pace.tick(if matches!(current, Sample::Float(_)) { 1 } else { HISTOGRAM_WORK })?;
             let previous = index.checked_sub(1).map(|i| self.samples[i]);
             count += u32::from(previous.is_some_and(|previous| counts(previous, *current)));
             running.push(count);
         }
-        running
+        Ok(running)
     }
 
     /// The count between the first and the last sample of each window.
@@ -129,7 +150,7 @@ impl Merged {
         anchor_lookback_ms: Option<i64>,
     ) {
         let mut cursor = WindowCursor::default();
-        for (step, out) in row.floats.iter_mut().enumerate() {
+        for step in input.cx.pieces(0..row.floats.len()).flatten() {
             let (start, end) = input.windows.bounds(step);
             cursor.advance(&self.times, start, end);
             let window = cursor.range();
@@ -140,7 +161,7 @@ impl Merged {
                 Some(lookback_ms) => self.anchored(window, start.saturating_sub(lookback_ms)),
                 None => window,
             };
-            *out = f64::from(counts[window.end - 1] - counts[window.start]);
+            row.floats[step] = f64::from(counts[window.end - 1] - counts[window.start]);
         }
     }
 

@@ -26,10 +26,10 @@ impl RangeFunction for Extreme {
     ) -> Result<(), QueryError> {
         let values = input.float_values();
         if self.greatest {
-            let mut sliding = Sliding::new(values, |new, old| new > old);
+            let mut sliding = Sliding::new(values, |new, old| new > old, cx);
             float_windows(input, row, (cx, self.site), |_, window| Some(sliding.best(window)));
         } else {
-            let mut sliding = Sliding::new(values, |new, old| new < old);
+            let mut sliding = Sliding::new(values, |new, old| new < old, cx);
             float_windows(input, row, (cx, self.site), |_, window| Some(sliding.best(window)));
         }
         Ok(())
@@ -41,13 +41,14 @@ impl RangeFunction for Extreme {
 struct Sliding<'a, F> {
     values: &'a [f64],
     is_better: F,
+    cx: &'a EvalContext<'a>,
     candidates: VecDeque<usize>,
     seen: usize,
 }
 
 impl<'a, F: Fn(f64, f64) -> bool> Sliding<'a, F> {
-    fn new(values: &'a [f64], is_better: F) -> Self {
-        Self { values, is_better, candidates: VecDeque::new(), seen: 0 }
+    fn new(values: &'a [f64], is_better: F, cx: &'a EvalContext<'a>) -> Self {
+        Self { values, is_better, cx, candidates: VecDeque::new(), seen: 0 }
     }
 
     /// The best value of `window`, which is not empty; of equal ones the first.
@@ -61,9 +62,9 @@ impl<'a, F: Fn(f64, f64) -> bool> Sliding<'a, F> {
         while self.candidates.front().is_some_and(|&first| first < window.start) {
             self.candidates.pop_front();
         }
-        while self.seen < window.end {
-            self.push(self.seen);
-            self.seen += 1;
+        for index in self.cx.pieces(self.seen..window.end).flatten() {
+            self.push(index);
+            self.seen = index + 1;
         }
         self.candidates.front().map_or(f64::NAN, |&first| self.values[first])
     }
@@ -103,7 +104,7 @@ impl RangeFunction for TimeOfExtreme {
         let values = input.float_values();
         float_windows(input, row, (cx, self.site), |_, window| {
             let mut best = window.start;
-            for index in window {
+            for index in cx.pieces(window).flatten() {
                 let (value, best_value) = (values[index], values[best]);
                 let is_better =
                     if self.greatest { value >= best_value } else { value <= best_value };

@@ -15,6 +15,7 @@ use crate::engine::QueryError;
 use crate::engine::batch::{RowMut, is_absent};
 use crate::engine::context::{EvalContext, Site};
 use crate::engine::matrix::{RangeFunction, RangeInput};
+use crate::engine::pace::Pace;
 use crate::engine::windows::WindowIndex;
 use crate::functions::extended::{RateKind, check_counter_name};
 use crate::functions::scalars::seconds;
@@ -38,7 +39,7 @@ impl RangeFunction for Rate {
             && !(input.samples.float_start_times.is_empty()
                 && input.samples.histogram_start_times.is_empty());
         if input.has_only_floats() && !has_start_times {
-            self.floats(input, row.floats);
+            self.floats(input, row.floats, cx)?;
         } else {
             self.windows_one_by_one(input, &mut row, cx);
         }
@@ -51,13 +52,18 @@ impl RangeFunction for Rate {
 
 impl Rate {
     /// The fast path: floats without start times.
-    fn floats(&self, input: &RangeInput<'_>, row: &mut [f64]) {
+    fn floats(
+        &self,
+        input: &RangeInput<'_>,
+        row: &mut [f64],
+        cx: &EvalContext<'_>,
+    ) -> Result<(), QueryError> {
         let (times, values) = (input.float_times(), input.float_values());
-        let mut resets = Resets::new(values, self.kind.is_counter);
-        let index = WindowIndex::new(times, input.windows);
+        let mut resets = Resets::new(values, self.kind.is_counter, cx);
+        let index = WindowIndex::new(times, input.windows, cx)?;
         let extrapolation = Extrapolation::new(self.kind, input.windows.range_ms);
         let mut known = (Shape::default(), Distances::default());
-        for (step, out) in row.iter_mut().enumerate() {
+        for step in cx.pieces(0..row.len()).flatten() {
             let (first, after_last) = index.bounds(step);
             if after_last < first + 2 {
                 continue;
@@ -75,8 +81,9 @@ impl Rate {
             if known.0 != shape {
                 known = (shape, extrapolation.distances(shape));
             }
-            *out = increase * extrapolation.factor(known.1, increase, values[first]);
+            row[step] = increase * extrapolation.factor(known.1, increase, values[first]);
         }
+        Ok(())
     }
 
     /// The general path: histograms, start times, windows with both kinds of samples.
@@ -115,7 +122,7 @@ impl Rate {
         let mut increase = values[last] - values[first];
         let mut overlapped = false;
         if self.kind.is_counter {
-            for index in first + 1..=last {
+            for index in cx.pieces(first + 1..last + 1).flatten() {
                 let (previous, current) = (sample_time(index - 1), sample_time(index));
                 overlapped |= overlaps(previous, current);
                 if values[index] < values[index - 1] || is_reset(previous, current) {
@@ -230,25 +237,30 @@ struct Resets<'a> {
     /// Samples that are below the one before.
     indices: Vec<usize>,
     next: usize,
+    pace: Pace<'a>,
+    is_stopped: bool,
 }
 
 impl<'a> Resets<'a> {
-    fn new(values: &'a [f64], is_counter: bool) -> Self {
+    fn new(values: &'a [f64], is_counter: bool, cx: &'a EvalContext<'a>) -> Self {
         /// Values that are compared without an early end, several at a time; falls are rare.
         const BLOCK: usize = 64;
         let mut indices = Vec::new();
-        let block_starts = (1..values.len()).step_by(BLOCK).filter(|_| is_counter);
-        for start in block_starts {
-            let end = values.len().min(start + BLOCK);
-            let pairs = values[start - 1..end - 1].iter().zip(&values[start..end]);
-            if pairs.fold(false, |falls, (previous, value)| falls | (value < previous)) {
-                indices.extend((start..end).filter(|&i| values[i] < values[i - 1]));
+        let last = if is_counter { values.len() } else { 1 };
+        for piece in cx.pieces(1..last) {
+            for start in piece.clone().step_by(BLOCK) {
+                let end = piece.end.min(start + BLOCK);
+                let pairs = values[start - 1..end - 1].iter().zip(&values[start..end]);
+                if pairs.fold(false, |falls, (previous, value)| falls | (value < previous)) {
+                    indices.extend((start..end).filter(|&i| values[i] < values[i - 1]));
+                }
             }
         }
-        Self { values, indices, next: 0 }
+        Self { values, indices, next: 0, pace: cx.pace(), is_stopped: false }
     }
 
-    /// Adds what was lost by the resets between the samples `first` and `last`.
+    /// Adds what was lost by the resets between the samples `first` and `last`; not all of it
+    /// when the query must stop.
     #[inline]
     fn correct(&mut self, mut increase: f64, first: usize, last: usize) -> f64 {
         while self.indices.get(self.next).is_some_and(|&at| at <= first) {
@@ -256,6 +268,10 @@ impl<'a> Resets<'a> {
         }
         for &at in self.indices[self.next..].iter().take_while(|at| **at <= last) {
             increase += self.values[at - 1];
+            self.is_stopped = self.is_stopped || self.pace.tick(1).is_err();
+            if self.is_stopped {
+                break;
+            }
         }
         increase
     }

@@ -8,6 +8,9 @@ use super::rate::RateNotes;
 use super::start_time::{SampleTime, is_reset, overlaps};
 use crate::annotations::{Annotation, HistogramOperation};
 
+/// What comparing two histograms counts, in floats.
+const HISTOGRAM_WORK: usize = 64;
+
 /// The last histogram less the first, with what was lost by resets added; a gauge, compacted.
 /// `None` where the histograms do not fit together. There are at least two.
 pub(super) fn histogram_increase(
@@ -70,7 +73,9 @@ fn add_resets(
 ) -> Option<()> {
     let mut previous = base;
     let mut overlapped = false;
+    let mut pace = notes.cx.pace();
     for (index, current) in histograms.iter().enumerate().skip(1) {
+        pace.tick(HISTOGRAM_WORK).ok()?;
         let times = (sample_time(index - 1), sample_time(index));
         overlapped |= overlaps(times.0, times.1);
         let was_reset = is_reset(times.0, times.1) || current.detect_reset(previous);

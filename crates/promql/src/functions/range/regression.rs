@@ -28,7 +28,7 @@ impl RangeFunction for Deriv {
             let (times, values) =
                 (&input.float_times()[window.clone()], &input.float_values()[window]);
             // A time near the samples keeps the sums small.
-            Some(line(times, values, *times.first()?)?.slope)
+            Some(line((times, values), *times.first()?, cx)?.slope)
         });
         Ok(())
     }
@@ -51,7 +51,7 @@ impl RangeFunction for PredictLinear {
         float_windows(input, row, (cx, self.site), |step, window| {
             let (times, values) =
                 (&input.float_times()[window.clone()], &input.float_values()[window]);
-            let line = line(times, values, self.grid.time(step))?;
+            let line = line((times, values), self.grid.time(step), cx)?;
             Some(line.slope * self.duration_s.at(step) + line.intercept)
         });
         Ok(())
@@ -67,12 +67,16 @@ struct Line {
 
 /// The line through at least two samples, with its value at `at`.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn line(times: &[TimestampMs], values: &[f64], at: TimestampMs) -> Option<Line> {
+fn line(
+    (times, values): (&[TimestampMs], &[f64]),
+    at: TimestampMs,
+    cx: &EvalContext<'_>,
+) -> Option<Line> {
     let first = *values.first()?;
     if values.len() < 2 {
         return None;
     }
-    if values.iter().all(|v| *v == first) {
+    if cx.pieces(0..values.len()).all(|piece| values[piece].iter().all(|v| *v == first)) {
         return Some(if first.is_infinite() {
             Line { slope: f64::NAN, intercept: f64::NAN }
         } else {
@@ -81,10 +85,12 @@ fn line(times: &[TimestampMs], values: &[f64], at: TimestampMs) -> Option<Line> 
     }
     let n = values.len() as f64;
     let mut sums = [Kahan::default(); 4];
-    for (&time, &y) in times.iter().zip(values) {
-        let x = seconds(time.saturating_sub(at));
-        for (sum, term) in sums.iter_mut().zip([x, y, x * y, x * x]) {
-            sum.add(term);
+    for piece in cx.pieces(0..values.len()) {
+        for (&time, &y) in times[piece.clone()].iter().zip(&values[piece]) {
+            let x = seconds(time.saturating_sub(at));
+            for (sum, term) in sums.iter_mut().zip([x, y, x * y, x * x]) {
+                sum.add(term);
+            }
         }
     }
     let [x, y, xy, xx] = sums.map(Kahan::value);

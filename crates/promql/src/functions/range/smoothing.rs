@@ -35,7 +35,7 @@ impl RangeFunction for Smoothing {
                 invalid.get_or_insert(error);
                 return None;
             }
-            smooth(&values[window], smoothing, trend)
+            smooth(&values[window], (smoothing, trend), cx)
         });
         invalid.map_or(Ok(()), Err)
     }
@@ -52,11 +52,12 @@ fn check_factors(smoothing: f64, trend: f64) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn smooth(values: &[f64], smoothing: f64, trend: f64) -> Option<f64> {
+fn smooth(values: &[f64], (smoothing, trend): (f64, f64), cx: &EvalContext<'_>) -> Option<f64> {
     let [first, second, ..] = values else { return None };
     let (mut previous, mut smoothed) = (0.0, *first);
     let mut slope = second - first;
-    for (index, value) in values.iter().enumerate().skip(1) {
+    for index in cx.pieces(1..values.len()).flatten() {
+        let value = values[index];
         if index > 1 {
             slope = trend * (smoothed - previous) + (1.0 - trend) * slope;
         }

@@ -13,6 +13,9 @@ use crate::engine::batch::RowMut;
 use crate::engine::context::{EvalContext, Site};
 use crate::engine::matrix::{RangeFunction, RangeInput};
 
+/// What adding a histogram counts, in floats.
+const HISTOGRAM_WORK: usize = 64;
+
 /// The sum.
 pub(super) struct SumFunction {
     pub(super) site: Site,
@@ -30,15 +33,17 @@ impl RangeFunction for SumFunction {
         row: RowMut<'_>,
         cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
-        let prefixes = exact_prefix_sums(input);
+        let prefixes = exact_prefix_sums(input, cx);
         let sum_of_floats = |window: Range<usize>| match &prefixes {
             Some(prefixes) => prefixes[window.end] - prefixes[window.start],
-            None => sum(&input.float_values()[window]),
+            None => sum(&input.float_values()[window], cx),
         };
         let sum_of_histograms = |histograms: &[Arc<FloatHistogram>]| {
             let (first, rest) = histograms.split_first()?;
             let mut sum = HistogramSum::new(first);
+            let mut pace = cx.pace();
             for histogram in rest {
+                pace.tick(HISTOGRAM_WORK).ok()?;
                 sum.add(histogram).ok()?;
             }
             Some((sum.notes(), sum.finish()))
@@ -56,15 +61,17 @@ impl RangeFunction for AverageFunction {
         row: RowMut<'_>,
         cx: &EvalContext<'_>,
     ) -> Result<(), QueryError> {
-        let prefixes = exact_prefix_sums(input);
+        let prefixes = exact_prefix_sums(input, cx);
         let average_of_floats = |window: Range<usize>| match &prefixes {
             Some(prefixes) => (prefixes[window.end] - prefixes[window.start]) / window.len() as f64,
-            None => average(&input.float_values()[window]),
+            None => average(&input.float_values()[window], cx),
         };
         let average_of_histograms = |histograms: &[Arc<FloatHistogram>]| {
             let (first, rest) = histograms.split_first()?;
             let mut mean = HistogramMean::new(first);
+            let mut pace = cx.pace();
             for histogram in rest {
+                pace.tick(HISTOGRAM_WORK).ok()?;
                 mean.add(histogram).ok()?;
             }
             Some((mean.notes(), mean.finish()))
@@ -108,22 +115,24 @@ pub(crate) fn annotate_notes(notes: AggregationNotes, cx: &EvalContext<'_>, site
     }
 }
 
-fn sum(values: &[f64]) -> f64 {
+fn sum(values: &[f64], cx: &EvalContext<'_>) -> f64 {
     let mut sum = Kahan::default();
-    values.iter().for_each(|v| sum.add(*v));
+    for piece in cx.pieces(0..values.len()) {
+        values[piece].iter().for_each(|v| sum.add(*v));
+    }
     if sum.sum.is_infinite() { sum.sum } else { sum.value() }
 }
 
 /// The mean; where the sum would overflow, a mean that is updated value by value.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn average(values: &[f64]) -> f64 {
-    let Some((first, rest)) = values.split_first() else { return f64::NAN };
+fn average(values: &[f64], cx: &EvalContext<'_>) -> f64 {
+    let Some(first) = values.first() else { return f64::NAN };
     let mut sum = Kahan::from(*first);
-    for (index, value) in rest.iter().enumerate() {
+    for index in cx.pieces(1..values.len()).flatten() {
         let mut next = sum;
-        next.add(*value);
+        next.add(values[index]);
         if next.sum.is_infinite() {
-            return incremental_average(sum, index + 1, &rest[index..]);
+            return incremental_average(sum, index, values, cx);
         }
         sum = next;
     }
@@ -131,16 +140,16 @@ fn average(values: &[f64]) -> f64 {
     sum.sum / count + sum.compensation / count
 }
 
-/// Goes on with `rest` after `count` values that sum to `sum`.
+/// Goes on after the first `from` values, which sum to `sum`.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn incremental_average(sum: Kahan, count: usize, rest: &[f64]) -> f64 {
-    let before = count as f64;
+fn incremental_average(sum: Kahan, from: usize, values: &[f64], cx: &EvalContext<'_>) -> f64 {
+    let before = from as f64;
     let mut mean = Kahan { sum: sum.sum / before, compensation: sum.compensation / before };
-    for (index, value) in rest.iter().enumerate() {
-        let count = (count + index + 1) as f64;
+    for index in cx.pieces(from..values.len()).flatten() {
+        let count = (index + 1) as f64;
         let share = (count - 1.0) / count;
         mean = Kahan { sum: share * mean.sum, compensation: share * mean.compensation };
-        mean.add(value / count);
+        mean.add(values[index] / count);
     }
     mean.value()
 }
@@ -148,7 +157,7 @@ fn incremental_average(sum: Kahan, count: usize, rest: &[f64]) -> f64 {
 /// Running sums, where all of them are whole numbers that floats hold exactly: then a window's sum
 /// is a difference of two, without rounding, in whatever order it is added. Only worth it where
 /// windows overlap.
-fn exact_prefix_sums(input: &RangeInput<'_>) -> Option<Vec<f64>> {
+fn exact_prefix_sums(input: &RangeInput<'_>, cx: &EvalContext<'_>) -> Option<Vec<f64>> {
     /// Below 2^53 every whole number is a float.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     const MIN_OVERLAP: usize = 4;
@@ -160,7 +169,7 @@ fn exact_prefix_sums(input: &RangeInput<'_>) -> Option<Vec<f64>> {
     let mut sum = 0.0;
     let mut prefixes = Vec::with_capacity(values.len() + 1);
     prefixes.push(0.0);
-    for value in values {
+    for value in cx.pieces(0..values.len()).flat_map(|piece| &values[piece]) {
         magnitude += value.abs();
         if value.trunc() != *value || magnitude >= MAX_EXACT || is_negative_zero(*value) {
             return None;
@@ -168,7 +177,8 @@ fn exact_prefix_sums(input: &RangeInput<'_>) -> Option<Vec<f64>> {
         sum += value;
         prefixes.push(sum);
     }
-    Some(prefixes)
+    // Not all of them where the query must stop.
+    (prefixes.len() > values.len()).then_some(prefixes)
 }
 
 fn is_negative_zero(value: f64) -> bool {

@@ -23,17 +23,17 @@ impl RangeFunction for Variance {
     ) -> Result<(), QueryError> {
         let values = input.float_values();
         float_windows(input, row, (cx, self.site), |_, window| {
-            let variance = variance(&values[window]);
+            let variance = variance(&values[window], cx);
             Some(if self.root { variance.sqrt() } else { variance })
         });
         Ok(())
     }
 }
 
-fn variance(values: &[f64]) -> f64 {
+fn variance(values: &[f64], cx: &EvalContext<'_>) -> f64 {
     let mut count = 0.0;
     let (mut mean, mut squares) = (Kahan::default(), Kahan::default());
-    for value in values {
+    for value in cx.pieces(0..values.len()).flat_map(|piece| &values[piece]) {
         count += 1.0;
         let delta = value - mean.value();
         mean.add(delta / count);
