@@ -10,6 +10,7 @@ use model::{
     StorageError,
 };
 use tsdb::chunk::{ChunkEncoding, decode};
+use tsdb::merge::read_in_order;
 
 /// A message of either service.
 #[derive(Default)]
@@ -113,8 +114,14 @@ impl<S: SeriesSource> SeriesSet for RemoteSeriesSet<S> {
         let chunks = if self.with_chunks { self.next_chunks()? } else { Vec::new() };
         let bytes = chunks.iter().map(|chunk| chunk.data.len() as u64).sum();
         self.context.add_chunks(chunks.len() as u64, bytes)?;
-        let samples = ReceivedChunks { chunks: chunks.into(), context: Arc::clone(&self.context) };
-        Ok(Some(SeriesEntry { labels, samples: Box::new(samples) }))
+        let times = |chunk: &EncodedChunk| (chunk.min_time_ms, chunk.max_time_ms);
+        // One that answers for several blocks may send chunks that overlap.
+        let samples = read_in_order(chunks, times, |chunks| {
+            let samples =
+                ReceivedChunks { chunks: chunks.into(), context: Arc::clone(&self.context) };
+            Ok::<_, StorageError>(Box::new(samples) as Box<dyn SampleReader>)
+        })?;
+        Ok(Some(SeriesEntry { labels, samples }))
     }
 }
 

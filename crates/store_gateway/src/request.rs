@@ -75,6 +75,11 @@ impl Reservation {
         request.context.reserve_memory(bytes)
     }
 
+    /// What is taken.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives everything back.
     pub(crate) fn clear(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);

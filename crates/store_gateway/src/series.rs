@@ -8,6 +8,7 @@ use model::{
     StorageError, TimeRange,
 };
 use tsdb::index::{ChunkMeta, SeriesRow};
+use tsdb::merge::{are_in_order, read_in_order};
 
 use crate::all_series::AllSeries;
 use crate::chunks::{StoredChunk, WantedChunk, fetch_chunks};
@@ -21,8 +22,9 @@ use crate::store::Store;
 const MIN_BATCH_BYTES: u64 = 128 << 10;
 /// The most that each block fetches ahead, bytes.
 const MAX_BATCH_BYTES: u64 = 4 << 20;
-/// What the entry of a series probably takes in memory, bytes.
-const ROW_BYTES: u64 = 512;
+/// What the entry of a series may well take in memory, bytes, before any has been read: that of one
+/// with 48 chunks, which are a day of samples every 15 s.
+const ROW_BYTES: u64 = 2048;
 /// The fewest series entries that are read together.
 const MIN_ROWS: usize = 64;
 /// Series entries that are read together where chunks are only counted.
@@ -41,8 +43,10 @@ pub(crate) struct Selection {
     newest_only: bool,
     /// Chunks that are fetched ahead, bytes.
     batch_bytes: u64,
-    /// Series entries that are read together.
-    batch_rows: usize,
+    /// What series entries that are read together may take.
+    rows_bytes: u64,
+    /// The most series entries that are read together.
+    most_rows: usize,
 }
 
 impl Selection {
@@ -53,8 +57,6 @@ impl Selection {
         (store, block_count): (&Store, usize),
     ) -> Self {
         let share_bytes = store.options.select_chunk_bytes / block_count.max(1) as u64;
-        let most_rows = store.config.streaming_series_batch_size.max(1);
-        let rows = usize::try_from(2 * share_bytes / ROW_BYTES).unwrap_or(most_rows);
         Self {
             range,
             limit: if hints.limit == 0 { usize::MAX } else { hints.limit },
@@ -62,7 +64,8 @@ impl Selection {
             labels_only: hints.labels_only,
             newest_only: hints.newest_only && hints.end_ms_incl == range.end_ms_incl,
             batch_bytes: share_bytes.clamp(MIN_BATCH_BYTES, MAX_BATCH_BYTES),
-            batch_rows: rows.max(MIN_ROWS).min(most_rows),
+            rows_bytes: 2 * share_bytes,
+            most_rows: store.config.streaming_series_batch_size.max(1),
         }
     }
 
@@ -71,11 +74,18 @@ impl Selection {
         self.limit
     }
 
+    /// How many series entries are read together when one takes so much memory.
+    fn batch_rows(&self, row_bytes: u64) -> usize {
+        let rows = usize::try_from(self.rows_bytes / row_bytes.max(1)).unwrap_or(usize::MAX);
+        rows.max(MIN_ROWS).min(self.most_rows)
+    }
+
     /// How many chunks of a series are wanted.
     fn count_wanted(&self, row: &SeriesRow) -> u64 {
         let overlaps = |c: &&ChunkMeta| self.range.overlaps(c.min_time_ms, c.max_time_ms);
         let count = row.chunks.iter().filter(overlaps).count() as u64;
-        if self.newest_only { count.min(1) } else { count }
+        let in_order = are_in_order(&row.chunks, ChunkMeta::times);
+        if self.newest_only && in_order { count.min(1) } else { count }
     }
 
     /// Whether a series is in the shard. Its labels are looked at where its hash is not known.
@@ -99,6 +109,8 @@ pub(crate) struct BlockSeriesSet {
     index: BlockIndex,
     selection: Selection,
     numbers: Numbers,
+    /// What a row has taken on the average, bytes.
+    row_bytes: u64,
     /// Memory of the rows.
     rows_held: Option<Reservation>,
     memo: Memo,
@@ -182,6 +194,7 @@ impl BlockSeriesSet {
             index,
             selection,
             numbers,
+            row_bytes: ROW_BYTES,
             rows_held: None,
             memo: Memo::default(),
             rows: VecDeque::new(),
@@ -242,7 +255,9 @@ impl BlockSeriesSet {
 
     /// Reads the next entries; false when there are none.
     fn read_rows(&mut self) -> Result<bool, StorageError> {
-        let batch = self.selection.batch_rows.min(self.left);
+        // All of them have been handed on.
+        self.rows_held = None;
+        let batch = self.selection.batch_rows(self.row_bytes).min(self.left);
         let numbers = self.numbers.next(&self.index, batch)?;
         let Self { index, selection, memo, rows, .. } = self;
         index.request().context.check()?;
@@ -259,6 +274,9 @@ impl BlockSeriesSet {
             }
             Ok(())
         })?;
+        if !self.rows.is_empty() {
+            self.row_bytes = held.bytes() / self.rows.len() as u64;
+        }
         self.rows_held = Some(held);
         self.left -= self.rows.len();
         Ok(!numbers.is_empty())
@@ -267,7 +285,8 @@ impl BlockSeriesSet {
     /// Fetches the chunks of the next rows.
     fn fill_ready(&mut self) -> Result<(), StorageError> {
         if self.selection.labels_only {
-            let entries = self.rows.drain(..).map(|row| entry(row.labels, NoSamples));
+            let entry = |row: Row| SeriesEntry { labels: row.labels, samples: Box::new(NoSamples) };
+            let entries = self.rows.drain(..).map(entry);
             self.ready.extend(entries);
             return Ok(());
         }
@@ -289,7 +308,15 @@ impl BlockSeriesSet {
         for row in rows {
             let metas = row.chunks.into_iter().map(|chunk| chunk.meta);
             let chunks: Vec<(ChunkMeta, StoredChunk)> = metas.zip(fetched.by_ref()).collect();
-            self.ready.push_back(entry(row.labels, ChunkSamples::new(request, block, chunks)?));
+            let samples = read_in_order(
+                chunks,
+                |chunk| chunk.0.times(),
+                |chunks| {
+                    let samples = ChunkSamples::new(request, block, chunks)?;
+                    Ok::<_, StorageError>(Box::new(samples) as Box<dyn SampleReader>)
+                },
+            )?;
+            self.ready.push_back(SeriesEntry { labels: row.labels, samples });
         }
         Ok(())
     }
@@ -323,10 +350,6 @@ impl SeriesSet for BlockSeriesSet {
     }
 }
 
-fn entry(labels: Labels, samples: impl SampleReader + 'static) -> SeriesEntry {
-    SeriesEntry { labels, samples: Box::new(samples) }
-}
-
 fn want(chunk: &RowChunk) -> WantedChunk {
     WantedChunk { reference: chunk.meta.reference, guess_bytes: chunk.guess_bytes }
 }
@@ -341,7 +364,8 @@ fn wanted_chunks(row: &SeriesRow, selection: &Selection) -> Vec<RowChunk> {
     let overlaps = |c: &RowChunk| selection.range.overlaps(c.meta.min_time_ms, c.meta.max_time_ms);
     let mut chunks: Vec<RowChunk> = with_guess.filter(overlaps).collect();
     // The last chunk begins inside the range, so the newest sample of the range is in it.
-    if selection.newest_only && chunks.len() > 1 {
+    let in_order = are_in_order(&chunks, |chunk| chunk.meta.times());
+    if selection.newest_only && chunks.len() > 1 && in_order {
         chunks.drain(..chunks.len() - 1);
     }
     chunks

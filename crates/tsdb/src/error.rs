@@ -25,9 +25,6 @@ pub enum DecodeError {
     /// A text is not UTF-8.
     #[error("invalid UTF-8")]
     InvalidUtf8,
-    /// A chunk of a series begins before the one before it has ended.
-    #[error("chunks are out of order")]
-    ChunksOutOfOrder,
     /// Anything else that the format does not allow.
     #[error("{0}")]
     Invalid(&'static str),

@@ -6,6 +6,7 @@
 //! the earlier source wins.
 
 mod chunks;
+mod layers;
 mod samples;
 mod texts;
 
@@ -16,6 +17,7 @@ use model::storage::{EmptySeriesSet, TextSet};
 use model::{Labels, Matcher, Querier, SelectHints, SeriesEntry, SeriesSet, StorageError};
 
 pub use chunks::{TypedSample, TypedValue, decode_typed, disjoint_chunks, encode_typed};
+pub use layers::{are_in_order, read_in_order};
 pub use samples::{MergeSamples, chunks_of};
 pub use texts::merge_text_sets;
 

@@ -26,12 +26,12 @@ impl Block {
         let mut count = 0;
         for series in postings_for_matchers(self.index(), matchers)? {
             self.index().series(series, &mut row)?;
-            let (Some(first), Some(last)) = (row.chunks.first(), row.chunks.last()) else {
-                continue;
-            };
+            let first_ms = row.chunks.iter().map(|chunk| chunk.min_time_ms).min();
+            let last_ms = row.chunks.iter().map(|chunk| chunk.max_time_ms).max();
+            let (Some(first_ms), Some(last_ms)) = (first_ms, last_ms) else { continue };
             let interval = Interval {
-                min_ms: range.start_ms_incl.max(first.min_time_ms),
-                max_ms: range.end_ms_incl.min(last.max_time_ms),
+                min_ms: range.start_ms_incl.max(first_ms),
+                max_ms: range.end_ms_incl.min(last_ms),
             };
             if interval.min_ms <= interval.max_ms {
                 tombstones.add(u64::from(series), interval);

@@ -2,7 +2,7 @@
 //! the block. Reads the series of the index once and no chunk.
 
 use super::Block;
-use crate::error::{DecodeError, TsdbError};
+use crate::error::TsdbError;
 use crate::index::{ChunkMeta, SeriesRow};
 use crate::postings::IndexPostings as _;
 
@@ -27,14 +27,8 @@ impl Block {
         let range = (self.meta().min_time_ms, self.meta().max_time_ms);
         for series in self.index().all_postings()?.into_vec() {
             health.series += 1;
-            match self.index().series(series, &mut row) {
-                Ok(()) => health.add(&row.chunks, range),
-                Err(TsdbError::Corrupt { source: DecodeError::ChunksOutOfOrder, .. }) => {
-                    health.out_of_order_series += 1;
-                    health.out_of_order_chunks += 1;
-                }
-                Err(error) => return Err(error),
-            }
+            self.index().series(series, &mut row)?;
+            health.add(&row.chunks, range);
         }
         Ok(health)
     }

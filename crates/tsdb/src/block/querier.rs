@@ -1,18 +1,21 @@
 //! Queries over one block.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use model::{
-    Labels, Matcher, Querier, QueryContext, SelectHints, SeriesEntry, SeriesSet, Shard,
-    StorageError, TimeRange,
+    Labels, Matcher, Querier, QueryContext, SampleReader, SelectHints, SeriesEntry, SeriesSet,
+    Shard, StorageError, TimeRange,
 };
 
 use super::Block;
 use super::samples::BlockSamples;
 use crate::index::{ChunkMeta, LabelMemo, SeriesRow};
+use crate::merge::{are_in_order, read_in_order};
 use crate::postings::{
     Found, find_series, label_names_for_matchers, label_values_for_matchers, query_shard,
 };
+use crate::tombstones::Interval;
 
 /// A view of a block over a range of time.
 pub(super) struct BlockQuerier {
@@ -127,7 +130,7 @@ impl BlockSeriesSet {
         if self.hints.labels_only {
             return Vec::new();
         }
-        if self.hints.newest_only && is_untouched {
+        if self.hints.newest_only && is_untouched && are_in_order(&chunks, ChunkMeta::times) {
             chunks.drain(..chunks.len().saturating_sub(1));
         }
         chunks
@@ -143,7 +146,25 @@ impl BlockSeriesSet {
         let deleted = self.block.tombstones().get(u64::from(series)).to_vec();
         let chunks = self.needed(chunks, deleted.is_empty());
         self.context.add_chunks(chunks.len() as u64, 0)?;
-        let samples = BlockSamples::new(self.block.clone(), self.context.clone(), chunks, deleted);
-        Ok(SeriesEntry { labels, samples: Box::new(samples) })
+        let samples = samples(&self.block, &self.context, chunks, &deleted);
+        Ok(SeriesEntry { labels, samples })
+    }
+}
+
+/// The samples of chunks of one series, in order of time whatever the order of the chunks is.
+pub(super) fn samples(
+    block: &Block,
+    context: &Arc<QueryContext>,
+    chunks: Vec<ChunkMeta>,
+    deleted: &[Interval],
+) -> Box<dyn SampleReader> {
+    let reader = |chunks| {
+        let deleted = deleted.to_vec();
+        let samples = BlockSamples::new(block.clone(), Arc::clone(context), chunks, deleted);
+        Ok::<_, Infallible>(Box::new(samples) as Box<dyn SampleReader>)
+    };
+    match read_in_order(chunks, ChunkMeta::times, reader) {
+        Ok(samples) => samples,
+        Err(never) => match never {},
     }
 }

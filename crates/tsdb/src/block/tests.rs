@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use model::Labels;
+use model::{Labels, QueryContext, SampleBuffer};
 
 use super::*;
 use crate::chunk::{ChunkEncoding, xor};
 use crate::fs::{Crash, FaultFs};
-use crate::index::SymbolSet;
+use crate::index::{SeriesRow, SymbolSet};
+use crate::postings::IndexPostings as _;
 
 const PARENT: &str = "/tenant";
 
@@ -95,4 +96,42 @@ fn a_gap_in_the_chunk_files_is_damage() {
     let chunks = dir.join(CHUNKS_DIR);
     fs.rename(&chunks.join("000001"), &chunks.join("000002")).unwrap();
     assert!(Block::open(&*fs, &dir).is_err_and(|e| e.is_corrupt()));
+}
+
+#[test]
+fn samples_come_in_order_of_time_whatever_the_order_of_the_chunks_is() {
+    let fs: SharedFs = Arc::new(FaultFs::new());
+    let meta = BlockMeta::new(Ulid(7), 0, 1000);
+    let all: Vec<Labels> = (0..3).map(labels).collect();
+    let symbols = all.iter().flat_map(|l| l.iter().flat_map(|l| [l.name, l.value]));
+    let symbols = SymbolSet::collect(symbols).unwrap();
+    let mut writer = BlockWriter::create(fs.clone(), Path::new(PARENT), meta, symbols).unwrap();
+    // A block's writer takes no chunks that overlap in one series: here they are of several.
+    let times: [&[i64]; 3] = [&[10, 20, 30], &[15, 25], &[1, 2, 12]];
+    for (labels, times) in all.iter().zip(times) {
+        let data = xor::encode(times.iter().map(|&t| (t, t as f64))).unwrap();
+        let (min_time_ms, max_time_ms) = (times[0], times[times.len() - 1]);
+        let encoding = ChunkEncoding::Xor;
+        let chunk = BlockChunk { min_time_ms, max_time_ms, encoding, data: &data };
+        writer.add_series(labels, &[chunk]).unwrap();
+    }
+    writer.finish().unwrap();
+    let block = Block::open(&*fs, &Path::new(PARENT).join(Ulid(7).to_string())).unwrap();
+    let mut chunks = Vec::new();
+    for series in block.index().all_postings().unwrap().into_vec() {
+        let mut row = SeriesRow::default();
+        block.index().series(series, &mut row).unwrap();
+        chunks.extend(row.chunks);
+    }
+    let context = Arc::new(QueryContext::unlimited());
+    let mut read = querier::samples(&block, &context, chunks.clone(), &[]);
+    let mut samples = SampleBuffer::default();
+    read.read_all(&mut samples).unwrap();
+    assert_eq!(samples.float_times, [1, 2, 10, 12, 15, 20, 25, 30]);
+    assert!(samples.float_times.iter().zip(&samples.float_values).all(|(t, v)| *t as f64 == *v));
+    let deleted = [crate::tombstones::Interval { min_ms: 11, max_ms: 20 }];
+    let mut read = querier::samples(&block, &context, chunks, &deleted);
+    samples.clear();
+    read.read_all(&mut samples).unwrap();
+    assert_eq!(samples.float_times, [1, 2, 10, 25, 30]);
 }

@@ -5,7 +5,7 @@
 //! body:   label count uvarint | { name uvarint | value uvarint }*   numbers of symbols
 //!         chunk count uvarint | chunks
 //! chunks: first  min time varint | max - min uvarint | reference uvarint
-//!         others min - previous max uvarint | max - min uvarint | reference delta varint
+//!         others min - previous max uvarint (modulo 2^64: it may be negative) | max - min uvarint | reference delta varint
 //! ```
 
 use model::TimestampMs;
@@ -24,12 +24,19 @@ pub struct ChunkMeta {
     pub reference: u64,
 }
 
+impl ChunkMeta {
+    /// The times of the first and the last sample, ms.
+    pub fn times(&self) -> (TimestampMs, TimestampMs) {
+        (self.min_time_ms, self.max_time_ms)
+    }
+}
+
 /// A decoded series entry; reused from one series to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeriesRow {
     /// Symbol numbers of names and values.
     pub labels: Vec<(u32, u32)>,
-    /// The chunks in order of time.
+    /// The chunks; in order of time but in blocks that break the rules.
     pub chunks: Vec<ChunkMeta>,
 }
 
@@ -72,11 +79,9 @@ fn next_chunk(
     let invalid = DecodeError::Invalid("chunk times or references are out of range");
     let min_time_ms = match previous {
         None => decoder.varint()?,
-        // Writers that do not look at the order write a negative distance as a huge one.
-        Some(p) => p
-            .max_time_ms
-            .checked_add_unsigned(decoder.uvarint()?)
-            .ok_or(DecodeError::ChunksOutOfOrder)?,
+        // A chunk that begins before the one before has ended stands at a negative distance, which
+        // writers put down as a huge one.
+        Some(p) => p.max_time_ms.wrapping_add_unsigned(decoder.uvarint()?),
     };
     let max_time_ms = min_time_ms.checked_add_unsigned(decoder.uvarint()?).ok_or(invalid)?;
     let reference = match previous {
@@ -102,7 +107,10 @@ pub(super) fn encode_body(
     for chunk in chunks {
         match previous {
             None => put_varint(out, chunk.min_time_ms),
-            Some(p) => put_uvarint(out, chunk.min_time_ms.abs_diff(p.max_time_ms)),
+            Some(p) => {
+                let distance = chunk.min_time_ms.wrapping_sub(p.max_time_ms);
+                put_uvarint(out, distance.cast_unsigned());
+            }
         }
         put_uvarint(out, chunk.max_time_ms.abs_diff(chunk.min_time_ms));
         match previous {
@@ -110,5 +118,28 @@ pub(super) fn encode_body(
             Some(p) => put_varint(out, chunk.reference.wrapping_sub(p.reference).cast_signed()),
         }
         previous = Some(chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::crc32c;
+
+    #[test]
+    fn chunks_that_overlap_or_are_out_of_order_are_read_as_they_were_written() {
+        let chunk =
+            |min_time_ms, max_time_ms, reference| ChunkMeta { min_time_ms, max_time_ms, reference };
+        let chunks =
+            [chunk(100, 200, 8), chunk(150, 180, 90), chunk(-50, 10, 40), chunk(11, 11, 8)];
+        let mut body = Vec::new();
+        encode_body(&mut body, [(1, 2)].into_iter(), &chunks);
+        let mut entry = Vec::new();
+        put_uvarint(&mut entry, body.len() as u64);
+        entry.extend_from_slice(&body);
+        entry.extend_from_slice(&crc32c(&body).to_be_bytes());
+        let mut row = SeriesRow::default();
+        decode_series(&entry, &mut row).unwrap();
+        assert_eq!(row.chunks, chunks);
     }
 }
