@@ -6,6 +6,7 @@ mod directory;
 mod gcs;
 mod http;
 mod s3;
+mod s3_uploads;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use directory::{lock as lock_directory, remove_staged};
 pub use gcs::GcsOptions;
 pub use http::HttpOptions;
 pub use s3::{BucketLookup, S3Options, Sse};
+pub(crate) use s3_uploads::UnfinishedUploads;
 
 /// Where a bucket is.
 #[derive(Debug, Clone)]
@@ -66,6 +68,8 @@ pub(crate) struct Backend {
     pub(crate) directory: Option<PathBuf>,
     /// Whether every operation is logged.
     pub(crate) is_traced: bool,
+    /// Finds the parts of uploads that nobody has finished, where the storage has such.
+    pub(crate) unfinished: Option<UnfinishedUploads>,
 }
 
 /// The size of parts where no option says otherwise, bytes.
@@ -82,6 +86,7 @@ impl Backend {
             part_bytes: PART_BYTES,
             directory: None,
             is_traced: false,
+            unfinished: None,
         }
     }
 }

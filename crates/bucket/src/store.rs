@@ -23,6 +23,7 @@ use crate::{BucketError, BucketMetrics};
 
 /// So many parts of a file are uploaded at once.
 const CONCURRENT_PARTS: usize = 3;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A bucket. Clones share it.
 #[derive(Clone)]
@@ -309,13 +310,20 @@ impl Bucket {
     }
 
     /// Removes, below `prefix`, what uploads that died have left and no list shows, if nothing was
-    /// written to it since `before_ms`. Only directories have such; other storages remove parts
-    /// of unfinished uploads by rules of their own. Returns how many files.
+    /// written to it since `before_ms`: files of a directory, and in S3 uploads in parts that began
+    /// a day before that. Azure removes such parts by itself after a week; the other storages by
+    /// rules of the bucket. Returns how many.
     pub async fn remove_staged(
         &self,
         prefix: &str,
         before_ms: TimestampMs,
     ) -> Result<u64, BucketError> {
+        if let Some(unfinished) = &self.backend.unfinished {
+            let before_ms = before_ms.saturating_sub(DAY_MS);
+            let path = self.path(prefix)?;
+            let abort = unfinished.abort(&path, before_ms);
+            return self.measured("iter", prefix, abort).await;
+        }
         let Some(dir) = &self.backend.directory else { return Ok(0) };
         let dir = dir.join(self.path(prefix)?.as_ref());
         let before = Duration::from_millis(u64::try_from(before_ms).unwrap_or(0));

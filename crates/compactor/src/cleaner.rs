@@ -53,7 +53,7 @@ impl Compactor {
     async fn clean_tenant(&self, tenant: &TenantId) -> bool {
         let bucket = self.tenant_bucket(tenant);
         let cleaned = async {
-            self.remove_staged(&bucket).await?;
+            self.remove_staged(&bucket).await;
             match bucket.tenant_deletion_mark().await? {
                 Some(mark) => self.delete_tenant(&bucket, mark).await,
                 None => self.clean_blocks(&bucket).await,
@@ -67,14 +67,15 @@ impl Compactor {
     }
 
     /// Removes what writers that were killed have left where no list shows it.
-    async fn remove_staged(&self, bucket: &TenantBucket) -> Result<(), BucketError> {
+    async fn remove_staged(&self, bucket: &TenantBucket) {
         let before_ms = self.clock.now_ms().saturating_sub(due::MIN_PARTIAL_DELAY_MS);
         let user = bucket.tenant();
-        let removed = bucket.bucket().remove_staged(user.as_str(), before_ms).await?;
-        if removed > 0 {
-            tracing::info!(%user, removed, "removed files of uploads that were cut off");
+        match bucket.bucket().remove_staged(user.as_str(), before_ms).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(%user, removed, "removed uploads that were cut off"),
+            // They only take room, and listing them needs a permission of its own.
+            Err(error) => tracing::warn!(%user, %error, "could not remove uploads cut off"),
         }
-        Ok(())
     }
 
     /// Brings the marks, the blocks and the bucket index of one tenant up to date. Where somebody

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::{HttpConnector as _, ReqwestConnector};
 use object_store::{Attribute, Attributes};
 
+use super::s3_uploads::UnfinishedUploads;
 use super::{Backend, Hidden, HttpOptions, PART_BYTES, RETRIES, cannot_open, http, retries};
 use crate::BucketError;
 
@@ -122,10 +124,23 @@ pub(super) fn open(options: &S3Options) -> Result<Backend, BucketError> {
         }
         Sse::Kms(key) => builder.with_sse_kms_encryption(key),
     };
-    if let Some(connector) = http::connector(&options.http)? {
-        builder = builder.with_http_connector(connector);
-    }
-    let store = builder.build().map_err(cannot_open(&options.bucket_name))?;
+    let client_options = http::client(&options.http, options.insecure && has_keys)?;
+    let client = match http::connector(&options.http)? {
+        Some(connector) => {
+            let client = connector.connect(&client_options);
+            builder = builder.with_http_connector(connector);
+            client
+        }
+        None => ReqwestConnector::default().connect(&client_options),
+    };
+    let client = client.map_err(cannot_open(&options.bucket_name))?;
+    let store = Arc::new(builder.build().map_err(cannot_open(&options.bucket_name))?);
+    let bucket_url = match address.is_virtual_hosted {
+        true => format!("{}/", address.endpoint),
+        false => format!("{}/{}", address.endpoint, options.bucket_name),
+    };
+    let (store_of_uploads, region) = (Arc::clone(&store), address.region);
+    let unfinished = UnfinishedUploads { store: store_of_uploads, client, bucket_url, region };
     let part_bytes = match usize::try_from(options.part_bytes) {
         Ok(0) | Err(_) => PART_BYTES,
         Ok(bytes) => bytes,
@@ -135,7 +150,8 @@ pub(super) fn open(options: &S3Options) -> Result<Backend, BucketError> {
         attributes,
         part_bytes,
         is_traced: options.trace,
-        ..Backend::plain(http::limited(Arc::new(store), &options.http))
+        unfinished: Some(unfinished),
+        ..Backend::plain(http::limited(store, &options.http))
     })
 }
 
