@@ -36,7 +36,7 @@ pub const MAX_DEPTH: usize = 1_000;
 pub const MAX_PARTS: usize = 100_000;
 /// The most memory that the automata of a query's matchers take, bytes. Large ones are built
 /// while the query is parsed, which cannot be stopped: it takes about 9 ms for each MiB.
-pub const MAX_AUTOMATA_BYTES: usize = 8 << 20;
+pub const MAX_AUTOMATA_BYTES: usize = 5 << 20;
 
 /// What the language allows beyond its stable part. The default is that of a Prometheus server
 /// without feature flags.
