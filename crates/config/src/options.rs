@@ -23,7 +23,10 @@ pub use caches::{
     MemcachedConfig, MetadataCacheConfig,
 };
 pub use compactor::{CompactionJobsOrder, CompactorConfig};
-pub use distributor::{DistributorConfig, DistributorInstanceLimits, RetryAfterConfig};
+pub use distributor::{
+    DistributorConfig, DistributorInstanceLimits, HaTrackerConfig, HaTrackerKvConfig,
+    IngesterPoolConfig, RetryAfterConfig,
+};
 pub use grpc_client::{GrpcBackoffConfig, GrpcClientConfig, IngesterClientConfig};
 pub use ingester::{IngesterConfig, IngesterInstanceLimits};
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
@@ -106,5 +109,7 @@ config! {
     pub struct UrdConfig {
         /// How often the process stores its own metrics for the tenant -auth.no-auth-tenant; 0 switches it off.
         self_scrape_interval: GoDuration = "0", "self-scrape-interval", Basic, Urd;
+        /// Take writes with one copy while this process is the only ingester that it has ever seen, and its configuration names no way for others to join; setting -ingester.ring.replication-factor switches it off.
+        single_copy_while_alone: bool = "true", "single-copy-while-alone", Advanced, Urd;
     }
 }

@@ -57,10 +57,28 @@ impl RawConfig {
         }
         apply_flags(&mut config, &with_common_flags(&self.flags))?;
         foreign.add_flags(&self.flags);
+        self.obey_replication_factor(&mut config);
         foreign.add_later(&config, self);
         foreign.refuse_protection()?;
         validate::config(&config).map_err(ConfigError::Invalid)?;
         Ok(Resolved { config, profile, unsupported: foreign.unsupported() })
+    }
+}
+
+impl RawConfig {
+    /// Who asks for a number of copies gets as many, or an error.
+    fn obey_replication_factor(&self, config: &mut Config) {
+        if self.sets("ingester.ring.replication_factor", "ingester.ring.replication-factor")
+            && !self.sets("urd.single_copy_while_alone", "urd.single-copy-while-alone")
+        {
+            config.urd.single_copy_while_alone = false;
+        }
+    }
+
+    /// Whether an option was written in the file or as a flag.
+    fn sets(&self, path: &str, flag: &str) -> bool {
+        let in_file = self.file.as_ref().is_some_and(|f| f.values.iter().any(|v| v.path == path));
+        in_file || self.flags.iter().any(|given| given.name == flag)
     }
 }
 

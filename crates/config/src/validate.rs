@@ -14,7 +14,7 @@ use crate::options::{
     IndexCacheBackend, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TlsFilesConfig,
     TsdbConfig, WalFsync,
 };
-use crate::value::GoDuration;
+use crate::value::{GoDuration, PromDuration};
 
 type Check = Result<(), String>;
 
@@ -69,6 +69,7 @@ pub(crate) fn limits(limits: &Limits, query_store_after: GoDuration) -> Check {
              trackers [{trackers}] exceeds the configured limit [{most}]"
         ));
     }
+    ha_tracker(limits)?;
     for (flag, rate) in [
         ("distributor.ingestion-rate-limit", limits.ingestion_rate),
         ("distributor.request-rate-limit", limits.request_rate),
@@ -108,7 +109,29 @@ fn retry_after(retry: &RetryAfterConfig) -> Check {
     Ok(())
 }
 
+/// A replica must have had the time to show up before another one is elected.
+fn ha_tracker(limits: &Limits) -> Check {
+    let (update, failover) = (limits.ha_tracker_update_timeout, limits.ha_tracker_failover_timeout);
+    let jitter = limits.ha_tracker_update_timeout_jitter_max;
+    if update.millis() <= 0 && failover.millis() <= 0 {
+        return Ok(());
+    }
+    let least = update.millis() + jitter.millis() + 1000;
+    if failover.millis() < least {
+        return Err(format!(
+            "HA Tracker failover timeout ({failover}) must be at least 1s greater than update \
+             timeout - max jitter ({})",
+            PromDuration::from_millis(least)
+        ));
+    }
+    Ok(())
+}
+
 fn rings(config: &Config) -> Check {
+    let ha_tracker = &config.distributor.ha_tracker;
+    if ha_tracker.enable_ha_tracker {
+        ring_store("distributor.ha-tracker", &ha_tracker.kvstore.kvstore())?;
+    }
     let stores = [
         ("ingester.ring", &config.ingester.ring.kvstore),
         ("distributor.ring", &config.distributor.ring.kvstore),

@@ -249,7 +249,7 @@ memberlist:
   join_members: [a, b]
   tls_enabled: false
 frontend: {cache_results: true, parallelize_shardable_queries: false}
-limits: {ha_max_clusters: 5, ha_replica_label: __replica__}
+limits: {ruler_tenant_shard_size: 5, ha_replica_label: __replica__}
 compactor: {compaction_interval: 1h}
 usage_stats: {enabled: false}
 ",
@@ -261,14 +261,14 @@ usage_stats: {enabled: false}
         unsupported(&resolved),
         [
             "-alertmanager.configs.poll-interval",
-            "-distributor.ha-tracker.max-clusters",
             "-query-frontend.cache-results",
+            "-ruler.tenant-shard-size",
         ]
     );
     let origin = |item: &Unsupported| item.to_string().split('/').next_back().unwrap().to_owned();
     let origins: Vec<String> = resolved.unsupported.iter().map(origin).collect();
     assert_eq!(origins[0], "-alertmanager.configs.poll-interval (command line)");
-    assert_eq!(origins[1], "urd.yaml:6)");
+    assert_eq!(origins[2], "urd.yaml:6)");
     // A boolean that Urd lacks takes no argument either.
     let resolved = resolve(&["-query-frontend.cache-results", "-target=all"]).unwrap();
     assert_eq!(unsupported(&resolved), ["-query-frontend.cache-results"]);
@@ -434,11 +434,10 @@ urd:
         "-common.storage.backend=filesystem",
     ] {
         let resolved = resolve(&[arg]).unwrap();
-        assert_eq!(
-            (resolved.profile, resolved.config),
-            (Profile::Mimir, Config::default()),
-            "{arg}"
-        );
+        let mut want = Config::default();
+        // Who asks for three copies gets as many, or an error.
+        want.urd.single_copy_while_alone = !arg.starts_with("-ingester.ring.replication-factor");
+        assert_eq!((resolved.profile, resolved.config), (Profile::Mimir, want), "{arg}");
     }
     // Limits and the log do not end it, and win over it.
     let resolved = resolve(&["-log.level=debug", "-distributor.ingestion-rate-limit=5"]).unwrap();

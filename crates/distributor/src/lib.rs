@@ -10,12 +10,14 @@
 //! knows the ingester: it is handed in as [`wire::client::IngesterPush`].
 
 mod errors;
+pub mod ha_tracker;
 pub mod http;
 mod inflight;
 mod metrics;
 mod push;
 mod rate;
 pub mod replication;
+pub mod stats;
 mod tenant;
 mod validation;
 

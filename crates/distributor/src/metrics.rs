@@ -6,6 +6,7 @@ use config::DistributorConfig;
 use model::{TenantId, WriteBatch};
 use rt::Metrics;
 use rt::metrics::{Counter, CounterVec, GaugeF64Vec};
+use wire::client::PushErrorCause;
 
 use crate::inflight::Inflight;
 use crate::push::{valid_exemplars, valid_samples};
@@ -16,6 +17,7 @@ pub(crate) struct DistributorMetrics {
     incoming: Items,
     received: Items,
     non_ha_samples: CounterVec,
+    deduped_samples: CounterVec,
     discarded_requests: CounterVec,
     discarded_samples: CounterVec,
     discarded_metadata: CounterVec,
@@ -74,6 +76,11 @@ impl DistributorMetrics {
                 "Samples of senders without a replica label.",
                 USER,
             ),
+            deduped_samples: metrics.counter_vec(
+                "cortex_distributor_deduped_samples_total",
+                "Samples of replicas that were not the elected one.",
+                &["user", "cluster"],
+            ),
             discarded_requests: metrics.counter_vec(
                 "cortex_discarded_requests_total",
                 "Requests that were discarded.",
@@ -116,10 +123,33 @@ impl DistributorMetrics {
         let user = &[tenant.as_str()];
         let samples = valid_samples(batch);
         self.received.count(user, samples, batch);
-        self.non_ha_samples.with(user).inc_by(samples as u64);
         if let Some(latest) = batch.samples.iter().map(|s| s.timestamp_ms).max() {
             let gauge = self.latest_seen.with(user);
             gauge.set(gauge.get().max(latest as f64 / 1000.0));
+        }
+    }
+
+    /// Counts samples of a request that does not say which replica sent it.
+    pub(crate) fn not_ha(&self, tenant: &TenantId, samples: u64) {
+        self.non_ha_samples.with(&[tenant.as_str()]).inc_by(samples);
+    }
+
+    /// Counts samples of a request that the HA tracker refused.
+    pub(crate) fn refused_replica(
+        &self,
+        tenant: &TenantId,
+        cluster: &str,
+        (cause, samples): (PushErrorCause, u64),
+    ) {
+        match cause {
+            PushErrorCause::ReplicasDidNotMatch => {
+                self.deduped_samples.with(&[tenant.as_str(), cluster]).inc_by(samples);
+            }
+            PushErrorCause::TooManyClusters => {
+                let labels = &["too_many_ha_clusters", tenant.as_str(), ""];
+                self.discarded_samples.with(labels).inc_by(samples);
+            }
+            _ => {}
         }
     }
 
@@ -183,9 +213,6 @@ fn register_limits(metrics: &Metrics, config: &DistributorConfig) {
     ] {
         limits.with(&[limit]).set(value);
     }
-    let replication =
-        metrics.gauge("cortex_distributor_replication_factor", "The replication factor.");
-    replication.set(1);
 }
 
 #[cfg(test)]
@@ -195,9 +222,9 @@ mod tests {
     const TABLE: &str =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/conformance/mixin-metrics.tsv");
 
-    /// Of HA pairs, which are not there yet, and names that recording rules make.
+    /// Names that recording rules make, and those of the ring's and the connections' users.
     const NOT_OURS: &[&str] = &[
-        "cortex_distributor_deduped_samples_total",
+        "cortex_distributor_replication_factor",
         "cortex_distributor_exemplars_in",
         "cortex_distributor_received_exemplars",
         "cortex_distributor_received_samples",
@@ -219,6 +246,8 @@ mod tests {
         batch.push_float(&[label], sample);
         own.request_in(&tenant, &batch);
         own.received(&tenant, &batch);
+        own.not_ha(&tenant, 1);
+        own.refused_replica(&tenant, "c", (PushErrorCause::ReplicasDidNotMatch, 1));
         own.rate_limited(&tenant, &batch);
         own.discarded_request(&tenant, "rate_limited");
         let gathered = metrics.gather().unwrap();

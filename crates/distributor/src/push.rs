@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use config::{DistributorConfig, Overrides};
+use config::{DistributorConfig, Limits, Overrides};
 use hashbrown::HashMap;
 use model::batch::SeriesHasher;
 use model::{Clock, TenantId, WriteBatch};
 use parking_lot::{Mutex, RwLock};
+use ring::RingView;
 use rt::Metrics;
 use wire::client::{IngesterPush, PushError, PushErrorCause};
 use wire::remote_write;
 
 use crate::errors;
+use crate::ha_tracker::{self, Dedup, HaTracker, Origin};
 use crate::inflight::{Inflight, InflightRequest};
 use crate::metrics::DistributorMetrics;
 use crate::tenant::{Prepared, TenantState};
@@ -47,6 +49,8 @@ pub struct Distributor {
     hasher: SeriesHasher,
     inflight: Arc<Inflight>,
     metrics: DistributorMetrics,
+    ha_tracker: Option<Arc<HaTracker>>,
+    distributors: Option<RingView>,
     tenants: RwLock<HashMap<TenantId, Arc<TenantState>>>,
     spare: Mutex<Vec<Buffers>>,
 }
@@ -71,9 +75,33 @@ impl Distributor {
             hasher: deps.hasher,
             inflight,
             metrics,
+            ha_tracker: None,
+            distributors: None,
             tenants: RwLock::default(),
             spare: Mutex::default(),
         }
+    }
+
+    /// Chooses one of the senders that send the same.
+    #[must_use]
+    pub fn with_ha_tracker(mut self, tracker: Arc<HaTracker>) -> Self {
+        self.ha_tracker = Some(tracker);
+        self
+    }
+
+    /// Divides the rates of tenants among the distributors of a ring.
+    #[must_use]
+    pub fn with_ring(mut self, distributors: RingView) -> Self {
+        self.distributors = Some(distributors);
+        self
+    }
+
+    /// How many distributors there are: those that show in the ring that they are there.
+    fn distributor_count(&self) -> usize {
+        let Some(ring) = self.distributors.as_ref().map(|view| view()) else { return 1 };
+        let (timeout_s, now_s) = (ring.rules().heartbeat_timeout_s, self.clock.now_ms() / 1000);
+        let healthy = ring.instances().iter().filter(|i| i.is_heartbeat_healthy(timeout_s, now_s));
+        healthy.count().max(1)
     }
 
     pub(crate) fn config(&self) -> &DistributorConfig {
@@ -94,7 +122,7 @@ impl Distributor {
         let prepared = state.prepared(&self.overrides.limits(tenant));
         let now = self.clock.monotonic();
         if let Some(rate) = prepared.request_rate
-            && !state.requests.try_take(now, rate, 1)
+            && !state.requests.try_take(now, rate.shared_by(self.distributor_count()), 1)
         {
             self.metrics.discarded_request(tenant, "request_rate_limited");
             return Err(errors::request_rate(&prepared));
@@ -139,8 +167,12 @@ impl Distributor {
     /// taken out of `batch`. Runs on a compute thread.
     pub fn push(&self, tenant: &TenantId, batch: &mut WriteBatch<'_>) -> Result<(), PushError> {
         let state = self.tenant(tenant);
-        let prepared = state.prepared(&self.overrides.limits(tenant));
+        let limits = self.overrides.limits(tenant);
+        let prepared = state.prepared(&limits);
         self.metrics.request_in(tenant, batch);
+        if limits.accept_ha_samples && !batch.series.is_empty() {
+            self.dedup(tenant, &limits, batch)?;
+        }
         let findings = validation::validate(batch, &prepared.validation, self.clock.now_ms());
         self.metrics.discarded(tenant, &findings);
         self.take_rate(tenant, (&state, &prepared), batch)?;
@@ -157,6 +189,27 @@ impl Distributor {
         first_error(findings)
     }
 
+    /// Refuses the samples of a replica that is not the elected one.
+    fn dedup(
+        &self,
+        tenant: &TenantId,
+        limits: &Limits,
+        batch: &mut WriteBatch<'_>,
+    ) -> Result<(), PushError> {
+        let origin = Origin::of(batch, limits);
+        let at = (tenant, limits, self.clock.now_ms());
+        let judged = ha_tracker::dedup(self.ha_tracker.as_deref(), at, batch, origin.as_ref());
+        let samples = valid_samples(batch) as u64;
+        match (&judged, &origin) {
+            (Ok(Dedup::NotHa), _) => self.metrics.not_ha(tenant, samples),
+            (Err(error), Some(origin)) => {
+                self.metrics.refused_replica(tenant, &origin.cluster, (error.cause, samples));
+            }
+            _ => {}
+        }
+        judged.map(drop)
+    }
+
     fn take_rate(
         &self,
         tenant: &TenantId,
@@ -165,7 +218,8 @@ impl Distributor {
     ) -> Result<(), PushError> {
         let items = valid_samples(batch) + valid_exemplars(batch) + batch.metadata.len();
         let now = self.clock.monotonic();
-        if state.items.try_take(now, prepared.item_rate, items as u64) {
+        let rate = prepared.item_rate.shared_by(self.distributor_count());
+        if state.items.try_take(now, rate, items as u64) {
             return Ok(());
         }
         self.metrics.rate_limited(tenant, batch);

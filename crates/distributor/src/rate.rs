@@ -27,6 +27,13 @@ pub(crate) struct Rate {
     pub(crate) burst: f64,
 }
 
+impl Rate {
+    /// The part of each of so many distributors. The burst stays whole: a request is not divided.
+    pub(crate) fn shared_by(self, distributors: usize) -> Self {
+        Self { per_second: self.per_second / distributors.max(1) as f64, ..self }
+    }
+}
+
 impl TokenBucket {
     /// Takes `count` tokens at the monotonic time `now` if there are so many.
     pub(crate) fn try_take(&self, now: Duration, rate: Rate, count: u64) -> bool {

@@ -3,12 +3,14 @@
 //! | route | does |
 //! |---|---|
 //! | GET, POST `/ingester/flush?tenant=..&wait=true` | cuts and uploads the heads of these tenants (all without `tenant`); their pushes are refused meanwhile with 503; 204 at once, or with `wait` when it is done |
-//! | POST `/ingester/shutdown` | flushes, uploads, closes; the process stays and is not ready any more; 204 |
-//! | GET, POST, DELETE `/ingester/prepare-shutdown` | whether the next end flushes and uploads (`set`, `unset`); survives a restart |
-//! | GET, PUT, DELETE `/ingester/unregister-on-shutdown` | kept and told again: a ring in memory ends with its process |
+//! | POST `/ingester/shutdown` | leaves the ring, flushes, uploads, closes; the process stays and is not ready any more; 204 |
+//! | GET, POST, DELETE `/ingester/prepare-shutdown` | whether the next end flushes, uploads and unregisters (`set`, `unset`); survives a restart |
+//! | GET, PUT, DELETE `/ingester/unregister-on-shutdown` | whether the next end takes the instance out of the ring |
+//! | GET, POST, DELETE `/ingester/prepare-instance-ring-downscale` | read-only in the ring: since when, in seconds; 0 is not at all |
 //! | GET `/ingester/tenants`, `/ingester/tsdb/{tenant}` | what is in memory and on the local disk, as HTML or JSON |
 //! | GET `/ingester/tsdb_metrics` | figures of the tenant's TSDB under Prometheus' names |
 
+mod downscale;
 mod pages;
 mod tsdb_metrics;
 
@@ -43,6 +45,10 @@ pub fn routes(ingester: Arc<Ingester>) -> Router {
         .route(
             "/ingester/unregister-on-shutdown",
             get(unregister).put(set_unregister).delete(reset_unregister),
+        )
+        .route(
+            "/ingester/prepare-instance-ring-downscale",
+            get(downscale::show).post(downscale::prepare).delete(downscale::cancel),
         )
         .route("/ingester/tenants", get(pages::tenants))
         .route("/ingester/tsdb/{tenant}", get(pages::tsdb))
@@ -111,11 +117,10 @@ async fn flush(
 
 /// The end goes its way also when the client does not wait for it.
 async fn shutdown(State(ingester): Shared) -> Response {
-    ingester.shutdown.flush.store(true, Ordering::Relaxed);
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let stopping = Arc::clone(&ingester);
     ingester.tasks.spawn("shutdown", async move {
-        let result = stopping.stop().await;
+        let result = stopping.shut_down().await;
         if let Err(result) = sender.send(result) {
             tracing::info!(?result, "shut down; nobody waited for it");
         }
@@ -127,16 +132,25 @@ async fn shutdown(State(ingester): Shared) -> Response {
 }
 
 async fn is_prepared(State(ingester): Shared) -> Response {
+    if let Some(refused) = not_running(&ingester) {
+        return refused;
+    }
     let is_set = ingester.shutdown.flush.load(Ordering::Relaxed);
     if is_set { "set\n" } else { "unset\n" }.into_response()
 }
 
 async fn prepare_shutdown(State(ingester): Shared) -> Response {
+    if let Some(refused) = not_running(&ingester) {
+        return refused;
+    }
     let marked = ingester.blocking(|i| prepare::mark(&i.opener)).await;
     set_prepared(&ingester, marked, true)
 }
 
 async fn cancel_shutdown(State(ingester): Shared) -> Response {
+    if let Some(refused) = not_running(&ingester) {
+        return refused;
+    }
     let unmarked = ingester.blocking(|i| prepare::unmark(&i.opener)).await;
     set_prepared(&ingester, unmarked, false)
 }
@@ -151,7 +165,7 @@ fn set_prepared(
         written.map_err(|source| IngesterError::Directory { operation, dir, source })
     });
     if written.is_ok() {
-        ingester.shutdown.flush.store(is_set, Ordering::Relaxed);
+        ingester.prepare_shutdown(is_set);
     }
     done(written)
 }
@@ -160,25 +174,39 @@ async fn unregister(State(ingester): Shared) -> Response {
     unregister_answer(&ingester)
 }
 
+/// Nobody may change the end while the process starts or ends.
+fn not_running(ingester: &Ingester) -> Option<Response> {
+    (ingester.phase() != Phase::Running).then(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
+}
+
 async fn set_unregister(State(ingester): Shared, body: Bytes) -> Response {
     #[derive(serde::Deserialize)]
     struct Wanted {
         unregister: bool,
     }
+    if let Some(refused) = not_running(&ingester) {
+        return refused;
+    }
     match serde_json::from_slice::<Wanted>(&body) {
-        Ok(Wanted { unregister }) => *ingester.shutdown.unregister.lock() = Some(unregister),
+        Ok(Wanted { unregister }) => ingester.set_unregister(Some(unregister)),
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     }
     unregister_answer(&ingester)
 }
 
 async fn reset_unregister(State(ingester): Shared) -> Response {
-    *ingester.shutdown.unregister.lock() = None;
+    if let Some(refused) = not_running(&ingester) {
+        return refused;
+    }
+    ingester.set_unregister(None);
     unregister_answer(&ingester)
 }
 
 fn unregister_answer(ingester: &Ingester) -> Response {
-    let unregister = ingester.shutdown.unregister.lock().unwrap_or(true);
+    if let Some(refused) = not_running(ingester) {
+        return refused;
+    }
+    let unregister = ingester.unregisters();
     axum::Json(serde_json::json!({ "unregister": unregister })).into_response()
 }
 

@@ -26,6 +26,7 @@ use crate::open::{self, Opener};
 use crate::opening::Opening;
 use crate::plan;
 use crate::rate::EwmaRate;
+use crate::ring::Membership;
 use crate::tenants::Tenants;
 
 /// What an ingester is made of.
@@ -136,6 +137,7 @@ pub struct Ingester {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) lock: Mutex<Option<Box<dyn FileLock>>>,
     pub(crate) shutdown: ShutdownRequests,
+    pub(crate) membership: Membership,
     /// Flushes that no answer waits for.
     pub(crate) tasks: TaskGroup,
     phase: AtomicU8,
@@ -167,6 +169,7 @@ impl Ingester {
         };
         let ingester = Self {
             shutdown: ShutdownRequests::default(),
+            membership: Membership::default(),
             tasks: TaskGroup::new(&CancellationToken::new()),
             errors: ErrorSampler::new(deps.config.error_sample_rate),
             config: deps.config,

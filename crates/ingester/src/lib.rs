@@ -2,9 +2,8 @@
 //!
 //! Contract with Mimir: the push errors with their `err-mimir-*` ids, the directory
 //! `-blocks-storage.tsdb.dir` (with `mimir.shipper.json`), level-1 blocks in the bucket with their
-//! `thanos` section, `/ingester/*` pages, `cortex_ingester_*` metrics. Differs: limits are not
-//! divided (one ingester, one replica); `/ingester/flush?wait=true` answers 500 when something
-//! could not be flushed; there is no ring to unregister from.
+//! `thanos` section, `/ingester/*` pages, `cortex_ingester_*` metrics. Differs:
+//! `/ingester/flush?wait=true` answers 500 when something could not be flushed.
 //!
 //! ```text
 //! push.rs, query.rs     the traits of `wire`             tenants.rs, tenant.rs   the open TSDBs
@@ -12,6 +11,7 @@
 //! plan.rs               what is due (pure)               metadata.rs             metric metadata
 //! compaction.rs, early.rs, shipper.rs, idle.rs   what carries it out
 //! deletion_mark.rs      tenants that are being deleted
+//! ring.rs               shares of limits, leaving
 //! active.rs             active series, counted       cardinality.rs          how many series
 //! error_samples.rs      which errors are logged
 //! ```
@@ -40,12 +40,14 @@ mod prepare;
 mod push;
 mod query;
 mod rate;
+mod ring;
 mod shipper;
 mod tenant;
 mod tenants;
 
 pub use ingester::{Dependencies, Ingester, IngesterError};
 pub use lifecycle::IngesterService;
+pub use ring::RingMembership;
 
 #[cfg(test)]
 mod tests;

@@ -68,7 +68,10 @@ impl Service for IngesterService {
     fn not_ready(&self) -> Option<String> {
         match self.0.phase() {
             Phase::Running => None,
-            other => Some(format!("ingester is {}", other.as_str().to_lowercase())),
+            other => {
+                let why = IngesterError::Unavailable(other.as_str());
+                Some(format!("ingester not ready for pushes: {why}"))
+            }
         }
     }
 
@@ -88,7 +91,9 @@ impl Ingester {
         let lock = self.blocking(|i| i.opener.lock()).await?.map_err(failed("lock"))?;
         let lock = lock.ok_or_else(|| IngesterError::Locked(dir.clone()))?;
         let is_prepared = self.blocking(|i| prepare::is_marked(&i.opener)).await?;
-        self.shutdown.flush.store(is_prepared.map_err(failed("read"))?, Ordering::Relaxed);
+        if is_prepared.map_err(failed("read"))? {
+            self.prepare_shutdown(true);
+        }
         let found = self.blocking(|i| i.opener.found_tenants()).await?;
         self.open_all(found.map_err(failed("list"))?).await?;
         *self.lock.lock() = Some(lock);
@@ -159,7 +164,7 @@ impl Ingester {
     pub(crate) fn apply_limits(&self) {
         for tenant in self.tenants.all() {
             let limits = self.overrides.limits(tenant.id());
-            tenant.db().head().set_max_exemplars(limits.max_global_exemplars_per_user);
+            tenant.db().head().set_max_exemplars(self.local_exemplars(&limits));
         }
     }
 
@@ -199,6 +204,53 @@ impl Ingester {
         self.set_phase(Phase::Terminated);
         *self.lock.lock() = None;
         flushed.and(closed)
+    }
+
+    /// The next end flushes everything and unregisters, or does so as configured.
+    pub(crate) fn prepare_shutdown(&self, is_prepared: bool) {
+        self.shutdown.flush.store(is_prepared, Ordering::Relaxed);
+        self.metrics.shutdown_prepared.set(i64::from(is_prepared));
+        self.set_unregister(is_prepared.then_some(true));
+    }
+
+    /// Whether the instance is taken out of the ring at the end; `None` is as configured.
+    pub(crate) fn set_unregister(&self, unregister: Option<bool>) {
+        *self.shutdown.unregister.lock() = unregister;
+        if let Some(lifecycler) = self.membership.lifecycler() {
+            lifecycler.set_unregister_on_shutdown(self.unregisters());
+        }
+    }
+
+    pub(crate) fn unregisters(&self) -> bool {
+        let configured = self.config.ring.unregister_on_shutdown;
+        self.shutdown.unregister.lock().unwrap_or(configured)
+    }
+
+    /// While the instance is `LEAVING`: what is to be flushed must be in the bucket before nobody
+    /// looks here any more. Queries are answered all the time.
+    pub(crate) async fn before_leaving(self: &Arc<Self>) {
+        if self.phase() != Phase::Running || !self.flushes_at_the_end() {
+            return;
+        }
+        tracing::info!("flushing all TSDBs before leaving the ring");
+        let refused = self.blocking(Self::refuse_pushes).await.map_err(IngesterError::from);
+        let flushed = match refused {
+            Ok(()) => self.flush_tenants(self.tenants.all()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = flushed {
+            tracing::error!(%error, "leaving the ring with samples that are not in the bucket");
+        }
+    }
+
+    /// Leaves the ring and ends, whoever asked for it: everything is flushed.
+    pub(crate) async fn shut_down(self: &Arc<Self>) -> Result<(), IngesterError> {
+        self.shutdown.flush.store(true, Ordering::Relaxed);
+        self.set_unregister(Some(true));
+        if let Some(lifecycler) = self.membership.lifecycler() {
+            lifecycler.leave_for_good().await;
+        }
+        self.stop().await
     }
 
     fn refuse_pushes(&self) {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use wire::client::{MetadataFilter, OwnedMetadata};
 
 use crate::errors;
+use crate::ring::Shares;
 
 /// Metadata of one tenant. Bounded by the tenant's limits and by how long it is kept.
 #[derive(Debug, Default)]
@@ -31,6 +32,23 @@ struct Entry {
     unit: Box<str>,
 }
 
+/// How many there may be here (0 = any number), each beside the global limit that it is a part of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MetadataBounds {
+    per_user: (u64, u64),
+    per_metric: (u64, u64),
+}
+
+impl MetadataBounds {
+    pub(crate) fn new(limits: &Limits, shares: Shares) -> Self {
+        let bound = |global: u64| (shares.local(global), global);
+        Self {
+            per_user: bound(limits.max_global_metadata_per_user),
+            per_metric: bound(limits.max_global_metadata_per_metric),
+        }
+    }
+}
+
 /// What became of the metadata of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MetadataOutcome {
@@ -46,13 +64,13 @@ impl MetadataStore {
     pub(crate) fn add(
         &self,
         metadata: &[MetricMetadata<'_>],
-        limits: &Limits,
+        bounds: &MetadataBounds,
         now_ms: TimestampMs,
     ) -> MetadataOutcome {
         let mut outcome = MetadataOutcome::default();
         let mut families = self.families.lock();
         for one in metadata.iter().filter(|one| !one.family.is_empty()) {
-            families.add(one, limits, now_ms, &mut outcome);
+            families.add(one, bounds, now_ms, &mut outcome);
         }
         outcome
     }
@@ -98,7 +116,7 @@ impl Families {
     fn add(
         &mut self,
         one: &MetricMetadata<'_>,
-        limits: &Limits,
+        bounds: &MetadataBounds,
         now_ms: TimestampMs,
         outcome: &mut MetadataOutcome,
     ) {
@@ -109,7 +127,7 @@ impl Families {
             outcome.accepted += 1;
             return;
         }
-        if let Err(error) = self.check(one.family, limits, outcome) {
+        if let Err(error) = self.check(one.family, bounds, outcome) {
             outcome.first_error.get_or_insert(error);
             return;
         }
@@ -123,19 +141,19 @@ impl Families {
     fn check(
         &self,
         family: &str,
-        limits: &Limits,
+        bounds: &MetadataBounds,
         outcome: &mut MetadataOutcome,
     ) -> Result<(), String> {
-        let per_user = limits.max_global_metadata_per_user;
-        let per_metric = limits.max_global_metadata_per_metric;
+        let ((per_user, global_per_user), (per_metric, global_per_metric)) =
+            (bounds.per_user, bounds.per_metric);
         match self.by_name.get(family) {
             None if per_user > 0 && per_user <= self.by_name.len() as u64 => {
                 outcome.refused_per_user += 1;
-                Err(errors::metadata_per_user(per_user))
+                Err(errors::metadata_per_user(global_per_user))
             }
             Some(entries) if per_metric > 0 && per_metric <= entries.len() as u64 => {
                 outcome.refused_per_metric += 1;
-                Err(errors::metadata_per_metric(per_metric, family))
+                Err(errors::metadata_per_metric(global_per_metric, family))
             }
             _ => Ok(()),
         }
@@ -169,12 +187,13 @@ mod tests {
         MetricMetadata { family, metric_type: MetricType::Counter, help, unit: "s" }
     }
 
-    fn limits(per_user: u64, per_metric: u64) -> Limits {
-        Limits {
+    fn limits(per_user: u64, per_metric: u64) -> MetadataBounds {
+        let limits = Limits {
             max_global_metadata_per_user: per_user,
             max_global_metadata_per_metric: per_metric,
             ..config::Config::default().limits
-        }
+        };
+        MetadataBounds::new(&limits, Shares::ALONE)
     }
 
     fn names(store: &MetadataStore, filter: &MetadataFilter) -> Vec<(String, String)> {

@@ -47,9 +47,24 @@ pub(crate) struct IngesterMetrics {
     /// Seconds that the opening of all TSDBs took at the start.
     pub(crate) open_seconds: CounterF64,
     idle_checks: CounterVec,
+    /// 1 while a shutdown is prepared.
+    pub(crate) shutdown_prepared: Gauge,
     pub(crate) queries: QueryMetrics,
     pub(crate) compaction: CompactionMetrics,
     pub(crate) shipper: ShipperMetrics,
+}
+
+fn idle_checks(metrics: &Metrics) -> CounterVec {
+    metrics.counter_vec(
+        "cortex_ingester_idle_tsdb_checks_total",
+        "Looks at TSDBs that may be idle, by what was found.",
+        &["result"],
+    )
+}
+
+fn shutdown_prepared(metrics: &Metrics) -> Gauge {
+    let help = "1 when the next end was asked to flush and to unregister.";
+    metrics.gauge("cortex_ingester_prepare_shutdown_requested", help)
 }
 
 /// A tenant's own counters; looked up once, when its TSDB is opened.
@@ -167,11 +182,8 @@ impl IngesterMetrics {
                 "cortex_ingester_tsdb_open_duration_seconds_total",
                 "How long it took to open all TSDBs at the start.",
             ),
-            idle_checks: metrics.counter_vec(
-                "cortex_ingester_idle_tsdb_checks_total",
-                "Looks at TSDBs that may be idle, by what was found.",
-                &["result"],
-            ),
+            shutdown_prepared: shutdown_prepared(metrics),
+            idle_checks: idle_checks(metrics),
             queries: QueryMetrics::new(metrics),
             compaction: CompactionMetrics::new(metrics),
             shipper: ShipperMetrics::new(metrics),

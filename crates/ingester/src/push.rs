@@ -14,7 +14,7 @@ use crate::Ingester;
 use crate::error_samples::ErrorKind;
 use crate::errors::{self, InstanceLimit, LimitValues};
 use crate::ingester::Phase;
-use crate::metadata::MetadataStore;
+use crate::metadata::{MetadataBounds, MetadataStore};
 use crate::tenant::Tenant;
 use crate::tenants::NotCreated;
 
@@ -80,13 +80,14 @@ impl Ingester {
         batch: &WriteBatch<'_>,
         limits: &Limits,
     ) -> Result<(), PushError> {
-        let bound = self.series_bound(tenant, limits);
+        let shares = self.shares(limits);
+        let bound = self.series_bound(tenant, shares.local(limits.max_global_series_per_user));
         let window = limits.out_of_order_time_window;
         let append_limits = AppendLimits {
             max_series: bound.max_series,
-            max_series_per_metric: limits.max_global_series_per_metric,
+            max_series_per_metric: shares.local(limits.max_global_series_per_metric),
             out_of_order_window_ms: window.millis().max(0),
-            max_exemplars: limits.max_global_exemplars_per_user,
+            max_exemplars: self.local_exemplars(limits),
         };
         match tenant.append(batch, &append_limits, self.clock.now_ms()) {
             Ok(outcome) => {
@@ -159,10 +160,8 @@ impl Ingester {
         error
     }
 
-    /// The tenant's limit or what the process has left, whichever is less. With one ingester and
-    /// one replica the tenant's global limit holds here in full.
-    fn series_bound(&self, tenant: &Tenant, limits: &Limits) -> SeriesBound {
-        let of_tenant = limits.max_global_series_per_user;
+    /// What the tenant may have here or what the process has left, whichever is less.
+    fn series_bound(&self, tenant: &Tenant, of_tenant: u64) -> SeriesBound {
         let of_instance = self.config.instance_limits.max_series;
         if of_instance == 0 {
             return SeriesBound { max_series: of_tenant, is_of_instance: false };
@@ -184,7 +183,8 @@ impl Ingester {
             return;
         }
         let store = self.metadata_for_push(tenant);
-        let outcome = store.add(&batch.metadata, limits, self.clock.now_ms());
+        let bounds = MetadataBounds::new(limits, self.shares(limits));
+        let outcome = store.add(&batch.metadata, &bounds, self.clock.now_ms());
         self.metrics.metadata(tenant, &outcome);
         if let Some(error) = outcome.first_error {
             self.errors.log(ErrorKind::Metadata, |sampled| {

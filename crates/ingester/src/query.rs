@@ -16,6 +16,7 @@ use wire::client::{
 use crate::Ingester;
 use crate::ingester::Phase;
 use crate::metrics::QueryMetrics;
+use crate::tenant::Tenant;
 
 impl IngesterQuery for Ingester {
     fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
@@ -51,15 +52,13 @@ impl IngesterQuery for Ingester {
 
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
         self.check_readable()?;
-        let Some(tenant) = self.tenants.get(tenant) else { return Ok(UserStats::default()) };
-        let rate = tenant.ingestion().per_second();
-        Ok(UserStats {
-            ingestion_rate: rate,
-            num_series: tenant.db().head().series_count(),
-            api_ingestion_rate: rate,
-            rule_ingestion_rate: 0.0,
-            max_time_ms: tenant.db().stats().max_time_ms,
-        })
+        Ok(self.tenants.get(tenant).map(|tenant| stats_of(&tenant)).unwrap_or_default())
+    }
+
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        self.check_readable()?;
+        let all = self.tenants.all();
+        Ok(all.iter().map(|tenant| (tenant.id().clone(), stats_of(tenant))).collect())
     }
 
     fn label_names_and_values(
@@ -89,6 +88,17 @@ impl IngesterQuery for Ingester {
         visit: SeriesVisitor<'_>,
     ) -> Result<(), StorageError> {
         self.visit_active_series(query, visit)
+    }
+}
+
+fn stats_of(tenant: &Tenant) -> UserStats {
+    let rate = tenant.ingestion().per_second();
+    UserStats {
+        ingestion_rate: rate,
+        num_series: tenant.db().head().series_count(),
+        api_ingestion_rate: rate,
+        rule_ingestion_rate: 0.0,
+        max_time_ms: tenant.db().stats().max_time_ms,
     }
 }
 

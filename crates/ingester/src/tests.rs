@@ -9,3 +9,4 @@ mod lifecycle;
 mod metrics;
 mod pages;
 mod push;
+mod ring;

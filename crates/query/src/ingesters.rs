@@ -8,6 +8,7 @@
 
 mod gather;
 mod replaced;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,7 +77,16 @@ impl RingIngesters {
             ring
         };
         let set = shard.replication_set_for_operation(Operation::READ, now_s);
-        set.map_err(|error| StorageError::Unavailable(error.to_string()))
+        let mut set = set.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        if set.zone_awareness {
+            let (zones, factor) = (shard.zones().len(), shard.rules().replication_factor);
+            let zones = zones::unavailable(set.max_unavailable_zones, zones, factor);
+            set.max_unavailable_zones = zones.ok_or_else(|| {
+                let message = "too many zones have left the ring of ingesters or are not healthy";
+                StorageError::Unavailable(message.to_owned())
+            })?;
+        }
+        Ok(set)
     }
 
     /// Asks `job` of as many ingesters as are needed, each on a thread that may wait.
@@ -168,6 +178,23 @@ impl IngesterQuery for RingIngesters {
             rule_ingestion_rate: sum(|stats| stats.rule_ingestion_rate),
             max_time_ms: all.iter().filter_map(|stats| stats.max_time_ms).max(),
         })
+    }
+
+    /// Asks all healthy ingesters, and fails when one fails.
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        let (parts, now_s) = (&self.parts, self.parts.clock.now_ms() / 1000);
+        let ring = (parts.ring)();
+        let timeout_s = ring.rules().heartbeat_timeout_s;
+        let mut totals: BTreeMap<TenantId, UserStats> = BTreeMap::new();
+        for instance in ring.instances() {
+            if !instance.is_healthy(Operation::READ, timeout_s, now_s) {
+                continue;
+            }
+            for (tenant, stats) in parts.ingesters.ingester(&instance.addr)?.all_user_stats()? {
+                totals.entry(tenant).or_default().add(&stats);
+            }
+        }
+        Ok(totals.into_iter().collect())
     }
 
     fn label_names_and_values(

@@ -74,14 +74,14 @@ pub trait Codec: Send + Sync {
     fn decode(&self, bytes: &[u8]) -> Result<Box<dyn Value>, DecodeError>;
 }
 
-/// A snappy block.
-pub(crate) fn compress(plain: &[u8]) -> Vec<u8> {
+/// A snappy block, as the codecs of Mimir's values write it.
+pub fn compress(plain: &[u8]) -> Vec<u8> {
     // Fails for more than 4 GiB alone.
     snap::raw::Encoder::new().compress_vec(plain).unwrap_or_default()
 }
 
-/// The plain bytes of a snappy block.
-pub(crate) fn decompress(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+/// The plain bytes of a snappy block, at most [`MAX_VALUE_BYTES`].
+pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let error = |error: snap::Error| DecodeError(error.to_string());
     let length = snap::raw::decompress_len(bytes).map_err(error)?;
     // A block cannot hold more than about 21 bytes for each of its own.

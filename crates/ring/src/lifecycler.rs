@@ -26,8 +26,12 @@ use crate::tokens::{load_tokens, store_tokens};
 /// How long an instance waits for the one before it to join.
 const CAN_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 const CAN_JOIN_POLL: Duration = Duration::from_secs(1);
-/// How long leaving the ring may take when the store does not answer.
+/// How long each change on the way out may take when the store does not answer.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an instance does while it is leaving: it is still in the ring, and still shows that it is
+/// there.
+pub type BeforeLeaving = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// How an instance lives.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct LifecyclerOptions {
     pub unregister_on_shutdown: bool,
     /// How long it waits as `LEAVING` at the end.
     pub final_sleep: Duration,
+    /// How long it must have been active before it is ready.
+    pub min_ready_duration: Duration,
 }
 
 /// What the service is built with.
@@ -73,7 +79,14 @@ pub struct Lifecycler {
     /// One change of the ring at a time.
     changing: tokio::sync::Mutex<()>,
     instance: Mutex<Instance>,
+    /// When it became active, in monotonic time.
+    active_since: Mutex<Option<Duration>>,
     unregister: std::sync::atomic::AtomicBool,
+    before_leaving: Mutex<Option<BeforeLeaving>>,
+    /// Cancelled when it begins to leave for good.
+    leaving: CancellationToken,
+    /// Whether it has left; held while it leaves.
+    has_left: tokio::sync::Mutex<bool>,
     metrics: LifecyclerMetrics,
 }
 
@@ -117,6 +130,10 @@ impl Lifecycler {
             clock: parts.clock,
             random: parts.random,
             changing: tokio::sync::Mutex::new(()),
+            active_since: Mutex::default(),
+            before_leaving: Mutex::default(),
+            leaving: CancellationToken::new(),
+            has_left: tokio::sync::Mutex::default(),
             metrics: lifecycler_metrics,
         }
     }
@@ -149,6 +166,11 @@ impl Lifecycler {
     /// Changes [`Self::unregisters_on_shutdown`].
     pub fn set_unregister_on_shutdown(&self, unregister: bool) {
         self.unregister.store(unregister, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// What is to be done while it leaves; what was set before is forgotten.
+    pub fn set_before_leaving(&self, work: BeforeLeaving) {
+        *self.before_leaving.lock() = Some(work);
     }
 
     /// Takes new data, or no more.
@@ -206,6 +228,9 @@ impl Lifecycler {
             && let Err(error) = store_tokens(path, after.tokens())
         {
             tracing::error!(path = %path.display(), %error, "could not store the tokens");
+        }
+        if after.state() == InstanceState::Active {
+            self.active_since.lock().get_or_insert_with(|| self.clock.monotonic());
         }
         *self.instance.lock() = after;
         Ok(())
@@ -314,31 +339,83 @@ impl Lifecycler {
         }
     }
 
+    /// Leaves the ring, before the service ends or as a part of that; only once. Reads still come
+    /// while it is `LEAVING`.
+    pub async fn leave_for_good(&self) {
+        let mut has_left = self.has_left.lock().await;
+        if !*has_left {
+            // No heartbeat may bring it back.
+            self.leaving.cancel();
+            self.leave().await;
+            *has_left = true;
+        }
+    }
+
     async fn leave(&self) {
+        let work = self.before_leaving.lock().clone();
+        let sleeps = !self.options.final_sleep.is_zero();
         // Where it is gone at once nobody would see that it leaves.
-        let is_seen = !self.options.final_sleep.is_zero() || !self.unregisters_on_shutdown();
-        if is_seen
-            && self.state() != InstanceState::Leaving
-            && let Err(error) = self.set_state(InstanceState::Leaving).await
-        {
-            tracing::error!(ring = self.options.ring_name, %error, "could not leave in order");
+        if work.is_some() || sleeps || !self.unregisters_on_shutdown() {
+            self.in_time("leave in order", self.become_leaving()).await;
         }
-        sleep(self.options.final_sleep).await;
-        if !self.unregisters_on_shutdown() {
-            return;
+        let farewell = async {
+            if let Some(work) = work {
+                work().await;
+            }
+            sleep(self.options.final_sleep).await;
+        };
+        tokio::select! {
+            () = farewell => {}
+            () = self.beat() => {}
         }
+        if self.unregisters_on_shutdown() {
+            self.in_time("unregister", self.unregister()).await;
+            self.metrics.tokens_owned.set(0);
+        }
+    }
+
+    async fn become_leaving(&self) -> Result<(), KvError> {
+        if self.state() == InstanceState::Leaving {
+            return Ok(());
+        }
+        self.set_state(InstanceState::Leaving).await
+    }
+
+    async fn unregister(&self) -> Result<(), KvError> {
         let id = &self.options.instance.id;
-        let gone = self
-            .change(|_, desc, _| {
-                let mut desc = desc?;
-                desc.ingesters.remove(id)?;
-                Some(desc)
-            })
-            .await;
-        if let Err(error) = gone {
-            tracing::error!(ring = self.options.ring_name, %error, "could not unregister");
+        self.change(|_, desc, _| {
+            let mut desc = desc?;
+            desc.ingesters.remove(id)?;
+            Some(desc)
+        })
+        .await
+    }
+
+    /// Waits for a change on the way out; without it the instance is gone all the same.
+    async fn in_time(&self, what: &str, change: impl Future<Output = Result<(), KvError>>) {
+        let ring = self.options.ring_name;
+        match rt::time::timeout(LEAVE_TIMEOUT, change).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(ring, %error, what, "could not tell the ring"),
+            Err(error) => tracing::error!(ring, %error, what, "could not tell the ring"),
         }
-        self.metrics.tokens_owned.set(0);
+    }
+
+    /// Why it is not active for long enough.
+    fn not_active(&self) -> Option<String> {
+        let instance = self.instance.lock();
+        if instance.tokens().is_empty() {
+            return Some("this instance owns no tokens".to_owned());
+        }
+        if instance.state() != InstanceState::Active {
+            return Some(format!("instance {} in state {}", self.id(), instance.state()));
+        }
+        let since = self.active_since.lock().unwrap_or_default();
+        let least = self.options.min_ready_duration;
+        let is_short = self.clock.monotonic().saturating_sub(since) < least;
+        let least_nanos = i64::try_from(least.as_nanos()).unwrap_or(i64::MAX);
+        let least = config::GoDuration::from_nanos(least_nanos);
+        is_short.then(|| format!("waiting for {least} after being ready"))
     }
 }
 
@@ -354,7 +431,12 @@ impl Service for Lifecycler {
     fn running(&self, stop: CancellationToken) -> BoxFuture<'_, Result<(), BoxError>> {
         async move {
             let life = async { futures::join!(self.observe(), self.beat()) };
-            stop.run_until_cancelled(life).await;
+            tokio::select! {
+                _ = life => {}
+                () = stop.cancelled() => {}
+                () = self.leaving.cancelled() => {}
+            }
+            stop.cancelled().await;
             Ok(())
         }
         .boxed()
@@ -362,17 +444,13 @@ impl Service for Lifecycler {
 
     fn stopping(&self) -> BoxFuture<'_, Result<(), BoxError>> {
         async move {
-            let limit = LEAVE_TIMEOUT + self.options.final_sleep;
-            if rt::time::timeout(limit, self.leave()).await.is_err() {
-                tracing::error!(ring = self.options.ring_name, "left without telling the ring");
-            }
+            self.leave_for_good().await;
             Ok(())
         }
         .boxed()
     }
 
     fn not_ready(&self) -> Option<String> {
-        let state = self.state();
-        (state != InstanceState::Active).then(|| format!("the instance is {state} in the ring"))
+        self.not_active()
     }
 }

@@ -155,6 +155,7 @@ pub fn ingester(config: &IngesterRingConfig, grpc_port: u16) -> Result<RingSetup
     let instance = LifecyclerOptions {
         tokens_file: path(&config.tokens_file_path),
         observe_period: config.observe_period.std(),
+        min_ready_duration: config.min_ready_duration.std(),
         unregister_on_shutdown: config.unregister_on_shutdown,
         final_sleep: config.final_sleep.std(),
         ..lifecycler("ingester-lifecycler", INGESTER_RING, instance, config.heartbeat_period)
@@ -263,6 +264,7 @@ fn lifecycler(
         observe_period: std::time::Duration::ZERO,
         unregister_on_shutdown: true,
         final_sleep: std::time::Duration::ZERO,
+        min_ready_duration: std::time::Duration::ZERO,
     }
 }
 

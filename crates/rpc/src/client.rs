@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::messages::common::{HealthCheckRequest, HealthCheckResponse};
 use crate::status::{for_tenant, storage_error};
 
 /// How often a query that waits for another process looks whether it must stop.
@@ -106,6 +107,22 @@ impl Connection {
         let answer = rt::time::timeout(timeout, call).await;
         let timed_out = |_| Status::deadline_exceeded("the call timed out");
         answer.map_err(timed_out)?.map(tonic::Response::into_inner)
+    }
+
+    /// Whether the process says that it serves.
+    pub(crate) async fn check_health(&self, timeout: Duration) -> Result<(), Status> {
+        let call = async {
+            let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+            let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+            let request = tonic::Request::new(HealthCheckRequest::default());
+            self.grpc().await?.unary(request, path, codec).await
+        };
+        let answer = rt::time::timeout(timeout, call).await;
+        let answer = answer.map_err(|_| Status::deadline_exceeded("the health check timed out"))?;
+        match answer?.into_inner().status {
+            HealthCheckResponse::SERVING => Ok(()),
+            status => Err(Status::unavailable(format!("health is {status}, not serving"))),
+        }
     }
 
     /// The same with protobuf messages both ways, for a query: until the query must stop.

@@ -20,4 +20,5 @@ pub mod store_gateway;
 mod stream;
 
 pub use client::ClientOptions;
+pub use pool::HealthCheck;
 pub use service::ServerLimits;

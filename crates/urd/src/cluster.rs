@@ -2,10 +2,11 @@
 //! the rings, and the ways there are gRPC.
 //!
 //! A node that cannot have company by its configuration (rings in memory, or gossip that joins
-//! nobody and that nobody has joined) calls its own components directly, whatever replication
-//! factor is set: that is the process that just starts.
+//! nobody and that nobody has joined) calls its own components directly. Its ingester takes single
+//! copies only while that is what was asked for, see [`Alone::of_ingesters`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::{Config, KvBackend};
 use model::{Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, WriteBatch};
@@ -19,9 +20,11 @@ use wire::client::{
 use crate::env::Env;
 use crate::rings::JoinedRing;
 
+mod connections;
 mod gateways;
 mod sharding;
 
+pub(crate) use connections::tend_connections;
 pub(crate) use gateways::RingGateways;
 pub(crate) use sharding::{block_sharding, job_sharding};
 
@@ -61,16 +64,40 @@ pub(crate) struct Ingesters<L, R> {
 pub(crate) struct Alone {
     view: RingView,
     may_have_company: bool,
+    /// Where it matters, whether others have ever been seen.
+    had_company: Option<Arc<AtomicBool>>,
 }
 
 impl Alone {
     /// Alone in `ring`, which lies in `store`.
     pub(crate) fn new(config: &Config, store: KvBackend, ring: &JoinedRing) -> Self {
-        Self { view: view(ring), may_have_company: may_have_company(config, store) }
+        let may_have_company = may_have_company(config, store);
+        Self { view: view(ring), may_have_company, had_company: None }
+    }
+
+    /// The same in the ring of ingesters, where being alone means that samples have one copy. With
+    /// the replication factor 1 that is what was asked for. With another one it is so only where
+    /// the factor is a mere default (`-urd.single-copy-while-alone`), and until the first other
+    /// ingester is seen: from then on copies are missing when it goes.
+    pub(crate) fn of_ingesters(config: &Config, ring: &JoinedRing) -> Self {
+        let own = &config.ingester.ring;
+        let alone = Self::new(config, own.kvstore.store, ring);
+        if own.replication_factor == 1 {
+            return alone;
+        }
+        let may_have_company = alone.may_have_company || !config.urd.single_copy_while_alone;
+        Self { may_have_company, had_company: Some(Arc::default()), ..alone }
     }
 
     fn is_alone(&self) -> bool {
-        !self.may_have_company && (self.view)().instances().len() <= 1
+        if self.may_have_company {
+            return false;
+        }
+        let has_company = (self.view)().instances().len() > 1;
+        match &self.had_company {
+            None => !has_company,
+            Some(had) => !(had.fetch_or(has_company, Ordering::Relaxed) || has_company),
+        }
     }
 }
 
@@ -128,6 +155,10 @@ impl<R: IngesterQuery> IngesterQuery for Ingesters<Arc<dyn IngesterQuery>, R> {
 
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
         self.chosen().user_stats(tenant)
+    }
+
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        self.chosen().all_user_stats()
     }
 
     fn label_names_and_values(

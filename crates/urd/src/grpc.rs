@@ -84,7 +84,7 @@ impl GrpcServer {
     async fn report(&self, reporter: &HealthReporter) -> std::convert::Infallible {
         let mut ticks = rt::time::interval(HEALTH_PERIOD);
         loop {
-            let is_ready = self.services.not_ready().is_empty();
+            let is_ready = self.services.not_running().is_empty();
             let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
             reporter.set_service_status("", status).await;
             ticks.tick().await;

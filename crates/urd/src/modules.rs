@@ -32,7 +32,7 @@ pub const MODULES: &[Module] = &[
     Module { name: "rings", needs: &[], components: &[], build: rings::build },
     Module {
         name: "ingester",
-        needs: &["runtime-config"],
+        needs: &["runtime-config", "rings"],
         components: &["ingester"],
         build: ingester::build,
     },

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use config::{KvBackend, KvStoreConfig};
+use config::{HaTrackerConfig, KvBackend, KvStoreConfig};
+use distributor::ha_tracker::{ReplicaCodec, ReplicaDesc};
 use ring::kv::{Client, EtcdStore, MemoryStore, MultiOptions, MultiStore, Store};
 use ring::lifecycler::{Lifecycler, LifecyclerParts};
 use ring::memberlist::{MemberlistKv, ServiceParts};
@@ -40,6 +41,8 @@ pub struct Rings {
     pub store_gateway: JoinedRing,
     /// The compactors.
     pub compactor: JoinedRing,
+    /// Where the elected replicas of the distributors' HA tracker are kept, where there is one.
+    pub ha_tracker: Option<Client<ReplicaDesc>>,
     /// The gossip, where a ring is kept in it.
     pub memberlist: Option<Arc<MemberlistKv>>,
 }
@@ -58,6 +61,7 @@ impl Rings {
             distributor: stores.join(distributor, &config.distributor.ring.kvstore)?,
             store_gateway: stores.join(gateway, &config.store_gateway.sharding_ring.kvstore)?,
             compactor: stores.join(compactor, &config.compactor.sharding_ring.kvstore)?,
+            ha_tracker: stores.ha_tracker(&config.distributor.ha_tracker)?,
             memberlist: stores.memberlist,
         })
     }
@@ -93,6 +97,18 @@ impl Stores<'_> {
         Ok(JoinedRing { reader, lifecycler, client, key: setup.name.key, heartbeat_timeout_s })
     }
 
+    fn ha_tracker(
+        &mut self,
+        config: &HaTrackerConfig,
+    ) -> anyhow::Result<Option<Client<ReplicaDesc>>> {
+        if !config.enable_ha_tracker || !self.env.runs("distributor") {
+            return Ok(None);
+        }
+        let kvstore = config.kvstore.kvstore();
+        let store = self.store(kvstore.store, &kvstore).context("the HA tracker")?;
+        Ok(Some(Client::new(store, Arc::new(ReplicaCodec), &kvstore.prefix)))
+    }
+
     fn store(
         &mut self,
         backend: KvBackend,
@@ -120,7 +136,7 @@ impl Stores<'_> {
             clock: Arc::clone(&self.env.clock),
             random: Arc::clone(&self.env.random),
             metrics: self.env.metrics.clone(),
-            codecs: vec![Arc::new(RingCodec)],
+            codecs: vec![Arc::new(RingCodec), Arc::new(ReplicaCodec)],
         };
         let memberlist = MemberlistKv::new(options, parts).map_err(anyhow::Error::msg)?;
         Ok(Arc::clone(self.memberlist.insert(Arc::new(memberlist))))

@@ -72,6 +72,12 @@ pub trait IngesterQuery: Send + Sync {
     /// Counts of the tenant's recent data.
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError>;
 
+    /// Counts of the recent data of every tenant, by tenant. Those of several ingesters are added
+    /// up: data with three replicas count three times.
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        Err(StorageError::Unavailable("this ingester does not tell its tenants".to_owned()))
+    }
+
     /// Visits each label name and value of the series, each pair once, grouped by name.
     fn label_names_and_values(
         &self,
@@ -163,4 +169,15 @@ pub struct UserStats {
     pub rule_ingestion_rate: f64,
     /// Time of the newest sample, ms.
     pub max_time_ms: Option<TimestampMs>,
+}
+
+impl UserStats {
+    /// Adds the counts of another ingester.
+    pub fn add(&mut self, other: &Self) {
+        self.ingestion_rate += other.ingestion_rate;
+        self.num_series += other.num_series;
+        self.api_ingestion_rate += other.api_ingestion_rate;
+        self.rule_ingestion_rate += other.rule_ingestion_rate;
+        self.max_time_ms = self.max_time_ms.max(other.max_time_ms);
+    }
 }

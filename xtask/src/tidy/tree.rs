@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bucket", &["model", "rt"]),
     ("ring", &["model", "config", "rt"]),
     ("distributor", &["model", "wire", "config", "rt", "ring"]),
-    ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
+    ("ingester", &["model", "wire", "tsdb", "config", "rt", "bucket", "ring"]),
     ("store_gateway", &["model", "wire", "tsdb", "config", "rt", "bucket"]),
     ("compactor", &["model", "tsdb", "config", "rt", "bucket"]),
     ("query", &["model", "wire", "promql", "tsdb", "config", "rt", "bucket", "ring"]),

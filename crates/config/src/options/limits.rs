@@ -21,21 +21,21 @@ config! {
         /// Burst as a multiple of the ingestion rate, in place of the burst size; 0 or at least 1.
         ingestion_burst_factor: f64 = "0", "distributor.ingestion-burst-factor", Experimental;
         /// Deduplicate the samples of Prometheus pairs.
-        accept_ha_samples: bool = "false", "distributor.ha-tracker.enable-for-all-users", Basic, Later;
+        accept_ha_samples: bool = "false", "distributor.ha-tracker.enable-for-all-users", Basic;
         /// Label that names the Prometheus pair.
-        ha_cluster_label: String = "cluster", "distributor.ha-tracker.cluster", Basic, Later;
+        ha_cluster_label: String = "cluster", "distributor.ha-tracker.cluster", Basic;
         /// Label that names the Prometheus of a pair; it is removed.
-        ha_replica_label: String = "__replica__", "distributor.ha-tracker.replica", Basic, Later;
+        ha_replica_label: String = "__replica__", "distributor.ha-tracker.replica", Basic;
         /// Prometheus pairs that a tenant may have; 0 is no limit.
-        ha_max_clusters: u64 = "100", "distributor.ha-tracker.max-clusters", Basic, Later;
+        ha_max_clusters: u64 = "100", "distributor.ha-tracker.max-clusters", Basic;
         /// How often the time of the elected Prometheus is brought up to date.
-        ha_tracker_update_timeout: PromDuration = "15s", "distributor.ha-tracker.update-timeout", Advanced, Later;
+        ha_tracker_update_timeout: PromDuration = "15s", "distributor.ha-tracker.update-timeout", Advanced;
         /// Greatest random part of that time.
-        ha_tracker_update_timeout_jitter_max: PromDuration = "5s", "distributor.ha-tracker.update-timeout-jitter-max", Advanced, Later;
+        ha_tracker_update_timeout_jitter_max: PromDuration = "5s", "distributor.ha-tracker.update-timeout-jitter-max", Advanced;
         /// Without a sample of the elected Prometheus for this long, the other one is elected.
-        ha_tracker_failover_timeout: PromDuration = "30s", "distributor.ha-tracker.failover-timeout", Advanced, Later;
+        ha_tracker_failover_timeout: PromDuration = "30s", "distributor.ha-tracker.failover-timeout", Advanced;
         /// The same by the time of samples; 0 switches it off.
-        ha_tracker_sample_failover_timeout: PromDuration = "0", "distributor.ha-tracker.failover-sample-timeout", Advanced, Later;
+        ha_tracker_sample_failover_timeout: PromDuration = "0", "distributor.ha-tracker.failover-sample-timeout", Advanced;
         /// Labels that are removed from every series.
         drop_labels: StringList = "", "distributor.drop-label", Advanced, Later;
         /// Longest label name, in bytes.

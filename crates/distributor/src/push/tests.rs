@@ -153,3 +153,37 @@ fn the_rates_of_a_tenant_refuse_whole_requests() {
     assert!(error.message.contains("(err-mimir-tenant-max-request-rate)"));
     assert!(f.distributor.admit(&TenantId::new("other").unwrap(), 1).is_ok());
 }
+
+/// A ring of distributors with these ages of their heartbeats, seconds.
+fn distributors(ages_s: &[i64]) -> RingView {
+    let instance = |(i, age_s): (usize, &i64)| {
+        let timestamp = NOW_MS / 1000 - age_s;
+        (format!("d{i}"), ring::InstanceDesc { timestamp, ..Default::default() })
+    };
+    let desc = ring::Desc { ingesters: ages_s.iter().enumerate().map(instance).collect() };
+    let ring = Arc::new(ring::Ring::new(desc, ring::RingRules::default()));
+    Arc::new(move || Arc::clone(&ring))
+}
+
+#[test]
+fn rates_are_shared_among_the_distributors_that_are_there() {
+    let mut f = fixture(|l| {
+        l.ingestion_rate = 4.0;
+        l.ingestion_burst_size = 4;
+        l.request_rate = 4.0;
+        l.request_burst_size = 1;
+    });
+    // The third one has been silent for longer than a minute.
+    f.distributor = f.distributor.with_ring(distributors(&[0, 60, 61]));
+    f.distributor.push(&tenant(), &mut batch(&["a", "b", "c", "d"])).unwrap();
+    assert!(f.distributor.push(&tenant(), &mut batch(&["a"])).is_err(), "the burst is not shared");
+    drop(f.distributor.admit(&tenant(), 1).unwrap());
+    f.clock.advance(500);
+    f.distributor.push(&tenant(), &mut batch(&["a"])).unwrap();
+    let error = f.distributor.push(&tenant(), &mut batch(&["a"])).unwrap_err();
+    assert!(error.message.contains("set to 4 items/s"), "{}", error.message);
+    f.clock.advance(-1);
+    assert!(f.distributor.admit(&tenant(), 1).is_err());
+    f.clock.advance(2);
+    assert!(f.distributor.admit(&tenant(), 1).is_ok());
+}

@@ -60,7 +60,10 @@ async fn nothing_is_taken_before_the_start_and_after_the_end() {
     assert_eq!(error.cause, PushErrorCause::ServiceUnavailable);
     assert_eq!(error.message, "ingester is unavailable (current state: Starting)");
     assert!(f.ingester.queryable(&tenant("a")).is_err());
-    assert_eq!(service.not_ready().as_deref(), Some("ingester is starting"));
+    assert_eq!(
+        service.not_ready().as_deref(),
+        Some("ingester not ready for pushes: ingester is unavailable (current state: Starting)")
+    );
     service.starting().await.unwrap();
     assert_eq!(service.not_ready(), None);
     f.push("a", START_MS, &[("up", 1.0)]).unwrap();

@@ -26,8 +26,9 @@ use crate::messages::ingester::{
     LabelNamesResponse, LabelValuesCardinalityRequest, LabelValuesCardinalityResponse,
     LabelValuesRequest, LabelValuesResponse, MetricsForLabelMatchersRequest,
     MetricsForLabelMatchersResponse, MetricsMetadataRequest, MetricsMetadataResponse, QueryRequest,
-    QueryStreamResponse, UserStatsRequest, UserStatsResponse, WriteResponse,
+    QueryStreamResponse, UserStatsRequest, UserStatsResponse, UsersStatsResponse, WriteResponse,
 };
+use crate::pool::Connected;
 use crate::received::{Message, RemoteSeries, RemoteSeriesSet, SeriesSource, labels_only};
 use crate::service::BytesOut;
 use crate::status::{push_error, storage_error};
@@ -59,6 +60,22 @@ impl IngesterClient {
         let target = (tenant, "/cortex.Ingester/Push");
         let done = self.connection.call(target, (message, codec), self.push_timeout).await;
         done.map(|_| ()).map_err(|status| push_error(&status))
+    }
+}
+
+fn stats_in(answer: &UserStatsResponse) -> UserStats {
+    UserStats {
+        ingestion_rate: answer.ingestion_rate,
+        num_series: answer.num_series,
+        api_ingestion_rate: answer.api_ingestion_rate,
+        rule_ingestion_rate: answer.rule_ingestion_rate,
+        max_time_ms: None,
+    }
+}
+
+impl Connected for IngesterClient {
+    fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -126,13 +143,24 @@ impl IngesterQuery for IngesterClient {
             UserStatsRequest { count_method: 0 },
             &QueryContext::unlimited(),
         )?;
-        Ok(UserStats {
-            ingestion_rate: answer.ingestion_rate,
-            num_series: answer.num_series,
-            api_ingestion_rate: answer.api_ingestion_rate,
-            rule_ingestion_rate: answer.rule_ingestion_rate,
-            max_time_ms: None,
-        })
+        Ok(stats_in(&answer))
+    }
+
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        // A Mimir wants a tenant, whichever it is.
+        let anybody =
+            TenantId::new("1").map_err(|error| StorageError::Internal(error.to_string()))?;
+        let answer: UsersStatsResponse = self.connection.ask(
+            (&anybody, "/cortex.Ingester/AllUserStats"),
+            UserStatsRequest { count_method: 0 },
+            &QueryContext::unlimited(),
+        )?;
+        let stats = answer.stats.into_iter().map(|one| {
+            let tenant = TenantId::new(&one.user_id)
+                .map_err(|error| StorageError::Internal(error.to_string()))?;
+            Ok((tenant, stats_in(&one.data.unwrap_or_default())))
+        });
+        stats.collect()
     }
 
     fn label_names_and_values(

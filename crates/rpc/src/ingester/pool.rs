@@ -11,7 +11,7 @@ use wire::client::{IngesterPushes, IngesterQuery, IngesterReads, PushError, Push
 
 use super::IngesterClient;
 use crate::client::ClientOptions;
-use crate::pool::Pool;
+use crate::pool::{HealthCheck, Pool};
 
 /// A client for each ingester.
 pub struct IngesterPool {
@@ -26,6 +26,22 @@ impl IngesterPool {
             IngesterClient::new(address, (&options, push_timeout), handle.clone())
         });
         Self { clients }
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops connections to instances that are not among `known`, the addresses of the ring, and
+    /// with `check` to those that do not serve at the monotonic time `now`.
+    pub async fn tend(&self, known: &[String], now: Duration, check: Option<HealthCheck>) {
+        self.clients.tend(known, now, check).await;
     }
 }
 

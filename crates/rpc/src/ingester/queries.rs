@@ -7,7 +7,7 @@ use model::{
     SeriesExemplars, StorageError, TenantId, TimeRange,
 };
 use tonic::{Request, Status};
-use wire::client::MetadataFilter;
+use wire::client::{MetadataFilter, UserStats};
 
 use super::server::Shared;
 use crate::convert::{ChunkWire, labels_out, matchers_in};
@@ -16,8 +16,8 @@ use crate::messages::ingester::{
     Chunk, ExemplarQueryRequest, ExemplarQueryResponse, LabelMatchers, LabelNamesRequest,
     LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, MetricsForLabelMatchersRequest,
     MetricsForLabelMatchersResponse, MetricsMetadataRequest, MetricsMetadataResponse, QueryRequest,
-    QueryStreamResponse, QueryStreamSeries, QueryStreamSeriesChunks, UserStatsRequest,
-    UserStatsResponse,
+    QueryStreamResponse, QueryStreamSeries, QueryStreamSeriesChunks, UserIdStatsResponse,
+    UserStatsRequest, UserStatsResponse, UsersStatsResponse,
 };
 use crate::service::Messages;
 use crate::status::tenant_of;
@@ -261,12 +261,30 @@ pub(super) async fn user_stats(
     let tenant = tenant_of(request.metadata())?;
     let stats = shared.parts.query.user_stats(&tenant);
     let stats = stats.map_err(|error| crate::status::storage_status(&error))?;
-    Ok(UserStatsResponse {
+    Ok(stats_out(&stats))
+}
+
+/// The same of all tenants; whoever asks need not be one of them.
+pub(super) async fn all_user_stats(
+    shared: Arc<Shared>,
+    _: Request<UserStatsRequest>,
+) -> Result<UsersStatsResponse, Status> {
+    let all = shared.parts.query.all_user_stats();
+    let all = all.map_err(|error| crate::status::storage_status(&error))?;
+    let stats = all.iter().map(|(tenant, stats)| UserIdStatsResponse {
+        user_id: tenant.as_str().to_owned(),
+        data: Some(stats_out(stats)),
+    });
+    Ok(UsersStatsResponse { stats: stats.collect() })
+}
+
+fn stats_out(stats: &UserStats) -> UserStatsResponse {
+    UserStatsResponse {
         ingestion_rate: stats.ingestion_rate,
         num_series: stats.num_series,
         api_ingestion_rate: stats.api_ingestion_rate,
         rule_ingestion_rate: stats.rule_ingestion_rate,
-    })
+    }
 }
 
 pub(super) async fn metrics_metadata(

@@ -89,6 +89,7 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Body>) -> HttpAnswer
         "LabelValues" => unary(server, request, queries::label_values).await,
         "LabelNames" => unary(server, request, queries::label_names).await,
         "UserStats" => unary(server, request, queries::user_stats).await,
+        "AllUserStats" => unary(server, request, queries::all_user_stats).await,
         "MetricsForLabelMatchers" => unary(server, request, queries::metrics_for_matchers).await,
         "MetricsMetadata" => unary(server, request, queries::metrics_metadata).await,
         "LabelNamesAndValues" => {

@@ -90,3 +90,22 @@ pub(crate) struct RpcStatus {
     #[prost(message, repeated, tag = "3")]
     pub(crate) details: Vec<Any>,
 }
+
+/// Of `grpc.health.v1.Health`: asks for the process as a whole.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) service: String,
+}
+
+/// Its answer.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct HealthCheckResponse {
+    #[prost(int32, tag = "1")]
+    pub(crate) status: i32,
+}
+
+impl HealthCheckResponse {
+    /// The number of the status `SERVING`.
+    pub(crate) const SERVING: i32 = 1;
+}

@@ -143,6 +143,20 @@ pub(crate) struct UserStatsResponse {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UserIdStatsResponse {
+    #[prost(string, tag = "1")]
+    pub(crate) user_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) data: Option<UserStatsResponse>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UsersStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) stats: Vec<UserIdStatsResponse>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct MetricsForLabelMatchersRequest {
     #[prost(int64, tag = "1")]
     pub(crate) start_timestamp_ms: i64,

@@ -18,6 +18,7 @@ use crate::messages::store_gateway::{
     LabelNamesRequest, LabelValuesRequest, RequestHints, ResponseHints, SeriesRequest,
     SeriesResponse, SeriesResult, StreamingChunks, TextsResponse,
 };
+use crate::pool::Connected;
 use crate::received::{Message, RemoteSeries, RemoteSeriesSet, SeriesSource};
 use crate::status::storage_error;
 
@@ -41,6 +42,12 @@ impl RemoteStoreGateway {
         blocking: BlockingHandle,
     ) -> Result<Self, tonic::transport::Error> {
         Ok(Self { connection: Connection::new(address, options, blocking)? })
+    }
+}
+
+impl Connected for RemoteStoreGateway {
+    fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 

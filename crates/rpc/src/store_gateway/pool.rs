@@ -1,6 +1,7 @@
 //! The store-gateways of a ring, by their addresses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::StorageError;
 use rt::BlockingHandle;
@@ -8,7 +9,7 @@ use wire::client::StoreGatewayClient;
 
 use super::RemoteStoreGateway;
 use crate::client::ClientOptions;
-use crate::pool::Pool;
+use crate::pool::{HealthCheck, Pool};
 
 /// A client for each store-gateway.
 pub struct GatewayPool {
@@ -22,6 +23,22 @@ impl GatewayPool {
         let connect =
             move |address: &str| RemoteStoreGateway::new(address, &options, handle.clone());
         Self { clients: Pool::new(blocking, connect) }
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops connections to instances that are not among `known`, the addresses of the ring, and
+    /// with `check` to those that do not serve at the monotonic time `now`.
+    pub async fn tend(&self, known: &[String], now: Duration, check: Option<HealthCheck>) {
+        self.clients.tend(known, now, check).await;
     }
 
     /// The store-gateway at `address`.

@@ -89,6 +89,12 @@ impl IngesterQuery for FakeIngester {
     fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
         Ok(UserStats { num_series: self.db.head().series_count(), ..UserStats::default() })
     }
+
+    fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+        let stats = |num_series| UserStats { num_series, ..UserStats::default() };
+        let tenant = |name| TenantId::new(name).unwrap();
+        Ok(vec![(tenant("a"), stats(0)), (tenant("b"), stats(7))])
+    }
 }
 
 /// A store-gateway with one block, whose contents are those of an ingester.

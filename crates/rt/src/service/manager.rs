@@ -91,11 +91,31 @@ impl ServiceStatus {
 
     /// Why the process is not ready, one reason a service; empty when it is.
     pub fn not_ready(&self) -> Vec<String> {
+        let unusable = self.unusable().into_iter().map(|(name, why)| format!("{name}: {why}"));
+        self.not_running().into_iter().chain(unusable).collect()
+    }
+
+    /// The services that do not run, each with its state; empty when all do.
+    pub fn not_running(&self) -> Vec<String> {
         let services = self.services.read();
         if services.is_empty() {
             return vec!["no services yet".to_owned()];
         }
-        services.iter().filter_map(|(service, state)| reason(service.as_ref(), *state)).collect()
+        let lines = services.iter().filter_map(|(service, state)| match state {
+            // Work that ended by itself keeps nobody from asking.
+            State::Running | State::Terminated => None,
+            State::New | State::Starting | State::Stopping | State::Failed => {
+                Some(format!("{}: {state}", service.name()))
+            }
+        });
+        lines.collect()
+    }
+
+    /// The services that run and cannot be used: their names and why.
+    pub fn unusable(&self) -> Vec<(&'static str, String)> {
+        let services = self.services.read();
+        let running = services.iter().filter(|(_, state)| *state == State::Running);
+        running.filter_map(|(s, _)| s.not_ready().map(|why| (s.name(), why))).collect()
     }
 
     fn add(&self, service: Arc<dyn Service>) {
@@ -110,18 +130,6 @@ impl ServiceStatus {
 
     fn get(&self, index: usize) -> State {
         self.services.read()[index].1
-    }
-}
-
-fn reason(service: &dyn Service, state: State) -> Option<String> {
-    let name = service.name();
-    match state {
-        State::Running => service.not_ready().map(|why| format!("{name}: {why}")),
-        // Work that ended by itself keeps nobody from asking.
-        State::Terminated => None,
-        State::New | State::Starting | State::Stopping | State::Failed => {
-            Some(format!("{name}: {state}"))
-        }
     }
 }
 

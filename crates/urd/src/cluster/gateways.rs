@@ -14,7 +14,7 @@ use super::Alone;
 pub(crate) struct RingGateways {
     pub(crate) alone: Alone,
     pub(crate) own: Option<Arc<dyn StoreGatewayClient>>,
-    pub(crate) pool: GatewayPool,
+    pub(crate) pool: Arc<GatewayPool>,
     pub(crate) overrides: Arc<config::Overrides>,
     pub(crate) clock: Arc<dyn model::Clock>,
 }

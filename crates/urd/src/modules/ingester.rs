@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use ingester::{Dependencies, Ingester, IngesterService};
+use ingester::{Dependencies, Ingester, IngesterService, RingMembership};
 use rpc::ingester::{IngesterServer, IngesterServerParts};
 use web::Routes;
 
+use crate::cluster;
 use crate::env::{Env, Parts};
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
@@ -21,6 +22,9 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         fs: tsdb::fs::OsFs::shared(),
         metrics: env.metrics.clone(),
     });
+    let ring = parts.need_rings()?.ingester;
+    let lifecycler = Arc::clone(&ring.lifecycler);
+    ingester.join_ring(RingMembership { ring: cluster::view(&ring), lifecycler });
     parts.hasher = ingester.hasher();
     parts.ingester_push = Some(Arc::clone(&ingester) as _);
     parts.ingester_query = Some(Arc::clone(&ingester) as _);

@@ -1,14 +1,18 @@
 //! The entry and the engine of queries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use query::{ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService};
+use rpc::HealthCheck;
 use rpc::store_gateway::GatewayPool;
+use rt::Service;
 use web::Routes;
 use wire::client::StoreGateways;
 
-use crate::cluster::{Alone, RingGateways};
+use crate::cluster::{self, Alone, RingGateways};
 use crate::env::{Env, Parts};
+use crate::rings::JoinedRing;
 use crate::tls;
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
@@ -47,10 +51,9 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
     let ring = parts.need_rings()?.store_gateway;
     let store = env.config.store_gateway.sharding_ring.kvstore.store;
-    let pool = GatewayPool::new(
-        tls::of_client("store-gateways", &env.config.querier.store_gateway_client)?,
-        env.blocking.clone(),
-    );
+    let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client)?;
+    let pool = Arc::new(GatewayPool::new(options, env.blocking.clone()));
+    parts.service(keep_connections(env, &ring, &pool), &["server"])?;
     Ok(Arc::new(RingGateways {
         alone: Alone::new(&env.config, store, &ring),
         own: parts.own_gateway.clone(),
@@ -58,6 +61,24 @@ fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateway
         overrides: Arc::clone(&env.overrides),
         clock: Arc::clone(&env.clock),
     }))
+}
+
+/// Drops connections to store-gateways that have gone.
+fn keep_connections(env: &Env, ring: &JoinedRing, pool: &Arc<GatewayPool>) -> Arc<dyn Service> {
+    /// As in Mimir, where neither can be configured.
+    const PERIOD: Duration = Duration::from_secs(10);
+    const CHECK: HealthCheck = HealthCheck { timeout: PERIOD, grace_period: Duration::ZERO };
+    let help = "Connections to store-gateways.";
+    let count = env.metrics.gauge_vec("cortex_storegateway_clients", help, &["client"]);
+    let (count, pool) = (count.with(&["querier"]), Arc::clone(pool));
+    let name = ("store-gateway-clients", PERIOD);
+    cluster::tend_connections(name, (env, ring), move |known, now| {
+        let (pool, count) = (Arc::clone(&pool), count.clone());
+        async move {
+            pool.tend(&known, now, Some(CHECK)).await;
+            count.set(i64::try_from(pool.len()).unwrap_or(i64::MAX));
+        }
+    })
 }
 
 /// Opens the file of activities, and tells what was under way when the process before ended.

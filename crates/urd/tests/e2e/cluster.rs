@@ -45,7 +45,7 @@ fn start_with(
 }
 
 /// Where a process gossips.
-fn gossip_address(server: &Server) -> String {
+pub(crate) fn gossip_address(server: &Server) -> String {
     let headers = [("Accept", "application/json")];
     let members = server.get_with("/memberlist", &headers).json();
     let own = &members["SortedMembers"][0];
@@ -53,7 +53,7 @@ fn gossip_address(server: &Server) -> String {
 }
 
 /// Waits until a process sees so many active ingesters.
-fn wait_for_ingesters(server: &Server, count: usize) {
+pub(crate) fn wait_for_ingesters(server: &Server, count: usize) {
     server.wait_until("the ring of ingesters", || {
         let ring = server.get_with("/ingester/ring", &[("Accept", "application/json")]).json();
         let shards = ring["shards"].as_array().cloned().unwrap_or_default();

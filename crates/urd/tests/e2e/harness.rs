@@ -255,6 +255,20 @@ fn agent(patience: Duration) -> ureq::Agent {
         .into()
 }
 
+/// Gets a whole address; for threads that have no server at hand.
+pub(crate) fn fetch(url: &str) -> Result<Answer, String> {
+    agent(PATIENCE).get(url).call().map(answer).map_err(|error| error.to_string())
+}
+
+/// Posts to a whole address.
+pub(crate) fn post_to(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
+    let mut request = agent(PATIENCE).post(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send(body).map(answer).map_err(|error| error.to_string())
+}
+
 fn answer(response: http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
 //! Remote-write 1.0 requests, put together by hand from the protobuf rules: a writer that shares no
 //! code with the decoder.
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Answer, Server, post_to};
 
 /// A series to write: its labels, sorted by name, and its samples.
 pub(crate) struct Series {
@@ -28,6 +28,11 @@ pub(crate) const HEADERS: &[(&str, &str)] = &[
 /// Writes series to `path` of a server.
 pub(crate) fn push(server: &Server, path: &str, series: &[Series]) -> Answer {
     server.post(path, HEADERS, &compressed(&message(series)))
+}
+
+/// Writes series to `path` of the server at an address.
+pub(crate) fn push_to(url: &str, path: &str, series: &[Series]) -> Result<Answer, String> {
+    post_to(&format!("{url}{path}"), HEADERS, &compressed(&message(series)))
 }
 
 /// A snappy block.

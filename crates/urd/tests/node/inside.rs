@@ -40,6 +40,7 @@ impl InsideNode {
         config.blocks_storage.bucket.filesystem.dir = below("blocks");
         config.compactor.data_dir = below("data-compactor");
         config.activity_tracker.filepath = below("activity.log");
+        config.ingester.ring.min_ready_duration = config::GoDuration::ZERO;
         change(&mut config, &below);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let random = Arc::new(SystemRandom::new().unwrap());

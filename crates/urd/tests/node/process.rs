@@ -52,8 +52,8 @@ struct Running {
 impl Running {
     fn start(dir: &Path, extra: &[&str]) -> Self {
         let ports = free_ports();
-        let args: Vec<&str> =
-            ports.iter().map(String::as_str).chain(extra.iter().copied()).collect();
+        let mut args = vec!["-ingester.ring.min-ready-duration=0s"];
+        args.extend(ports.iter().map(String::as_str).chain(extra.iter().copied()));
         let mut child = command(dir, &args).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let line = wait_for(&mut log, "msg=listening");

@@ -1,4 +1,5 @@
-//! `/ready` and `/services`: whether the process can be used, and what it consists of.
+//! `/ready` and `/services`: whether the process can be used, in Mimir's words, and what it consists
+//! of.
 
 use std::fmt::Write;
 
@@ -13,15 +14,26 @@ use model::html::escape_html;
 use crate::reply::{page, text_error, typed, wants_json};
 
 pub(super) async fn ready(State(admin): Shared) -> Response {
+    let unavailable = |message: &str| text_error(StatusCode::SERVICE_UNAVAILABLE, message);
     if admin.stopping.is_set() {
-        return text_error(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping");
+        return unavailable("Application is stopping");
     }
-    let reasons = admin.services.not_ready();
-    if reasons.is_empty() {
-        return typed("text/plain; charset=utf-8", "ready");
+    let not_running = admin.services.not_running();
+    if !not_running.is_empty() {
+        let states = not_running.join("\n");
+        return unavailable(&format!("Some services are not Running:\n{states}"));
     }
-    let message = format!("some services are not running:\n{}", reasons.join("\n"));
-    text_error(StatusCode::SERVICE_UNAVAILABLE, &message)
+    match admin.services.unusable().first() {
+        None => typed("text/plain; charset=utf-8", "ready"),
+        Some((name, why)) => unavailable(&format!("{} not ready: {why}", component(name))),
+    }
+}
+
+/// The component that a service belongs to, as a sentence begins with it.
+fn component(service: &str) -> String {
+    let name = service.split('-').next().unwrap_or_default();
+    let (first, rest) = name.split_at(name.len().min(1));
+    format!("{}{rest}", first.to_ascii_uppercase())
 }
 
 pub(super) async fn services(State(admin): Shared, headers: HeaderMap) -> Response {

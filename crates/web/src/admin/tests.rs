@@ -77,12 +77,12 @@ impl Pages {
 #[tokio::test]
 async fn readiness_follows_the_services() {
     let pages = pages();
-    let not_yet = (503, "some services are not running:\nworker: New\n".to_owned());
+    let not_yet = (503, "Some services are not Running:\nworker: New\n".to_owned());
     assert_eq!(pages.get("/ready", "*/*").await, not_yet);
     pages.manager.start(&CancellationToken::new()).await.unwrap();
     assert_eq!(pages.get("/ready", "*/*").await, (200, "ready".to_owned()));
     pages.stopping.set();
-    assert_eq!(pages.get("/ready", "*/*").await, (503, "the process is stopping\n".to_owned()));
+    assert_eq!(pages.get("/ready", "*/*").await, (503, "Application is stopping\n".to_owned()));
 }
 
 #[tokio::test]

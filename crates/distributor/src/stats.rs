@@ -1,0 +1,160 @@
+//! `GET /distributor/all_user_stats`: what the ingesters hold of each tenant, as a page for people
+//! and as JSON for `Accept: application/json`. Replicas count each.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use model::TenantId;
+use model::html::escape_html;
+use rt::BlockingHandle;
+use serde::Serialize;
+use wire::client::{IngesterQuery, UserStats};
+
+/// What the page is made from.
+#[derive(Clone)]
+pub struct StatsParts {
+    /// The ingesters.
+    pub ingesters: Arc<dyn IngesterQuery>,
+    /// Waits for them.
+    pub blocking: BlockingHandle,
+    /// How many ingesters have each series.
+    pub replication_factor: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TenantLine {
+    #[serde(rename = "userID")]
+    user_id: String,
+    ingestion_rate: f64,
+    num_series: u64,
+    #[serde(rename = "APIIngestionRate")]
+    api_ingestion_rate: f64,
+    #[serde(rename = "RuleIngestionRate")]
+    rule_ingestion_rate: f64,
+}
+
+/// The route.
+pub fn routes(parts: StatsParts) -> Router {
+    Router::new().route("/distributor/all_user_stats", get(show)).with_state(parts)
+}
+
+async fn show(State(parts): State<StatsParts>, headers: HeaderMap) -> Response {
+    let ingesters = Arc::clone(&parts.ingesters);
+    let stats = match parts.blocking.spawn(move || ingesters.all_user_stats()).await {
+        Ok(Ok(stats)) => lines(stats),
+        Ok(Err(error)) => return failed(&error.to_string()),
+        Err(error) => return failed(&error.to_string()),
+    };
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("json")) {
+        return Json(stats).into_response();
+    }
+    Html(html(&stats, parts.replication_factor)).into_response()
+}
+
+fn failed(message: &str) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()
+}
+
+/// The tenants with the most series first.
+fn lines(stats: Vec<(TenantId, UserStats)>) -> Vec<TenantLine> {
+    let line = |(tenant, stats): (TenantId, UserStats)| TenantLine {
+        user_id: tenant.as_str().to_owned(),
+        ingestion_rate: stats.ingestion_rate,
+        num_series: stats.num_series,
+        api_ingestion_rate: stats.api_ingestion_rate,
+        rule_ingestion_rate: stats.rule_ingestion_rate,
+    };
+    let mut lines: Vec<TenantLine> = stats.into_iter().map(line).collect();
+    lines.sort_by(|a, b| b.num_series.cmp(&a.num_series).then_with(|| a.user_id.cmp(&b.user_id)));
+    lines
+}
+
+fn html(stats: &[TenantLine], replication_factor: usize) -> String {
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tenants - Urd\
+         </title></head><body><h1>Tenants of the ingesters</h1>\n<p>Every replica counts; the \
+         replication factor is {replication_factor}.</p>\n<table><tr><th>Tenant</th>\
+         <th>Series</th><th>Samples/s</th><th>of the API</th><th>of rules</th></tr>\n"
+    );
+    for line in stats {
+        // A String takes everything.
+        let _ = writeln!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td>{:.2}</td><td>{:.2}</td><td>{:.2}</td></tr>",
+            escape_html(&line.user_id),
+            line.num_series,
+            line.ingestion_rate,
+            line.api_ingestion_rate,
+            line.rule_ingestion_rate
+        );
+    }
+    html.push_str("</table></body></html>\n");
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use model::{Queryable, StorageError};
+    use tower::ServiceExt;
+    use wire::client::{MetadataFilter, OwnedMetadata};
+
+    use super::*;
+
+    struct Two;
+
+    impl IngesterQuery for Two {
+        fn queryable(&self, _: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
+            Ok(None)
+        }
+
+        fn metadata(
+            &self,
+            _: &TenantId,
+            _: &MetadataFilter,
+        ) -> Result<Vec<OwnedMetadata>, StorageError> {
+            Ok(Vec::new())
+        }
+
+        fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
+            Ok(UserStats::default())
+        }
+
+        fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
+            let stats = |num_series| UserStats { num_series, ..UserStats::default() };
+            let tenant = |id| TenantId::new(id).unwrap();
+            Ok(vec![(tenant("a"), stats(1)), (tenant("b'"), stats(2))])
+        }
+    }
+
+    #[tokio::test]
+    async fn tenants_with_most_series_come_first() {
+        let (ingesters, blocking) = (Arc::new(Two), BlockingHandle::current());
+        let router = routes(StatsParts { ingesters, blocking, replication_factor: 3 });
+        let get = |accept: &'static str| {
+            let request = Request::get("/distributor/all_user_stats").header("accept", accept);
+            let sent = router.clone().oneshot(request.body(Body::empty()).unwrap());
+            async move {
+                let body = sent.await.unwrap().into_body().collect().await.unwrap();
+                String::from_utf8(body.to_bytes().to_vec()).unwrap()
+            }
+        };
+        assert_eq!(
+            get("application/json").await,
+            "[{\"userID\":\"b'\",\"ingestionRate\":0.0,\"numSeries\":2,\
+             \"APIIngestionRate\":0.0,\"RuleIngestionRate\":0.0},{\"userID\":\"a\",\
+             \"ingestionRate\":0.0,\"numSeries\":1,\"APIIngestionRate\":0.0,\
+             \"RuleIngestionRate\":0.0}]"
+        );
+        assert!(get("text/html").await.contains("<td>b&#39;</td><td>2</td>"));
+    }
+}
