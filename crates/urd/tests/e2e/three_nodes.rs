@@ -44,7 +44,8 @@ fn the_script_of_three_nodes_starts_a_cluster_that_survives_one_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let http = three_ports();
     let mut command = Command::new("bash");
-    let urd = std::env::var("URD_E2E_BINARY").unwrap_or(env!("CARGO_BIN_EXE_urd").to_owned());
+    let urd =
+        std::env::var("URD_E2E_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_urd").to_owned());
     command.arg(SCRIPT).arg(dir.path()).env("URD", urd).env("HTTP", words(http));
     command.env("GRPC", words(three_ports())).env("GOSSIP", words(three_ports()));
     let options = "-ingester.ring.min-ready-duration=0s -querier.query-ingesters-within=0s \
