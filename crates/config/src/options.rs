@@ -27,7 +27,9 @@ pub use distributor::{
     DistributorConfig, DistributorInstanceLimits, HaTrackerConfig, HaTrackerKvConfig,
     IngesterPoolConfig, RetryAfterConfig,
 };
-pub use grpc_client::{GrpcBackoffConfig, GrpcClientConfig, IngesterClientConfig};
+pub use grpc_client::{
+    GrpcBackoffConfig, GrpcClientConfig, IngesterClientConfig, StoreGatewayClientConfig,
+};
 pub use ingester::{IngesterConfig, IngesterInstanceLimits};
 pub use limits::{LabelValueStrategy, Limits, NameScheme, ReadConsistency};
 pub use object_storage::{

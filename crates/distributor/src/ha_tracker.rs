@@ -250,8 +250,19 @@ impl HaTracker {
         }
     }
 
-    /// The timeouts of a tenant, with new jitter. What a tenant does not set is the default.
+    /// The timeouts of a tenant, with new jitter.
     fn timeouts(&self, tenant: &str) -> Timeouts {
+        let (timeouts, jitter_ms) = self.configured(tenant);
+        let jitter_ms = match u64::try_from(2 * jitter_ms) {
+            Ok(range @ 1..) => self.parts.random.below(range) as i64 - jitter_ms,
+            _ => 0,
+        };
+        Timeouts { update_ms: timeouts.update_ms + jitter_ms, ..timeouts }
+    }
+
+    /// The timeouts of a tenant without jitter, and the greatest jitter, ms. What a tenant does
+    /// not set is the default.
+    fn configured(&self, tenant: &str) -> (Timeouts, i64) {
         let defaults = self.parts.overrides.defaults();
         let own = TenantId::new(tenant).map(|tenant| self.parts.overrides.limits(&tenant));
         let own = own.as_ref().unwrap_or(defaults);
@@ -259,16 +270,12 @@ impl HaTracker {
             ms if ms > 0 => ms,
             _ => of(defaults).millis(),
         };
-        let jitter_ms = or_default(|l| l.ha_tracker_update_timeout_jitter_max);
-        let jitter_ms = match u64::try_from(2 * jitter_ms) {
-            Ok(range @ 1..) => self.parts.random.below(range) as i64 - jitter_ms,
-            _ => 0,
-        };
-        Timeouts {
-            update_ms: or_default(|l| l.ha_tracker_update_timeout) + jitter_ms,
+        let timeouts = Timeouts {
+            update_ms: or_default(|l| l.ha_tracker_update_timeout),
             failover_ms: or_default(|l| l.ha_tracker_failover_timeout),
             failover_sample_ms: own.ha_tracker_sample_failover_timeout.millis(),
-        }
+        };
+        (timeouts, or_default(|l| l.ha_tracker_update_timeout_jitter_max))
     }
 
     fn now_ms(&self) -> i64 {

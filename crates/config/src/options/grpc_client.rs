@@ -14,6 +14,17 @@ config! {
 }
 
 config! {
+    /// The clients of store-gateways.
+    pub struct StoreGatewayClientConfig {
+        /// How long a store-gateway may fail to serve before its connection is dropped; 0 is at once.
+        health_check_grace_period: GoDuration = "0", "health-check-grace-period", Experimental;
+    } sections {
+        /// Its keys stand here.
+        grpc: GrpcClientConfig => "", ".";
+    }
+}
+
+config! {
     /// A gRPC client.
     pub struct GrpcClientConfig {
         /// Largest message that is taken, in bytes.

@@ -1,6 +1,6 @@
 //! Options of the querier and the query-frontend.
 
-use super::GrpcClientConfig;
+use super::StoreGatewayClientConfig;
 use crate::table::config;
 use crate::value::{CommaList, GoDuration};
 
@@ -29,7 +29,7 @@ config! {
         lookback_delta: GoDuration = "5m", "lookback-delta", Advanced;
     } sections {
         /// How store-gateways are called.
-        store_gateway_client: GrpcClientConfig => "store_gateway_client", "querier.store-gateway-client.";
+        store_gateway_client: StoreGatewayClientConfig => "store_gateway_client", "querier.store-gateway-client.";
     }
 }
 

@@ -51,7 +51,7 @@ async fn show(State(tracker): State<Arc<HaTracker>>, headers: HeaderMap) -> Resp
 fn page(tracker: &HaTracker) -> Page {
     let now_ms = tracker.now_ms();
     let line = |(user_id, cluster, desc): (String, String, super::ReplicaDesc)| {
-        let timeouts = tracker.timeouts(&user_id);
+        let (timeouts, _) = tracker.configured(&user_id);
         let left = |timeout_ms: i64| {
             let left_ms = desc.received_at.saturating_add(timeout_ms).saturating_sub(now_ms);
             left_ms.saturating_mul(1_000_000)

@@ -51,7 +51,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
     let ring = parts.need_rings()?.store_gateway;
     let store = env.config.store_gateway.sharding_ring.kvstore.store;
-    let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client)?;
+    let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client.grpc)?;
     let pool = Arc::new(GatewayPool::new(options, env.blocking.clone()));
     parts.service(keep_connections(env, &ring, &pool), &["server"])?;
     Ok(Arc::new(RingGateways {
@@ -65,9 +65,11 @@ fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateway
 
 /// Drops connections to store-gateways that have gone.
 fn keep_connections(env: &Env, ring: &JoinedRing, pool: &Arc<GatewayPool>) -> Arc<dyn Service> {
-    /// As in Mimir, where neither can be configured.
+    /// As in Mimir, where it cannot be configured.
     const PERIOD: Duration = Duration::from_secs(10);
-    const CHECK: HealthCheck = HealthCheck { timeout: PERIOD, grace_period: Duration::ZERO };
+    let client = &env.config.querier.store_gateway_client;
+    let check =
+        HealthCheck { timeout: PERIOD, grace_period: client.health_check_grace_period.std() };
     let help = "Connections to store-gateways.";
     let count = env.metrics.gauge_vec("cortex_storegateway_clients", help, &["client"]);
     let (count, pool) = (count.with(&["querier"]), Arc::clone(pool));
@@ -75,7 +77,7 @@ fn keep_connections(env: &Env, ring: &JoinedRing, pool: &Arc<GatewayPool>) -> Ar
     cluster::tend_connections(name, (env, ring), move |known, now| {
         let (pool, count) = (Arc::clone(&pool), count.clone());
         async move {
-            pool.tend(&known, now, Some(CHECK)).await;
+            pool.tend(&known, now, Some(check)).await;
             count.set(i64::try_from(pool.len()).unwrap_or(i64::MAX));
         }
     })

@@ -94,3 +94,23 @@ fn a_bare_start_serves_its_own_metrics() {
     let info = server.get("/prometheus/api/v1/status/buildinfo").json();
     assert_eq!(info["status"], "success");
 }
+
+#[test]
+fn who_asks_for_three_copies_gets_them_or_an_error() {
+    let sample = [Series::new("up", &[], vec![(1_700_000_000_000, 1.0)])];
+    for (extra, want) in [
+        // One copy is what the tests ask for.
+        (&[][..], 200),
+        (&["-ingester.ring.replication-factor=3"], 500),
+        (&["-ingester.ring.replication-factor=3", "-urd.single-copy-while-alone=true"], 200),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = harness::urd(dir.path(), extra);
+        let answer = remote_write::push(&server, "/api/v1/push", &sample);
+        assert_eq!(answer.status, want, "{extra:?}: {}", answer.body);
+        if want == 500 {
+            let text = "at least 2 live replicas required, could only find 1";
+            assert!(answer.body.contains(text), "{}", answer.body);
+        }
+    }
+}
