@@ -9,11 +9,14 @@ use crate::harness::{Answer, Server, urd_command};
 use crate::remote_write::{Series, push};
 
 /// Samples are written from here on, each a second after the one before; ms.
-const START_MS: i64 = 1_700_000_000_000;
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
 const SERIES: usize = 40;
+/// The rings, by the prefixes of their options.
+pub(crate) const RINGS: [&str; 4] =
+    ["ingester.ring", "store-gateway.sharding-ring", "distributor.ring", "compactor.ring"];
 
 /// What was acknowledged: times by series.
-type Model = BTreeMap<String, Vec<i64>>;
+pub(crate) type Model = BTreeMap<String, Vec<i64>>;
 
 /// A process of the cluster named `name`, which joins the gossip at `join`.
 fn start(dir: &Path, names: (&str, &str), join: &[String]) -> Server {
@@ -21,7 +24,7 @@ fn start(dir: &Path, names: (&str, &str), join: &[String]) -> Server {
 }
 
 /// The same with further options.
-fn start_with(
+pub(crate) fn start_with(
     dir: &Path,
     (name, target): (&str, &str),
     join: &[String],
@@ -31,7 +34,7 @@ fn start_with(
     std::fs::create_dir_all(&own).unwrap();
     let mut command = urd_command(&own);
     command.args([&format!("-target={target}"), "-ingester.ring.replication-factor=3"]);
-    for ring in ["ingester.ring", "store-gateway.sharding-ring", "distributor.ring"] {
+    for ring in RINGS {
         command.arg(format!("-{ring}.instance-id={name}"));
         command.arg(format!("-{ring}.instance-addr=127.0.0.1"));
     }
@@ -55,14 +58,18 @@ pub(crate) fn gossip_address(server: &Server) -> String {
 /// Waits until a process sees so many active ingesters.
 pub(crate) fn wait_for_ingesters(server: &Server, count: usize) {
     server.wait_until("the ring of ingesters", || {
-        let ring = server.get_with("/ingester/ring", &[("Accept", "application/json")]).json();
+        let ring = server.get_with("/ingester/ring", &[("Accept", "application/json")]);
+        if ring.status != 200 {
+            return false;
+        }
+        let ring = ring.json();
         let shards = ring["shards"].as_array().cloned().unwrap_or_default();
         shards.iter().filter(|shard| shard["state"] == "ACTIVE").count() == count
     });
 }
 
 /// Writes one sample of every series at `t`; notes it where it was acknowledged.
-fn write(distributor: &Server, t: i64, model: &mut Model) -> Answer {
+pub(crate) fn write(distributor: &Server, t: i64, model: &mut Model) -> Answer {
     let names: Vec<String> = (0..SERIES).map(|i| format!("metric_{i}")).collect();
     let series: Vec<Series> =
         names.iter().map(|name| Series::new(name, &[], vec![(t, t as f64)])).collect();
@@ -74,7 +81,7 @@ fn write(distributor: &Server, t: i64, model: &mut Model) -> Answer {
 }
 
 /// All samples that the querier has.
-fn read(querier: &Server) -> Result<Model, Answer> {
+pub(crate) fn read(querier: &Server) -> Result<Model, Answer> {
     let params = [("query", "{__name__=~\"metric_.+\"}[1h]"), ("time", "1700001000")];
     let answer = querier.api("/prometheus/api/v1/query", &params);
     if answer.status != 200 {

@@ -12,6 +12,7 @@ mod crash;
 mod dataset;
 mod differential;
 mod exemplars;
+mod faults;
 mod ha;
 mod harness;
 mod hostile;
