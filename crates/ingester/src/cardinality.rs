@@ -40,8 +40,7 @@ fn counted(db: &Db, method: CountMethod) -> CountedSeries {
 
 impl Ingester {
     fn db_of(&self, tenant: &TenantId) -> Result<Option<Arc<Db>>, StorageError> {
-        self.check_readable()?;
-        Ok(self.tenants.get(tenant).map(|tenant| Arc::clone(tenant.db())))
+        Ok(self.readable(tenant)?.map(|tenant| Arc::clone(tenant.db())))
     }
 
     pub(crate) fn visit_label_names_and_values(

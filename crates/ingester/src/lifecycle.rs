@@ -200,8 +200,10 @@ impl Ingester {
             true => self.flush_at_the_end().await,
             false => Ok(()),
         };
-        let closed = self.blocking(Self::close_all).await?;
+        // Before the tenants are forgotten: without them every answer would be empty, and another
+        // replica has it.
         self.set_phase(Phase::Terminated);
+        let closed = self.blocking(Self::close_all).await?;
         *self.lock.lock() = None;
         flushed.and(closed)
     }

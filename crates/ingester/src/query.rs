@@ -20,8 +20,7 @@ use crate::tenant::Tenant;
 
 impl IngesterQuery for Ingester {
     fn queryable(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Queryable>>, StorageError> {
-        self.check_readable()?;
-        let Some(tenant) = self.tenants.get(tenant) else { return Ok(None) };
+        let Some(tenant) = self.readable(tenant)? else { return Ok(None) };
         let metrics = self.metrics.queries.clone();
         Ok(Some(Arc::new(CountedDb { db: Arc::clone(tenant.db()), metrics })))
     }
@@ -42,8 +41,7 @@ impl IngesterQuery for Ingester {
         range: TimeRange,
         selectors: &[Vec<Matcher>],
     ) -> Result<Vec<SeriesExemplars>, StorageError> {
-        self.check_readable()?;
-        let Some(tenant) = self.tenants.get(tenant) else { return Ok(Vec::new()) };
+        let Some(tenant) = self.readable(tenant)? else { return Ok(Vec::new()) };
         let found = tenant.db().head().select_exemplars(range, selectors);
         let count: usize = found.iter().map(|series| series.exemplars.len()).sum();
         self.metrics.queries.exemplars.observe(count as f64);
@@ -51,13 +49,12 @@ impl IngesterQuery for Ingester {
     }
 
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
-        self.check_readable()?;
-        Ok(self.tenants.get(tenant).map(|tenant| stats_of(&tenant)).unwrap_or_default())
+        Ok(self.readable(tenant)?.map(|tenant| stats_of(&tenant)).unwrap_or_default())
     }
 
     fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
-        self.check_readable()?;
         let all = self.tenants.all();
+        self.check_readable()?;
         Ok(all.iter().map(|tenant| (tenant.id().clone(), stats_of(tenant))).collect())
     }
 
@@ -103,6 +100,15 @@ fn stats_of(tenant: &Tenant) -> UserStats {
 }
 
 impl Ingester {
+    /// A tenant with samples here. When there is none that is an answer, unless the process is
+    /// ending: then it may have forgotten the tenant.
+    pub(crate) fn readable(&self, tenant: &TenantId) -> Result<Option<Arc<Tenant>>, StorageError> {
+        let found = self.tenants.get(tenant);
+        // After the look-up: tenants are forgotten later than this fails.
+        self.check_readable()?;
+        Ok(found)
+    }
+
     pub(crate) fn check_readable(&self) -> Result<(), StorageError> {
         match self.phase() {
             // Queries that are under way when the process stops are answered to the end.

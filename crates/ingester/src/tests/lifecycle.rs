@@ -52,6 +52,24 @@ async fn with_a_snapshot_the_next_start_reads_no_log() {
     assert_eq!(f.metric("cortex_ingester_tsdb_wal_corruptions_total"), 0.0);
 }
 
+/// A replica that is asked while it ends must not say that it has nothing: the one that asks would
+/// believe it.
+#[tokio::test]
+async fn an_ending_ingester_answers_in_full_or_with_an_error() {
+    for _ in 0..20 {
+        let f = Fixture::running(|setup| setup.tsdb.memory_snapshot_on_shutdown = true).await;
+        f.push("a", START_MS, &[("up", 1.0)]).unwrap();
+        let asked = Arc::clone(&f.ingester);
+        let asking = std::thread::Builder::new().spawn(move || {
+            while let Ok(found) = asked.queryable(&tenant("a")) {
+                assert!(found.is_some(), "a tenant is forgotten before queries are refused");
+            }
+        });
+        f.ingester.stop().await.unwrap();
+        asking.unwrap().join().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_taken_before_the_start_and_after_the_end() {
     let f = Fixture::new(|_| {});
