@@ -15,12 +15,14 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use model::{Clock, TenantId, TimestampMs};
 use parking_lot::{Mutex, RwLock};
-use rt::Metrics;
 use rt::metrics::{Counter, Gauge, Histogram};
+use rt::service::TimerService;
+use rt::{Metrics, Service};
 use scan::Scan;
 
 use crate::{Bucket, BucketError, BucketIndex, TenantBucket};
@@ -29,6 +31,8 @@ use crate::{Bucket, BucketError, BucketIndex, TenantBucket};
 const RECHECK_MS: i64 = 15_000;
 /// A tenant that was asked for within this time is kept up to date in the background.
 const BUSY_MS: i64 = 5 * 60_000;
+/// How often indexes that are in use are checked.
+const TICK_INTERVAL: Duration = Duration::from_secs(5);
 /// So many tenants are refreshed at the same time.
 const CONCURRENT_REFRESHES: usize = 8;
 /// From so many tenants on those without blocks are forgotten at once: names of tenants that do
@@ -154,6 +158,18 @@ impl IndexLoader {
         self.answer(&slot)
     }
 
+    /// The service that calls [`Self::tick`]; each loader needs one.
+    pub fn service(self: &Arc<Self>) -> Arc<dyn Service> {
+        let loader = Arc::clone(self);
+        Arc::new(TimerService::new("bucket-indexes", TICK_INTERVAL, move || {
+            let loader = Arc::clone(&loader);
+            async move {
+                loader.tick().await;
+                Ok(())
+            }
+        }))
+    }
+
     /// Brings the indexes up to date that are in use, and forgets those that are not. To be called
     /// every few seconds.
     pub async fn tick(&self) {
@@ -167,6 +183,7 @@ impl IndexLoader {
         futures::stream::iter(loads).buffer_unordered(CONCURRENT_REFRESHES).collect::<()>().await;
     }
 
+    /// Those that are to be refreshed, in order of their tenants.
     fn due(&self, now_ms: TimestampMs) -> Vec<Arc<Slot>> {
         let idle_ms = self.options.idle_timeout_ms;
         let mut tenants = self.tenants.lock();
@@ -178,7 +195,9 @@ impl IndexLoader {
             let is_busy = unused_ms(slot) <= BUSY_MS;
             age_ms >= self.options.sync_interval_ms || (is_busy && age_ms >= RECHECK_MS)
         };
-        tenants.values().filter(is_due).cloned().collect()
+        let mut due: Vec<Arc<Slot>> = tenants.values().filter(is_due).cloned().collect();
+        due.sort_by(|a, b| a.bucket.tenant().cmp(b.bucket.tenant()));
+        due
     }
 
     fn slot(&self, tenant: &TenantId) -> Arc<Slot> {

@@ -15,6 +15,7 @@ use object_store::{
     Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions,
     PutOptions, PutPayload, PutResult,
 };
+use rt::files::{FileReader, Files, OsFiles};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::backend::{Backend, BucketOptions, remove_staged};
@@ -33,6 +34,8 @@ pub struct Bucket {
     clock: Arc<dyn Clock>,
     metrics: BucketMetrics,
     caches: Option<Arc<BucketCaches>>,
+    /// Where files come from that are uploaded, and go to that are downloaded.
+    files: Arc<dyn Files>,
 }
 
 /// What a listing tells of an object.
@@ -55,7 +58,8 @@ impl Bucket {
     ) -> Result<Self, BucketError> {
         let backend = Arc::new(options.open()?);
         let storage_prefix = options.storage_prefix().to_owned();
-        Ok(Self { backend, storage_prefix, clock, metrics, caches: None })
+        let files = OsFiles::shared();
+        Ok(Self { backend, storage_prefix, clock, metrics, caches: None, files })
     }
 
     /// A bucket over any object store; for tests and tools.
@@ -67,7 +71,8 @@ impl Bucket {
     ) -> Self {
         let (backend, storage_prefix) =
             (Arc::new(Backend::plain(store)), storage_prefix.to_owned());
-        Self { backend, storage_prefix, clock, metrics, caches: None }
+        let files = OsFiles::shared();
+        Self { backend, storage_prefix, clock, metrics, caches: None, files }
     }
 
     /// The same bucket, whose small objects, lists and parts of chunk files are looked for in
@@ -79,6 +84,16 @@ impl Bucket {
     /// The same bucket without caches: what it says is what stands there now.
     pub fn uncached(&self) -> Self {
         Self { caches: None, ..self.clone() }
+    }
+
+    /// The same bucket, whose uploads and downloads are files of another disk than the system's.
+    pub fn with_files(self, files: Arc<dyn Files>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The local disk of uploads and downloads.
+    pub fn files(&self) -> &dyn Files {
+        &*self.files
     }
 
     pub(crate) fn metrics(&self) -> &BucketMetrics {
@@ -208,7 +223,7 @@ impl Bucket {
     /// the old object or the whole new one.
     pub async fn put_file(&self, key: &str, file: &FilePath) -> Result<u64, BucketError> {
         let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
-        let mut reader = tokio::fs::File::open(file).await.map_err(local)?;
+        let mut reader = self.files.open(file).await.map_err(local)?;
         let first = read_part(&mut reader, self.backend.part_bytes).await.map_err(local)?;
         if first.len() < self.backend.part_bytes {
             let size_bytes = first.len() as u64;
@@ -242,7 +257,7 @@ impl Bucket {
         upload: &mut dyn MultipartUpload,
         (key, file): (&str, &FilePath),
         first: Bytes,
-        mut reader: tokio::fs::File,
+        mut reader: FileReader,
     ) -> Result<u64, BucketError> {
         let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
         let (mut part, mut size_bytes) = (first, 0);
@@ -266,9 +281,9 @@ impl Bucket {
         let path = self.path(key)?;
         let local = |source| BucketError::LocalFile { path: file.to_owned(), source };
         if let Some(dir) = file.parent() {
-            tokio::fs::create_dir_all(dir).await.map_err(local)?;
+            self.files.create_dir_all(dir).await.map_err(local)?;
         }
-        let mut writer = tokio::fs::File::create(file).await.map_err(local)?;
+        let mut writer = self.files.create(file).await.map_err(local)?;
         let object = self.measured("get", key, self.backend.store.get(&path)).await?;
         let expected_bytes = object.meta.size;
         let mut parts = object.into_stream();
@@ -396,7 +411,7 @@ impl Bucket {
 }
 
 /// Up to `part_bytes` of a file; empty at its end.
-async fn read_part(reader: &mut tokio::fs::File, part_bytes: usize) -> std::io::Result<Bytes> {
+async fn read_part(reader: &mut FileReader, part_bytes: usize) -> std::io::Result<Bytes> {
     use tokio::io::AsyncReadExt as _;
     let mut part = Vec::new();
     let mut limited = reader.take(part_bytes as u64);

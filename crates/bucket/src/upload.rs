@@ -1,12 +1,12 @@
 //! Uploading a block: chunks and index first, `meta.json` last, so that a block that can be seen is
 //! whole. Doing it again after a crash is safe: every object is written as a whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use ulid::Ulid;
 
-use crate::{BucketError, META_FILE, TenantBucket};
+use crate::{Bucket, BucketError, META_FILE, TenantBucket};
 
 /// A file of a block, as the `thanos` section of `meta.json` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub async fn upload_block(
 ) -> Result<(), BucketError> {
     let paths = bucket.block(id);
     let mut files = Vec::new();
-    for relative_path in block_files(dir).await? {
+    for relative_path in block_files(bucket.bucket(), dir).await? {
         let file = dir.join(&relative_path);
         let key = paths.file(&relative_path);
         let size_bytes = bucket.bucket().put_file(&key, &file).await?;
@@ -38,15 +38,11 @@ pub async fn upload_block(
 
 /// The files that a block in a bucket consists of besides `meta.json`: chunk segments in order,
 /// then the index. Tombstones stay local, as in Mimir.
-async fn block_files(dir: &Path) -> Result<Vec<String>, BucketError> {
+async fn block_files(bucket: &Bucket, dir: &Path) -> Result<Vec<String>, BucketError> {
     let chunks = dir.join("chunks");
-    let local = |path: PathBuf| move |source| BucketError::LocalFile { path, source };
-    let mut entries = tokio::fs::read_dir(&chunks).await.map_err(local(chunks.clone()))?;
-    let mut files = Vec::new();
-    while let Some(entry) = entries.next_entry().await.map_err(local(chunks.clone()))? {
-        files.push(format!("chunks/{}", entry.file_name().to_string_lossy()));
-    }
-    files.sort();
+    let names = bucket.files().names(&chunks).await;
+    let names = names.map_err(|source| BucketError::LocalFile { path: chunks, source })?;
+    let mut files: Vec<String> = names.iter().map(|name| format!("chunks/{name}")).collect();
     files.push("index".to_owned());
     debug_assert!(!files.iter().any(|file| file == META_FILE));
     Ok(files)

@@ -177,6 +177,14 @@ impl Overrides {
         Overrides::new(&Config { limits, ..Config::default() })
     }
 
+    /// The same, with limits of their own for some tenants; for simulations.
+    #[must_use]
+    pub fn with_tenants(self, tenants: impl IntoIterator<Item = (String, Limits)>) -> Overrides {
+        let tenants = tenants.into_iter().map(|(tenant, limits)| (tenant, Arc::new(limits)));
+        let snapshot = Snapshot { tenants: tenants.collect(), ..Snapshot::default() };
+        Overrides { current: ArcSwap::from_pointee(snapshot), ..self }
+    }
+
     /// The limits of a tenant.
     pub fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
         let current = self.current.load();

@@ -82,7 +82,7 @@ impl Ingester {
             return Ok(());
         }
         let path = block.dir.join(META_FILE);
-        let local = tokio::fs::read(&path).await;
+        let local = bucket.bucket().files().read(&path).await;
         let local = local.map_err(|source| BucketError::LocalFile { path, source })?;
         let limits = self.overrides.limits(user);
         let labels_late = limits.out_of_order_blocks_external_label_enabled;

@@ -14,6 +14,7 @@ mod activity;
 mod blocks;
 mod error;
 mod features;
+mod gateways;
 pub mod http;
 pub mod ingesters;
 mod json;
@@ -26,4 +27,5 @@ mod stats;
 
 pub use activity::ActivityTracker;
 pub use blocks::{Blocks, BlocksDependencies};
+pub use gateways::RingGateways;
 pub use run::{Dependencies, QueryService};

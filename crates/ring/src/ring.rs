@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 pub use replication::{ReplicatedKey, ReplicationSet, RingError};
 pub(crate) use topology::Topology;
 
-use crate::desc::{Desc, InstanceDesc};
+use crate::desc::{Desc, InstanceDesc, InstanceState};
+use crate::hash;
 use crate::operation::Operation;
 
 /// The indexes of a key's instances; more than a few are rare.
@@ -174,6 +175,14 @@ impl Ring {
     /// How many keys each instance owns in its zone, by index.
     pub fn owned_keys(&self) -> Vec<u64> {
         self.topology.owned_keys(self.instances.len())
+    }
+
+    /// Whether what is called `name` belongs to the instance `id`: to one instance for all who see
+    /// this ring at `now_s`.
+    pub fn is_owner(&self, id: &str, name: &str, now_s: i64) -> bool {
+        const OWNER: Operation = Operation::new(&[InstanceState::Active], &[]);
+        let owners = self.get(hash::name_token(name), OWNER, now_s);
+        owners.is_ok_and(|owners| owners.instances.first().is_some_and(|owner| owner.id == id))
     }
 
     /// The ring as it is kept in a store.

@@ -15,7 +15,7 @@ use fair::FairQueue;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::Metrics;
+use crate::{Fibers, Metrics};
 
 /// How a pool is built.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,8 @@ pub enum ComputeError {
 #[derive(Clone)]
 pub struct ComputePool {
     owner: Arc<Owner>,
+    /// What jobs run on in the place of threads.
+    fibers: Option<Arc<dyn Fibers>>,
 }
 
 impl ComputePool {
@@ -68,7 +70,15 @@ impl ComputePool {
                 .spawn(move || work(&shared))?;
             owner.threads.lock().push(thread);
         }
-        Ok(Self { owner })
+        Ok(Self { owner, fibers: None })
+    }
+
+    /// A pool without threads and without a bound: a simulation's.
+    pub fn of_fibers(options: ComputeOptions, fibers: Arc<dyn Fibers>) -> Self {
+        let state = State { queue: FairQueue::new(1, 0), is_closed: true };
+        let shared = Shared { options, state: Mutex::new(state), wake: Condvar::new() };
+        let owner = Owner { shared: Arc::new(shared), threads: Mutex::default() };
+        Self { owner: Arc::new(owner), fibers: Some(fibers) }
     }
 
     /// Queues `job` at once and returns a future of its result. A job whose future is dropped
@@ -97,15 +107,19 @@ impl ComputePool {
     {
         let (sender, receiver) = oneshot::channel();
         let span = tracing::Span::current();
-        let queued = self.owner.shared.queue(
-            owner,
-            Box::new(move || {
-                if !sender.is_closed() {
-                    let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(job)));
-                    let _ = sender.send(result); // The one who asked may have gone meanwhile.
-                }
-            }),
-        );
+        let work = Box::new(move || {
+            if !sender.is_closed() {
+                let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(job)));
+                let _ = sender.send(result); // The one who asked may have gone meanwhile.
+            }
+        });
+        let queued = match &self.fibers {
+            None => self.owner.shared.queue(owner, work),
+            Some(fibers) => {
+                fibers.start(work);
+                Ok(())
+            }
+        };
         let pool = self.owner.shared.options.name;
         async move {
             queued?;

@@ -110,6 +110,12 @@ impl TaskGroup {
         if names.is_empty() { Ok(()) } else { Err(UnfinishedTasks(names)) }
     }
 
+    /// Ends all tasks at their next await, whatever they do: as the death of a process would.
+    pub fn abort_all(&self) {
+        self.cancel();
+        self.abort();
+    }
+
     fn abort(&self) -> Vec<&'static str> {
         let running = std::mem::take(&mut self.tasks.lock().running);
         let abort = |(name, handle): (_, Option<AbortHandle>)| {

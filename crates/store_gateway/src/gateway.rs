@@ -35,8 +35,6 @@ const MIN_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 const RING_WAIT: Duration = Duration::from_millis(200);
 /// How often it is looked which index-headers are idle.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// How often bucket indexes that are in use are checked.
-const INDEX_TICK_INTERVAL: Duration = Duration::from_secs(5);
 /// No tenant: Mimir keeps something of its own there.
 const RESERVED_DIR: &str = "__mimir_cluster";
 
@@ -167,15 +165,7 @@ impl StoreGateway {
             let gateway = gateway.clone();
             async move { gateway.run_in_background(Self::unload_idle).await }
         });
-        let indexes = Arc::clone(&self.store.indexes);
-        let indexes = TimerService::new("bucket-indexes", INDEX_TICK_INTERVAL, move || {
-            let indexes = Arc::clone(&indexes);
-            async move {
-                indexes.tick().await;
-                Ok(())
-            }
-        });
-        vec![Arc::new(sync), Arc::new(idle), Arc::new(indexes)]
+        vec![Arc::new(sync), Arc::new(idle), self.store.indexes.service()]
     }
 
     async fn run_in_background(&self, job: fn(&Self)) -> Result<(), rt::service::BoxError> {

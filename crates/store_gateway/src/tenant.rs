@@ -78,9 +78,11 @@ impl Tenant {
         *known = Known { index: Some(index), blocks };
     }
 
-    /// All blocks, in no order.
+    /// All blocks, in order of their ids.
     pub(crate) fn all(&self) -> Vec<Arc<Block>> {
-        self.known.read().blocks.values().cloned().collect()
+        let mut all: Vec<Arc<Block>> = self.known.read().blocks.values().cloned().collect();
+        all.sort_by_key(|block| block.id());
+        all
     }
 
     /// Whether any block is known.

@@ -25,7 +25,7 @@ mod gateways;
 mod sharding;
 
 pub(crate) use connections::tend_connections;
-pub(crate) use gateways::RingGateways;
+pub(crate) use gateways::Gateways;
 pub(crate) use sharding::{block_sharding, job_sharding};
 
 /// How this process sees a ring.

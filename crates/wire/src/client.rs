@@ -22,8 +22,8 @@ pub use cardinality::{
 };
 pub use error::{PushError, PushErrorCause};
 pub use store_gateway::{
-    BlocksAnswer, BlocksRequest, GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways,
-    TriedGateways,
+    BlocksAnswer, BlocksRequest, GatewayClients, GatewayShare, SingleGateway, StoreGatewayClient,
+    StoreGateways, TriedGateways,
 };
 
 /// Takes samples.

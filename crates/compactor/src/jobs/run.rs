@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bucket::{BucketError, META_FILE, TenantBucket, UploadedFile, upload_block};
 use bytes::Bytes;
 use rt::CancellationToken;
+use rt::files::Files;
 use tsdb::block::Block;
 use tsdb::compact::plan::split_merge::Stage;
 use tsdb::compact::{Compaction, MetaRules, Progress, needed_disk_bytes};
@@ -39,7 +40,7 @@ impl Compactor {
         let dir = self.job_dir(user.as_str(), &job);
         let result = self.run_in(bucket, &job, &dir, stop).await;
         // What could not be removed is removed before the job is tried again.
-        let _ = remove_dir(&dir).await;
+        let _ = remove_dir(bucket.bucket().files(), &dir).await;
         match &result {
             Ok(new) => {
                 let took = self.clock.monotonic().saturating_sub(start).as_secs_f64();
@@ -80,17 +81,18 @@ impl Compactor {
         dir: &Path,
         stop: &CancellationToken,
     ) -> Result<Vec<BlockMeta>, JobError> {
-        remove_dir(dir).await?;
+        let files = bucket.bucket().files();
+        remove_dir(files, dir).await?;
         let disk = |operation| {
             let path = dir.to_owned();
             move |source| JobError::Disk { operation, path, source }
         };
-        tokio::fs::create_dir_all(dir).await.map_err(disk("create"))?;
+        files.create_dir_all(dir).await.map_err(disk("create"))?;
         let ids = job.blocks.iter().map(|meta| meta.ulid);
         let remote = download::list(bucket, ids, self.config.block_sync_concurrency).await?;
         let size_bytes: u64 = remote.iter().map(|block| block.size_bytes).sum();
         // The sources and, nearly as large, what becomes of them.
-        check_free(dir, size_bytes.saturating_mul(2))?;
+        check_free(files, dir, size_bytes.saturating_mul(2))?;
         let fetched = download::fetch(bucket, &remote, dir, self.config.block_sync_concurrency);
         let dirs = stop.run_until_cancelled(fetched).await.ok_or(JobError::Stopping)??;
         let new = self.compact(job, dirs, dir, stop).await?;
@@ -118,7 +120,7 @@ impl Compactor {
         dir: &Path,
         stop: &CancellationToken,
     ) -> Result<Vec<BlockMeta>, JobError> {
-        let (fs, parent) = (self.fs.clone(), dir.join("out"));
+        let (fs, bucket, parent) = (self.fs.clone(), self.bucket.clone(), dir.join("out"));
         let rules =
             MetaRules::Mimir { source: SOURCE.to_owned(), is_split: job.stage == Stage::Split };
         let ids: Vec<Ulid> = (0..job.output_shards).map(|_| self.new_id()).collect();
@@ -134,7 +136,7 @@ impl Compactor {
                 path: parent.clone(),
                 source,
             })?;
-            check_free(&parent, needed_disk_bytes(&blocks))?;
+            check_free(bucket.files(), &parent, needed_disk_bytes(&blocks))?;
             let compaction = Compaction { rules: &rules, ..Compaction::new(&fs, &parent, &ids) };
             let metas = compaction.run(&blocks, &of_work)?;
             Ok(metas.into_iter().flatten().collect::<Vec<_>>())
@@ -174,8 +176,8 @@ fn with_files(meta: &BlockMeta, files: &[UploadedFile]) -> BlockMeta {
     meta
 }
 
-fn check_free(dir: &Path, needed: u64) -> Result<(), JobError> {
-    let free = rt::disk::free_bytes(dir).map_err(|source| JobError::Disk {
+fn check_free(files: &dyn Files, dir: &Path, needed: u64) -> Result<(), JobError> {
+    let free = files.free_bytes(dir).map_err(|source| JobError::Disk {
         operation: "look for free space in",
         path: dir.to_owned(),
         source,
@@ -183,8 +185,8 @@ fn check_free(dir: &Path, needed: u64) -> Result<(), JobError> {
     if free < needed { Err(JobError::DiskFull { needed, free }) } else { Ok(()) }
 }
 
-async fn remove_dir(dir: &Path) -> Result<(), JobError> {
-    match tokio::fs::remove_dir_all(dir).await {
+async fn remove_dir(files: &dyn Files, dir: &Path) -> Result<(), JobError> {
+    match files.remove_dir_all(dir).await {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(JobError::Disk { operation: "remove", path: dir.to_owned(), source })
         }

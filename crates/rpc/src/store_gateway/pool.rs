@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::StorageError;
 use rt::BlockingHandle;
-use wire::client::StoreGatewayClient;
+use wire::client::{GatewayClients, StoreGatewayClient};
 
 use super::RemoteStoreGateway;
 use crate::client::ClientOptions;
@@ -40,9 +40,10 @@ impl GatewayPool {
     pub async fn tend(&self, known: &[String], now: Duration, check: Option<HealthCheck>) {
         self.clients.tend(known, now, check).await;
     }
+}
 
-    /// The store-gateway at `address`.
-    pub fn client(&self, address: &str) -> Result<Arc<dyn StoreGatewayClient>, StorageError> {
+impl GatewayClients for GatewayPool {
+    fn gateway(&self, address: &str) -> Result<Arc<dyn StoreGatewayClient>, StorageError> {
         let client = self.clients.client(address);
         Ok(client.map_err(|error| StorageError::Unavailable(error.to_string()))?)
     }

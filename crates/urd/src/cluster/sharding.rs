@@ -6,15 +6,12 @@ use std::sync::Arc;
 use compactor::JobSharding;
 use config::Overrides;
 use model::{Clock, TenantId};
-use ring::{InstanceState, Operation, Ring, hash};
+use ring::{Operation, Ring, hash};
 use store_gateway::{BlockOwner, BlockSharding};
 
 use super::Alone;
 use crate::env::Env;
 use crate::rings::JoinedRing;
-
-/// Who does a piece of work: one that is active.
-const OWNER: Operation = Operation::new(&[InstanceState::Active], &[]);
 
 /// This process among those of a ring.
 struct Member {
@@ -54,8 +51,7 @@ impl RingJobs {
         }
         let size = member.overrides.limits(tenant).compactor_tenant_shard_size;
         let Some(shard) = member.shard(tenant, size) else { return false };
-        let owners = shard.get(hash::name_token(key), OWNER, member.now_s());
-        owners.is_ok_and(|owners| owners.instances.first().is_some_and(|i| i.id == member.id))
+        shard.is_owner(&member.id, key, member.now_s())
     }
 }
 

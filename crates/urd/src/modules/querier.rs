@@ -3,22 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use query::{ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService};
+use query::{
+    ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService, RingGateways,
+};
 use rpc::HealthCheck;
 use rpc::store_gateway::GatewayPool;
 use rt::Service;
 use web::Routes;
 use wire::client::StoreGateways;
 
-use crate::cluster::{self, Alone, RingGateways};
+use crate::cluster::{self, Alone, Gateways};
 use crate::env::{Env, Parts};
 use crate::rings::JoinedRing;
 use crate::tls;
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
+    let indexes = parts.need_bucket_indexes(env)?;
+    if !env.runs("store-gateway") {
+        // Otherwise the store-gateway keeps them up to date.
+        parts.service(indexes.service(), &["server"])?;
+    }
     let blocks = Blocks::new(BlocksDependencies {
         config: env.config.blocks_storage.bucket_store.clone(),
-        indexes: parts.need_bucket_indexes(env)?,
+        indexes,
         gateways: gateways(env, parts)?,
         clock: Arc::clone(&env.clock),
         executor: Arc::clone(&env.executor),
@@ -54,12 +61,15 @@ fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateway
     let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client.grpc)?;
     let pool = Arc::new(GatewayPool::new(options, env.blocking.clone()));
     parts.service(keep_connections(env, &ring, &pool), &["server"])?;
-    Ok(Arc::new(RingGateways {
+    Ok(Arc::new(Gateways {
         alone: Alone::new(&env.config, store, &ring),
         own: parts.own_gateway.clone(),
-        pool,
-        overrides: Arc::clone(&env.overrides),
-        clock: Arc::clone(&env.clock),
+        ring: RingGateways {
+            ring: cluster::view(&ring),
+            clients: pool,
+            overrides: Arc::clone(&env.overrides),
+            clock: Arc::clone(&env.clock),
+        },
     }))
 }
 

@@ -63,6 +63,12 @@ pub trait StoreGatewayClient: Send + Sync {
     ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError>;
 }
 
+/// The ways to the store-gateways of a ring, by their addresses.
+pub trait GatewayClients: Send + Sync {
+    /// The store-gateway at `address`.
+    fn gateway(&self, address: &str) -> Result<Arc<dyn StoreGatewayClient>, StorageError>;
+}
+
 /// Which store-gateways were asked for each block, by their address.
 pub type TriedGateways = HashMap<Ulid, Vec<String>>;
 

@@ -1,0 +1,90 @@
+//! Checks that go on beside writes and queries, and those of the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::queries::{self, Asked, Query, Question};
+use crate::setup::{self, Kind};
+use crate::workload::{self, End, Written};
+use crate::world::{EPOCH_MS, World};
+
+/// How often owners are counted.
+const OWNERS_PERIOD: Duration = Duration::from_secs(5);
+/// So long after the last fault everything must work.
+pub(crate) const CALM: Duration = Duration::from_secs(100);
+/// How long the end waits for an answer.
+const FINAL_TRIES: u32 = 4;
+
+/// Whether everything must work.
+pub(crate) fn is_calm(world: &World) -> bool {
+    world.calm_for().is_some_and(|calm| CALM < calm)
+}
+
+/// Counts the owners of each tenant's compactions, until it is dropped.
+pub(crate) async fn one_owner(cluster: Arc<Cluster>) {
+    loop {
+        rt::time::sleep(OWNERS_PERIOD).await;
+        count_owners(&cluster);
+    }
+}
+
+/// Compactors that see the same ring at the same time must agree on who works for a tenant.
+fn count_owners(cluster: &Cluster) {
+    let world = &cluster.shared.world;
+    let compactors = cluster.of(Kind::Compactor);
+    let ready: Vec<_> = compactors.iter().filter_map(|node| Some((node, node.ready()?))).collect();
+    let rings: Vec<_> =
+        ready.iter().filter_map(|(_, p)| p.own_ring.as_ref().map(|v| v().to_desc())).collect();
+    let agree = rings.windows(2).all(|pair| pair[0] == pair[1]);
+    if !agree || ready.iter().any(|(node, _)| !node.clock.is_right()) {
+        return;
+    }
+    for number in 0..setup::TENANTS {
+        let tenant = setup::tenant(number);
+        let owns = |process: &Arc<crate::node::Process>| {
+            process.owns.as_ref().is_some_and(|owns| owns(&tenant))
+        };
+        let owners: Vec<&str> = ready
+            .iter()
+            .filter(|(_, process)| owns(process))
+            .map(|(node, _)| node.name.as_str())
+            .collect();
+        world.cover("owners counted");
+        let is_calm = is_calm(world);
+        if owners.len() > 1 || (is_calm && owners.is_empty()) {
+            let now_ms = cluster.shared.world.now_ms();
+            world.violation(format!("{tenant} belongs to {owners:?} at {now_ms}"));
+        }
+    }
+}
+
+/// When everything is healed: all that was acknowledged is there, and writes and queries work.
+pub(crate) async fn at_the_end(cluster: &Arc<Cluster>) {
+    let world = &cluster.shared.world;
+    for tenant in 0..setup::TENANTS {
+        let at_ms = world.now_ms();
+        let sample = Written { key: (tenant, 0), at_ms, value: 1.0 };
+        if workload::write(cluster, tenant, &[sample]).await != End::Acked {
+            world.violation(format!("team-{tenant} cannot write although all is healed"));
+        }
+        let range_ms = world.now_ms() - EPOCH_MS + 1;
+        for question in [Question::Samples, Question::Count, Question::Sums] {
+            let query = Query { tenant, question, at_ms: world.now_ms(), range_ms };
+            must_be_answered(cluster, query).await;
+        }
+    }
+}
+
+async fn must_be_answered(cluster: &Arc<Cluster>, query: Query) {
+    let mut last = String::new();
+    for _ in 0..FINAL_TRIES {
+        match queries::run(cluster, query).await {
+            Asked::Failed(error) => last = error,
+            Asked::Right | Asked::Wrong => return,
+        }
+        rt::time::sleep(Duration::from_secs(5)).await;
+    }
+    let world = &cluster.shared.world;
+    world.violation(format!("{query:?} fails although all is healed: {last}"));
+}

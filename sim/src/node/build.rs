@@ -1,0 +1,321 @@
+//! What runs on a node of each kind: the real components, wired as `urd` does it, over simulated
+//! threads, time, disk, bucket and network.
+
+use std::sync::Arc;
+
+use axum::Router;
+use bucket::{Bucket, BucketMetrics, IndexLoader, IndexLoaderOptions};
+use compactor::{Compactor, TenantOwner};
+use config::{Config, KvStoreConfig};
+use distributor::Distributor;
+use distributor::replication::{ReplicatedPush, ReplicationParts};
+use ingester::{Ingester, IngesterService};
+use model::batch::SeriesHasher;
+use model::env::{Inline, SeededRandom};
+use model::{Clock, Random};
+use query::ingesters::{RingIngesters, RingIngestersParts};
+use query::{ActivityTracker, Blocks, BlocksDependencies, QueryService, RingGateways};
+use ring::kv::Client;
+use ring::lifecycler::{Lifecycler, LifecyclerParts};
+use ring::options::RingSetup;
+use ring::reader::{ReaderParts, RingReader};
+use ring::{Desc, RingCodec, RingView};
+use rt::{
+    BlockingHandle, BoxError, ComputeOptions, ComputePool, Fibers, Metrics, Service, TaskGroup,
+};
+use store_gateway::{StoreGateway, StoreOptions};
+use tsdb::fs::SharedFs;
+
+use super::{Node, Shared};
+use crate::disk::Disk;
+use crate::fibers::NodeFibers;
+use crate::kv::NodeKv;
+use crate::links::{GatewayLinks, PushLinks, ReadLinks, ServedGateway};
+use crate::objects::NodeObjects;
+use crate::setup::{self, Kind};
+
+/// The port in addresses of instances; nobody listens there.
+const PORT: u16 = 9095;
+
+/// What a process consists of; services in the order of their start.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) services: Vec<Arc<dyn Service>>,
+    pub(super) router: Option<Router>,
+    pub(super) ingesters: Option<RingView>,
+    pub(super) own_ring: Option<RingView>,
+    pub(super) owns: Option<TenantOwner>,
+}
+
+/// What components are built from.
+struct Env<'a> {
+    node: &'a Node,
+    shared: &'a Arc<Shared>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    random: Arc<SeededRandom>,
+    metrics: Metrics,
+    tasks: &'a Arc<TaskGroup>,
+    fibers: Arc<dyn Fibers>,
+    blocking: BlockingHandle,
+    disk: &'a Disk,
+    objects: &'a Arc<NodeObjects>,
+}
+
+/// Builds what runs on `node`.
+pub(super) fn build(
+    node: &Node,
+    tasks: &Arc<TaskGroup>,
+    disk: &Disk,
+    objects: &Arc<NodeObjects>,
+) -> Result<Built, BoxError> {
+    let fibers: Arc<dyn Fibers> = Arc::new(NodeFibers::new(Arc::clone(tasks)));
+    let env = Env {
+        node,
+        shared: &node.shared,
+        config: setup::config_of(&node.shared.config, &node.name),
+        clock: Arc::clone(&node.clock) as _,
+        random: node.shared.world.fork(),
+        metrics: Metrics::new(),
+        tasks,
+        blocking: BlockingHandle::of_fibers(Arc::clone(&fibers)),
+        fibers,
+        disk,
+        objects,
+    };
+    match node.kind {
+        Kind::Distributor => Ok(env.distributor()?),
+        Kind::Ingester => Ok(env.ingester()?),
+        Kind::Querier => Ok(env.querier()?),
+        Kind::Gateway => Ok(env.gateway()),
+        Kind::Compactor => Ok(env.compactor()),
+    }
+}
+
+fn view(reader: &Arc<RingReader>) -> RingView {
+    let reader = Arc::clone(reader);
+    Arc::new(move || reader.ring())
+}
+
+impl Env<'_> {
+    fn pool(&self, name: &'static str) -> ComputePool {
+        let options = ComputeOptions { name, threads: 1, queue_capacity: 1 };
+        ComputePool::of_fibers(options, Arc::clone(&self.fibers))
+    }
+
+    fn fs(&self) -> SharedFs {
+        Arc::new(self.disk.clone())
+    }
+
+    fn random(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.random) as _
+    }
+
+    fn bucket(&self, component: &'static str) -> Bucket {
+        let metrics = BucketMetrics::new(&self.metrics, component);
+        let objects = Arc::clone(self.objects) as _;
+        let bucket = Bucket::over(objects, "", Arc::clone(&self.clock), metrics);
+        bucket.with_files(Arc::new(self.disk.clone()))
+    }
+
+    fn indexes(&self) -> Arc<IndexLoader> {
+        let config = &self.config.blocks_storage.bucket_store;
+        let options = IndexLoaderOptions {
+            sync_interval_ms: config.sync_interval.millis(),
+            error_interval_ms: config.bucket_index.update_on_error_interval.millis(),
+            idle_timeout_ms: config.bucket_index.idle_timeout.millis(),
+            meta_concurrency: config.meta_sync_concurrency,
+        };
+        let clock = Arc::clone(&self.clock);
+        Arc::new(IndexLoader::new(self.bucket("store-gateway"), options, clock, &self.metrics))
+    }
+
+    fn client(&self, config: &KvStoreConfig) -> Client<Desc> {
+        let store = NodeKv {
+            inner: Arc::clone(&self.shared.kv),
+            network: Arc::clone(&self.shared.links.network),
+            node: self.node.name.clone(),
+        };
+        Client::new(Arc::new(store), Arc::new(RingCodec), &config.prefix)
+    }
+
+    fn reader(&self, setup: &RingSetup, config: &KvStoreConfig) -> Arc<RingReader> {
+        let parts = ReaderParts {
+            client: self.client(config),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+        };
+        Arc::new(RingReader::new(setup.name, setup.rules.clone(), parts))
+    }
+
+    fn lifecycler(&self, setup: RingSetup, config: &KvStoreConfig) -> Arc<dyn Service> {
+        let parts = LifecyclerParts {
+            client: self.client(config),
+            clock: Arc::clone(&self.clock),
+            random: self.random(),
+            metrics: self.metrics.clone(),
+        };
+        Arc::new(Lifecycler::new(setup.instance, parts))
+    }
+
+    fn distributor(&self) -> Result<Built, BoxError> {
+        let kv = &self.config.ingester.ring.kvstore;
+        let reader = self.reader(&ring::options::ingester(&self.config.ingester.ring, PORT)?, kv);
+        let pushes = ReplicatedPush::new(ReplicationParts {
+            ring: view(&reader),
+            ingesters: Arc::new(PushLinks::new(&self.shared.links, &self.node.name)),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+            remote_timeout: self.config.distributor.remote_timeout.std(),
+            blocking: self.blocking.clone(),
+            tasks: Arc::clone(self.tasks),
+        });
+        let distributor = Arc::new(Distributor::new(distributor::Dependencies {
+            config: self.config.distributor.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            ingester: Arc::new(pushes),
+            clock: Arc::clone(&self.clock),
+            hasher: SeriesHasher::default(),
+            metrics: self.metrics.clone(),
+        }));
+        let router = distributor::http::routes(distributor, self.pool("write"), self.random());
+        let (ingesters, services) = (Some(view(&reader)), vec![reader as Arc<dyn Service>]);
+        Ok(Built { services, router: Some(router), ingesters, ..Built::default() })
+    }
+
+    fn ingester(&self) -> Result<Built, BoxError> {
+        let ingester = Ingester::new(ingester::Dependencies {
+            config: self.config.ingester.clone(),
+            tsdb_config: self.config.blocks_storage.tsdb.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            bucket: self.bucket("ingester"),
+            clock: Arc::clone(&self.clock),
+            random: self.random(),
+            executor: Arc::new(Inline),
+            pool: self.pool("background"),
+            fs: self.fs(),
+            metrics: self.metrics.clone(),
+        });
+        let served = Arc::clone(&ingester);
+        self.shared.links.ingesters.lock().insert(self.node.name.clone(), served);
+        let setup = ring::options::ingester(&self.config.ingester.ring, PORT)?;
+        let lifecycler = self.lifecycler(setup, &self.config.ingester.ring.kvstore);
+        let services: Vec<Arc<dyn Service>> =
+            vec![Arc::new(IngesterService::new(ingester)), lifecycler];
+        Ok(Built { services, ..Built::default() })
+    }
+
+    fn gateway(&self) -> Built {
+        let gateway = StoreGateway::new(store_gateway::Dependencies {
+            config: self.config.blocks_storage.bucket_store.clone(),
+            options: StoreOptions::default(),
+            index_cache: None,
+            indexes: self.indexes(),
+            fs: self.fs(),
+            clock: Arc::clone(&self.clock),
+            blocking: self.blocking.clone(),
+            pool: self.pool("background"),
+            metrics: self.metrics.clone(),
+        });
+        let mut services = gateway.services();
+        let served = ServedGateway { gateway, blocking: self.blocking.clone() };
+        self.shared.links.gateways.lock().insert(self.node.name.clone(), served);
+        let ring = &self.config.store_gateway.sharding_ring;
+        let setup = ring::options::store_gateway(ring, PORT);
+        services.push(self.lifecycler(setup, &ring.kvstore));
+        Built { services, ..Built::default() }
+    }
+
+    fn compactor(&self) -> Built {
+        let config = &self.config.compactor.sharding_ring;
+        let setup = ring::options::compactor(config, PORT);
+        let reader = self.reader(&setup, &config.kvstore);
+        let (ring, clock, id) = (view(&reader), Arc::clone(&self.clock), self.node.name.clone());
+        let owns: TenantOwner =
+            Arc::new(move |tenant| ring().is_owner(&id, tenant.as_str(), clock.now_ms() / 1000));
+        let compactor = Compactor::new(compactor::Dependencies {
+            config: self.config.compactor.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            bucket: self.bucket("compactor"),
+            clock: Arc::clone(&self.clock),
+            random: self.random(),
+            pool: self.pool("background"),
+            fs: self.fs(),
+            metrics: self.metrics.clone(),
+            owns: Arc::clone(&owns),
+        });
+        let own_ring = Some(view(&reader));
+        let mut services: Vec<Arc<dyn Service>> = vec![reader];
+        services.extend(compactor.services());
+        services.push(self.lifecycler(setup, &config.kvstore));
+        Built { services, own_ring, owns: Some(owns), ..Built::default() }
+    }
+
+    fn querier(&self) -> Result<Built, BoxError> {
+        let ring = &self.config.ingester.ring;
+        let ingesters = self.reader(&ring::options::ingester(ring, PORT)?, &ring.kvstore);
+        let ring = &self.config.store_gateway.sharding_ring;
+        let gateways = self.reader(&ring::options::store_gateway(ring, PORT), &ring.kvstore);
+        let reads = self.recent(&ingesters);
+        let (indexes, blocks) = self.blocks(&gateways);
+        let service = Arc::new(QueryService::new(query::Dependencies {
+            querier: self.config.querier.clone(),
+            frontend: self.config.frontend.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            ingester: Arc::new(reads),
+            blocks: Arc::new(blocks),
+            clock: Arc::clone(&self.clock),
+            pool: self.pool("query"),
+            executor: Arc::new(Inline),
+            metrics: self.metrics.clone(),
+            activity: ActivityTracker::disabled(),
+        }));
+        let view_of_ingesters = Some(view(&ingesters));
+        let services: Vec<Arc<dyn Service>> = vec![ingesters, gateways, indexes];
+        let router = Some(query::http::routes(service));
+        Ok(Built { services, router, ingesters: view_of_ingesters, ..Built::default() })
+    }
+
+    fn recent(&self, ring: &Arc<RingReader>) -> RingIngesters {
+        let querier = &self.config.querier;
+        let delay = querier.minimize_ingester_requests_hedging_delay;
+        RingIngesters::new(RingIngestersParts {
+            ring: view(ring),
+            ingesters: Arc::new(ReadLinks {
+                links: Arc::clone(&self.shared.links),
+                from: self.node.name.clone(),
+                blocking: self.blocking.clone(),
+            }),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+            random: self.random(),
+            blocking: self.blocking.clone(),
+            uses_shards: querier.shuffle_sharding_ingesters_enabled,
+            hedging_delay: querier.minimize_ingester_requests.then(|| delay.std()),
+        })
+    }
+
+    fn blocks(&self, ring: &Arc<RingReader>) -> (Arc<dyn Service>, Blocks) {
+        let indexes = self.indexes();
+        let gateways = RingGateways {
+            ring: view(ring),
+            clients: Arc::new(GatewayLinks {
+                links: Arc::clone(&self.shared.links),
+                from: self.node.name.clone(),
+                blocking: self.blocking.clone(),
+            }),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+        };
+        let blocks = Blocks::new(BlocksDependencies {
+            config: self.config.blocks_storage.bucket_store.clone(),
+            indexes: Arc::clone(&indexes),
+            gateways: Arc::new(gateways),
+            clock: Arc::clone(&self.clock),
+            executor: Arc::new(Inline),
+            blocking: self.blocking.clone(),
+            metrics: self.metrics.clone(),
+        });
+        (indexes.service(), blocks)
+    }
+}

@@ -1,0 +1,57 @@
+//! Short seeds: none fails, the same seed gives the same log, and planted bugs are found.
+
+use sim::{Bug, Options, Outcome, Size, run};
+
+fn short(seed: u64, bug: Option<Bug>) -> Outcome {
+    run(seed, &Options { size: Size::SHORT, bug, keeps_log: true })
+}
+
+/// The seed must find the bug.
+fn is_found_by(bug: Bug, seed: u64) {
+    let found = short(seed, Some(bug));
+    assert!(!found.violations.is_empty(), "{} was not found by seed {seed}", bug.name());
+}
+
+#[test]
+fn nothing_is_lost_in_short_seeds() {
+    for seed in 0..20 {
+        let outcome = short(seed, None);
+        let log = outcome.lines.join("\n");
+        assert!(outcome.violations.is_empty(), "{log}\nseed {seed}: {:?}", outcome.violations);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    let (first, second) = (short(3, None), short(3, None));
+    for (a, b) in first.lines.iter().zip(&second.lines) {
+        assert_eq!(a, b);
+    }
+    assert_eq!((first.digest, first.lines.len()), (second.digest, second.lines.len()));
+    assert_ne!(first.digest, short(4, None).digest);
+}
+
+#[test]
+fn a_quorum_off_by_one_is_found() {
+    is_found_by(Bug::QuorumOffByOne, 0);
+}
+
+#[test]
+fn a_lost_wal_tail_is_found() {
+    is_found_by(Bug::LostWalTail, 0);
+}
+
+#[test]
+fn a_block_that_is_deleted_early_is_found() {
+    is_found_by(Bug::BlockDeletedEarly, 0);
+}
+
+#[test]
+fn a_consistency_check_that_is_left_out_is_found() {
+    is_found_by(Bug::NoConsistencyCheck, 0);
+}
+
+#[test]
+fn mixed_up_tenants_are_found() {
+    is_found_by(Bug::TenantsMixedUp, 0);
+}
