@@ -1,6 +1,6 @@
 //! The key-value store of the rings, at the other end of the network.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
@@ -15,9 +15,29 @@ const KV: &str = "kv";
 /// How often a watch that broke is begun again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// The store, and who waits for changes. Its own watches wake waiters in an order of chance.
+#[derive(Default)]
+pub(crate) struct Kv {
+    values: MemoryStore,
+    watchers: Mutex<Vec<Weak<Notify>>>,
+}
+
+impl Kv {
+    fn has_changed(&self) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| match watcher.upgrade() {
+            Some(watcher) => {
+                watcher.notify_one();
+                true
+            }
+            None => false,
+        });
+    }
+}
+
 /// The store as a node sees it.
 pub(crate) struct NodeKv {
-    pub(crate) inner: Arc<MemoryStore>,
+    pub(crate) kv: Arc<Kv>,
     pub(crate) network: Arc<Network>,
     pub(crate) node: String,
 }
@@ -48,7 +68,7 @@ impl Store for NodeKv {
     ) -> BoxFuture<'a, Result<Option<SharedValue>, KvError>> {
         async move {
             self.ask().await?;
-            let value = self.inner.get(key, codec).await?;
+            let value = self.kv.values.get(key, codec).await?;
             self.answer().await.map(|()| value)
         }
         .boxed()
@@ -62,7 +82,8 @@ impl Store for NodeKv {
     ) -> BoxFuture<'a, Result<(), KvError>> {
         async move {
             self.ask().await?;
-            self.inner.cas(key, codec, update).await?;
+            self.kv.values.cas(key, codec, update).await?;
+            self.kv.has_changed();
             self.answer().await
         }
         .boxed()
@@ -71,7 +92,8 @@ impl Store for NodeKv {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
         async move {
             self.ask().await?;
-            self.inner.delete(key).await?;
+            self.kv.values.delete(key).await?;
+            self.kv.has_changed();
             self.answer().await
         }
         .boxed()
@@ -80,7 +102,7 @@ impl Store for NodeKv {
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, KvError>> {
         async move {
             self.ask().await?;
-            let keys = self.inner.list(prefix).await?;
+            let keys = self.kv.values.list(prefix).await?;
             self.answer().await.map(|()| keys)
         }
         .boxed()
@@ -94,27 +116,19 @@ impl Store for NodeKv {
         on_change: &'a mut OnChange<'_>,
     ) -> BoxFuture<'a, ()> {
         async move {
-            let (newest, changed) = (Mutex::new(None), Notify::new());
-            let mut take = |_: &str, value: Option<SharedValue>| {
-                *newest.lock() = Some(value);
-                changed.notify_one();
-                true
-            };
-            let watch = self.inner.watch_key(key, codec, &mut take);
-            let deliver = async {
-                loop {
-                    changed.notified().await;
-                    while self.answer().await.is_err() {
-                        rt::time::sleep(RETRY).await;
-                    }
-                    let value = newest.lock().take();
-                    if value.is_some_and(|value| !on_change(key, value)) {
-                        return;
-                    }
+            let changed = Arc::new(Notify::new());
+            self.kv.watchers.lock().push(Arc::downgrade(&changed));
+            loop {
+                while self.answer().await.is_err() {
+                    rt::time::sleep(RETRY).await;
                 }
-            };
-            let (watch, deliver) = (std::pin::pin!(watch), std::pin::pin!(deliver));
-            futures::future::select(watch, deliver).await;
+                if let Ok(value) = self.kv.values.get(key, codec).await
+                    && !on_change(key, value)
+                {
+                    return;
+                }
+                changed.notified().await;
+            }
         }
         .boxed()
     }
@@ -125,6 +139,6 @@ impl Store for NodeKv {
         codec: &'a dyn Codec,
         on_change: &'a mut OnChange<'_>,
     ) -> BoxFuture<'a, ()> {
-        self.inner.watch_prefix(prefix, codec, on_change)
+        self.kv.values.watch_prefix(prefix, codec, on_change)
     }
 }

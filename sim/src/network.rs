@@ -68,11 +68,6 @@ impl Network {
         state.lossy.remove(node);
     }
 
-    /// Nothing is wrong any more.
-    pub(crate) fn heal(&self) {
-        *self.state.lock() = State::default();
-    }
-
     /// Whether messages from one to the other can arrive.
     pub(crate) fn connects(&self, from: &str, to: &str) -> bool {
         let state = self.state.lock();
@@ -82,7 +77,9 @@ impl Network {
     /// Waits as long as a message from one to the other takes; fails when it does not arrive,
     /// sometimes at once and sometimes after a long time.
     pub(crate) async fn carry(&self, from: &str, to: &str) -> Result<(), Lost> {
-        let Some(delay_ms) = self.delay_ms(from, to) else {
+        let delay_ms = self.delay_ms(from, to);
+        self.world.detail(format_args!("{from} -> {to} {delay_ms:?}"));
+        let Some(delay_ms) = delay_ms else {
             self.world.cover("messages lost");
             let wait = if self.world.chance(500) { Duration::from_millis(1) } else { GIVE_UP };
             rt::time::sleep(wait).await;

@@ -13,13 +13,13 @@ use compactor::TenantOwner;
 use config::{Config, Overrides};
 use parking_lot::Mutex;
 use ring::RingView;
-use ring::kv::MemoryStore;
 use rt::{CancellationToken, Service, TaskGroup};
 use tokio::sync::oneshot;
 use tsdb::fs::{Crash, FaultFs};
 
 use crate::bugs::Bug;
 use crate::disk::{Disk, files_below};
+use crate::kv::Kv;
 use crate::links::Links;
 use crate::objects::{NodeObjects, Objects};
 use crate::setup::{self, Kind, Variant};
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) world: Arc<World>,
     pub(crate) links: Arc<Links>,
     pub(crate) objects: Arc<Objects>,
-    pub(crate) kv: Arc<MemoryStore>,
+    pub(crate) kv: Arc<Kv>,
     pub(crate) config: Config,
     pub(crate) overrides: Arc<Overrides>,
     pub(crate) variant: Variant,

@@ -119,11 +119,12 @@ impl NodeObjects {
     /// Does `work` when its time has come, or lets it go wrong.
     async fn around<T>(
         &self,
-        is_change: bool,
+        (what, is_change): (&str, bool),
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         let (world, mood) = (&self.objects.world, *self.objects.mood.lock());
         let network = &self.objects.network;
+        world.detail(format_args!("{} {what}", self.node));
         network.carry(&self.node, BUCKET).await.map_err(|_| broken("not reachable"))?;
         let extra_ms = if mood.slow_ms > 0 { world.below(mood.slow_ms) } else { 0 };
         rt::time::sleep(Duration::from_millis(2 + world.below(10) + extra_ms)).await;
@@ -169,7 +170,7 @@ impl ObjectStore for NodeObjects {
             self.objects.has_written(node, to).await;
             Ok(result)
         };
-        self.around(true, put).await
+        self.around(("put", true), put).await
     }
 
     async fn put_multipart_opts(
@@ -177,12 +178,12 @@ impl ObjectStore for NodeObjects {
         to: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.around(true, self.objects.inner.put_multipart_opts(to, opts)).await
+        self.around(("parts", true), self.objects.inner.put_multipart_opts(to, opts)).await
     }
 
     async fn get_opts(&self, from: &Path, options: GetOptions) -> Result<GetResult> {
         let get = self.objects.inner.get_opts(from, options);
-        let mut result = self.around(false, get).await?;
+        let mut result = self.around((from.as_ref(), false), get).await?;
         result.meta = self.objects.dated(result.meta);
         Ok(result)
     }
@@ -207,7 +208,7 @@ impl ObjectStore for NodeObjects {
                 }
                 Ok(path)
             };
-            this.around(true, first).await
+            this.around(("delete", true), first).await
         };
         delete.into_stream().boxed()
     }
@@ -218,7 +219,7 @@ impl ObjectStore for NodeObjects {
         let list = async move {
             let seen = objects.seen_by(&node);
             let all = async { Ok(objects.inner.list(prefix.as_ref()).collect::<Vec<_>>().await) };
-            match seen.around(false, all).await {
+            match seen.around(("list", false), all).await {
                 Ok(all) => all.into_iter().map(|m| m.map(|meta| objects.dated(meta))).collect(),
                 Err(error) => vec![Err(error)],
             }
@@ -228,7 +229,7 @@ impl ObjectStore for NodeObjects {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let list = self.objects.inner.list_with_delimiter(prefix);
-        let mut list = self.around(false, list).await?;
+        let mut list = self.around(("dirs", false), list).await?;
         for object in &mut list.objects {
             *object = self.objects.dated(object.clone());
         }
@@ -236,6 +237,6 @@ impl ObjectStore for NodeObjects {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.around(true, self.objects.inner.copy_opts(from, to, options)).await
+        self.around(("copy", true), self.objects.inner.copy_opts(from, to, options)).await
     }
 }

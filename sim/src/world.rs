@@ -101,6 +101,15 @@ impl World {
         log.lines.push_back(line);
     }
 
+    /// Writes a line that is kept only where the whole log is.
+    pub(crate) fn detail(&self, line: fmt::Arguments<'_>) {
+        let mut log = self.log.lock();
+        if log.keeps_all {
+            let at = self.elapsed().as_millis();
+            log.lines.push_back(format!("{at:>9} . {line}"));
+        }
+    }
+
     /// What tells this log from others.
     pub(crate) fn digest(&self) -> u64 {
         self.log.lock().digest.digest()

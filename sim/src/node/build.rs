@@ -132,7 +132,7 @@ impl Env<'_> {
 
     fn client(&self, config: &KvStoreConfig) -> Client<Desc> {
         let store = NodeKv {
-            inner: Arc::clone(&self.shared.kv),
+            kv: Arc::clone(&self.shared.kv),
             network: Arc::clone(&self.shared.links.network),
             node: self.node.name.clone(),
         };
