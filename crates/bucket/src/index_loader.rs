@@ -95,6 +95,8 @@ struct State {
     source: Source,
     /// When it was last asked whether the index is the newest, ms.
     checked_at_ms: TimestampMs,
+    /// When the last check began, by the monotonic clock.
+    load_began: Option<Duration>,
     /// What the last check failed with.
     failure: Option<Arc<str>>,
 }
@@ -150,11 +152,16 @@ impl IndexLoader {
         self.answer(&slot)
     }
 
-    /// Looks for the tenant's newest index now, whatever is known.
+    /// Looks for the tenant's newest index now, whatever is known. Those who ask while another one
+    /// is waiting are answered together.
     pub async fn refreshed(&self, tenant: &TenantId) -> Result<Arc<BucketIndex>, IndexError> {
         let slot = self.slot(tenant);
+        let asked = self.clock.monotonic();
         let _one_at_a_time = slot.loading.lock().await;
-        self.load(&slot).await;
+        let load_began = slot.state.read().load_began;
+        if load_began.is_none_or(|began| began <= asked) {
+            self.load(&slot).await;
+        }
         self.answer(&slot)
     }
 
@@ -250,6 +257,7 @@ impl IndexLoader {
         self.metrics.seconds.observe((self.clock.monotonic() - start).as_secs_f64());
         let mut state = slot.state.write();
         state.checked_at_ms = self.clock.now_ms();
+        state.load_began = Some(start);
         state.failure = None;
         match loaded {
             Ok(Loaded::Unchanged) => {}

@@ -52,8 +52,9 @@ impl Tenant {
         if found.len() == ids.len() {
             return Ok(found);
         }
-        // The one who asks knows a newer index.
-        let index = store.indexes.get(self.id()).await;
+        // The one who asks knows a newer index than the one that is known here, however new that
+        // is: a block that a compactor has just written is excused by nobody.
+        let index = store.indexes.refreshed(self.id()).await;
         let index = index.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         self.take(store, index);
         Ok(get(&self.known.read()))

@@ -257,4 +257,25 @@ fn index_headers_of_others_blocks_are_fetched_only_when_somebody_asks() {
     assert_eq!(one_of_two.all().unwrap(), data(50), "but it is answered for");
     one_of_two.sync();
     assert_eq!(headers(&one_of_two), [first, second], "what a query needed stays while it is used");
+
+/// A querier that has read a newer bucket index names blocks that compactors have just written: no
+/// other store-gateway would have them either, and the query would fail.
+#[test]
+fn a_block_of_a_newer_bucket_index_is_found_at_once() {
+    let world = World::new();
+    world.add_block(&BlockSpec::new(1, data(5)));
+    let old = world.index().unwrap();
+    world.add_block(&BlockSpec::new(2, data(50)));
+    let new = world.again().index().unwrap();
+    let write = |index| world.run(world.tenant_bucket().put_bucket_index(index)).unwrap();
+    write(&old);
+    let gateway = world.again();
+    gateway.sync();
+    let context = gateway.context(QueryLimits::default());
+    let count = |ids: &[u128]| {
+        gateway.select_blocks(ids, &context).and_then(|mut set| read_all(&mut *set)).unwrap().len()
+    };
+    assert_eq!(count(&[1]), 5);
+    write(&new);
+    assert_eq!(count(&[2]), 50);
 }
