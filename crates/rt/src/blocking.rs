@@ -113,7 +113,7 @@ mod tests {
         let pool =
             ComputePool::new(ComputeOptions { name: "t", threads: 1, queue_capacity: 1 }).unwrap();
         let bridge = BlockingHandle::current();
-        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let answer = pool.run(move || bridge.block_on(receiver));
         sender.send(7).unwrap();
         assert_eq!(answer.await.unwrap(), Ok(7));
