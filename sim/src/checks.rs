@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use compactor::JobSharding;
+
 use crate::cluster::Cluster;
+use crate::node::Process;
 use crate::queries::{self, Asked, Query, Question};
 use crate::setup::{self, Kind};
 use crate::workload::{self, End, Written};
@@ -42,19 +45,20 @@ fn count_owners(cluster: &Cluster) {
     }
     for number in 0..setup::TENANTS {
         let tenant = setup::tenant(number);
-        let owns = |process: &Arc<crate::node::Process>| {
-            process.owns.as_ref().is_some_and(|owns| owns(&tenant))
+        // A tenant is cleaned by one, and each of its jobs is run by one; keys of jobs are any texts.
+        let job = format!("job-{}", world.elapsed().as_secs());
+        let owners = |owns: &dyn Fn(&dyn JobSharding) -> bool| -> Vec<&str> {
+            let is_owner = |process: &Process| process.jobs.as_ref().is_some_and(|j| owns(&**j));
+            let owners = ready.iter().filter(|(_, process)| is_owner(process));
+            owners.map(|(node, _)| node.name.as_str()).collect()
         };
-        let owners: Vec<&str> = ready
-            .iter()
-            .filter(|(_, process)| owns(process))
-            .map(|(node, _)| node.name.as_str())
-            .collect();
+        let cleaners = owners(&|jobs| jobs.cleans(&tenant));
+        let runners = owners(&|jobs| jobs.compacts(&tenant) && jobs.runs(&tenant, &job));
         world.cover("owners counted");
-        let is_calm = is_calm(world);
-        if owners.len() > 1 || (is_calm && owners.is_empty()) {
-            let now_ms = cluster.shared.world.now_ms();
-            world.violation(format!("{tenant} belongs to {owners:?} at {now_ms}"));
+        for owners in [cleaners, runners] {
+            if owners.len() > 1 || (is_calm(world) && owners.is_empty()) {
+                world.violation(format!("work of {tenant} belongs to {owners:?}"));
+            }
         }
     }
 }

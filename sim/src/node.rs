@@ -2,6 +2,7 @@
 //! killed, and started again on what is left.
 
 mod build;
+mod sharding;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use compactor::TenantOwner;
+use compactor::JobSharding;
 use config::{Config, Overrides};
 use parking_lot::Mutex;
 use ring::RingView;
@@ -80,8 +81,8 @@ pub(crate) struct Process {
     pub(crate) ingesters: Option<RingView>,
     /// The ring of its own kind as it sees it.
     pub(crate) own_ring: Option<RingView>,
-    /// Whose blocks it compacts.
-    pub(crate) owns: Option<TenantOwner>,
+    /// Which compactions are its own.
+    pub(crate) jobs: Option<Arc<dyn JobSharding>>,
 }
 
 struct Running {
@@ -160,7 +161,7 @@ impl Node {
             router: built.router,
             ingesters: built.ingesters,
             own_ring: built.own_ring,
-            owns: built.owns,
+            jobs: built.jobs,
         });
         *self.process.lock() = Some(Arc::clone(&process));
         let (sender, receiver) = oneshot::channel();

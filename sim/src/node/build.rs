@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use bucket::{Bucket, BucketMetrics, IndexLoader, IndexLoaderOptions};
-use compactor::{Compactor, TenantOwner};
+use compactor::{Compactor, JobSharding};
 use config::{Config, KvStoreConfig};
 use distributor::Distributor;
 use distributor::replication::{ReplicatedPush, ReplicationParts};
@@ -26,6 +26,7 @@ use rt::{
 use store_gateway::{StoreGateway, StoreOptions};
 use tsdb::fs::SharedFs;
 
+use super::sharding::Member;
 use super::{Node, Shared};
 use crate::disk::Disk;
 use crate::fibers::NodeFibers;
@@ -44,7 +45,7 @@ pub(super) struct Built {
     pub(super) router: Option<Router>,
     pub(super) ingesters: Option<RingView>,
     pub(super) own_ring: Option<RingView>,
-    pub(super) owns: Option<TenantOwner>,
+    pub(super) jobs: Option<Arc<dyn JobSharding>>,
 }
 
 /// What components are built from.
@@ -158,6 +159,15 @@ impl Env<'_> {
         Arc::new(Lifecycler::new(setup.instance, parts))
     }
 
+    fn member(&self, ring: &Arc<RingReader>) -> Member {
+        Member {
+            ring: view(ring),
+            id: self.node.name.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     fn distributor(&self) -> Result<Built, BoxError> {
         let kv = &self.config.ingester.ring.kvstore;
         let reader = self.reader(&ring::options::ingester(&self.config.ingester.ring, PORT)?, kv);
@@ -206,10 +216,14 @@ impl Env<'_> {
     }
 
     fn gateway(&self) -> Built {
+        let ring = &self.config.store_gateway.sharding_ring;
+        let setup = ring::options::store_gateway(ring, PORT);
+        let reader = self.reader(&setup, &ring.kvstore);
         let gateway = StoreGateway::new(store_gateway::Dependencies {
             config: self.config.blocks_storage.bucket_store.clone(),
             options: StoreOptions::default(),
             index_cache: None,
+            sharding: Arc::new(self.member(&reader)),
             indexes: self.indexes(),
             fs: self.fs(),
             clock: Arc::clone(&self.clock),
@@ -217,11 +231,10 @@ impl Env<'_> {
             pool: self.pool("background"),
             metrics: self.metrics.clone(),
         });
-        let mut services = gateway.services();
+        let mut services: Vec<Arc<dyn Service>> = vec![reader];
+        services.extend(gateway.services());
         let served = ServedGateway { gateway, blocking: self.blocking.clone() };
         self.shared.links.gateways.lock().insert(self.node.name.clone(), served);
-        let ring = &self.config.store_gateway.sharding_ring;
-        let setup = ring::options::store_gateway(ring, PORT);
         services.push(self.lifecycler(setup, &ring.kvstore));
         Built { services, ..Built::default() }
     }
@@ -230,9 +243,7 @@ impl Env<'_> {
         let config = &self.config.compactor.sharding_ring;
         let setup = ring::options::compactor(config, PORT);
         let reader = self.reader(&setup, &config.kvstore);
-        let (ring, clock, id) = (view(&reader), Arc::clone(&self.clock), self.node.name.clone());
-        let owns: TenantOwner =
-            Arc::new(move |tenant| ring().is_owner(&id, tenant.as_str(), clock.now_ms() / 1000));
+        let jobs: Arc<dyn JobSharding> = Arc::new(self.member(&reader));
         let compactor = Compactor::new(compactor::Dependencies {
             config: self.config.compactor.clone(),
             overrides: Arc::clone(&self.shared.overrides),
@@ -242,13 +253,13 @@ impl Env<'_> {
             pool: self.pool("background"),
             fs: self.fs(),
             metrics: self.metrics.clone(),
-            owns: Arc::clone(&owns),
+            sharding: Arc::clone(&jobs),
         });
         let own_ring = Some(view(&reader));
         let mut services: Vec<Arc<dyn Service>> = vec![reader];
         services.extend(compactor.services());
         services.push(self.lifecycler(setup, &config.kvstore));
-        Built { services, own_ring, owns: Some(owns), ..Built::default() }
+        Built { services, own_ring, jobs: Some(jobs), ..Built::default() }
     }
 
     fn querier(&self) -> Result<Built, BoxError> {

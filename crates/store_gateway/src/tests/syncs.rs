@@ -257,6 +257,7 @@ fn index_headers_of_others_blocks_are_fetched_only_when_somebody_asks() {
     assert_eq!(one_of_two.all().unwrap(), data(50), "but it is answered for");
     one_of_two.sync();
     assert_eq!(headers(&one_of_two), [first, second], "what a query needed stays while it is used");
+}
 
 /// A querier that has read a newer bucket index names blocks that compactors have just written: no
 /// other store-gateway would have them either, and the query would fail.

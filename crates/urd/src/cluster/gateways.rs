@@ -5,9 +5,7 @@ use std::sync::Arc;
 use model::{StorageError, TenantId};
 use query::RingGateways;
 use ulid::Ulid;
-use wire::client::{
-    GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways, TriedGateways,
-};
+use wire::client::{GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways, TriedGateways};
 
 use super::Alone;
 
