@@ -46,6 +46,14 @@ fn a_block_that_is_deleted_early_is_found() {
     is_found_within(Bug::BlockDeletedEarly, 0..40);
 }
 
+/// Only samples that no ingester is asked for any more can be missing: that takes a full seed.
+#[test]
+fn a_consistency_check_that_is_left_out_is_found() {
+    let bug = Some(Bug::NoConsistencyCheck);
+    let outcome = run(0, &Options { size: Size::FULL, bug, keeps_log: false });
+    assert!(!outcome.violations.is_empty(), "it was not found");
+}
+
 #[test]
 fn mixed_up_tenants_are_found() {
     is_found_within(Bug::TenantsMixedUp, 0..40);
