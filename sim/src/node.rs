@@ -2,7 +2,6 @@
 //! killed, and started again on what is left.
 
 mod build;
-mod sharding;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

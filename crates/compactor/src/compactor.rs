@@ -17,36 +17,10 @@ use tsdb::fs::SharedFs;
 
 use crate::catalog::Catalog;
 use crate::metrics::CompactorMetrics;
+use crate::sharding::JobSharding;
 
 /// A directory of the bucket that is no tenant's.
 const CLUSTER_DIR: &str = "__mimir_cluster";
-
-/// Which work belongs to this process now, where there are several compactors.
-pub trait JobSharding: Send + Sync {
-    /// Whether it cleans the tenant's blocks and writes its bucket index; one process does.
-    fn cleans(&self, tenant: &TenantId) -> bool;
-    /// Whether some of the tenant's jobs may be its own.
-    fn compacts(&self, tenant: &TenantId) -> bool;
-    /// Whether it runs the job with this sharding key; one process does.
-    fn runs(&self, tenant: &TenantId, job: &str) -> bool;
-}
-
-/// There is one compactor.
-pub struct AllJobs;
-
-impl JobSharding for AllJobs {
-    fn cleans(&self, _: &TenantId) -> bool {
-        true
-    }
-
-    fn compacts(&self, _: &TenantId) -> bool {
-        true
-    }
-
-    fn runs(&self, _: &TenantId, _: &str) -> bool {
-        true
-    }
-}
 
 /// What the compactor is built from.
 pub struct Dependencies {

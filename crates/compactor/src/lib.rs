@@ -23,9 +23,11 @@ pub mod inspect;
 mod jobs;
 mod metrics;
 mod progress;
+mod sharding;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
-pub use compactor::{AllJobs, Compactor, Dependencies, JobSharding};
+pub use compactor::{Compactor, Dependencies};
+pub use sharding::{AllJobs, JobSharding, RingJobs};

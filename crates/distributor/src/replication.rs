@@ -55,7 +55,6 @@ impl ReplicatedPush {
     fn plan(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<Plan, RingError> {
         let ring = (self.parts.ring)();
         let size = self.parts.overrides.limits(tenant).ingestion_tenant_shard_size;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
         let shard = ring.shuffle_shard(tenant.as_str(), size);
         Plan::new(&shard, (tenant, self.parts.clock.now_ms() / 1000), batch)
     }

@@ -51,7 +51,6 @@ impl StoreGateways for RingGateways {
         tried: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError> {
         let size = self.overrides.limits(tenant).store_gateway_tenant_shard_size;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
         let shard = (self.ring)().shuffle_shard(tenant.as_str(), size);
         let now_s = self.clock.now_ms() / 1000;
         let mut shares: Vec<GatewayShare> = Vec::new();

@@ -68,7 +68,7 @@ impl RingIngesters {
     fn replication_set(&self, tenant: &TenantId) -> Result<ReplicationSet, StorageError> {
         let (parts, now_s) = (&self.parts, self.parts.clock.now_ms() / 1000);
         let limits = parts.overrides.limits(tenant);
-        let size = usize::try_from(limits.ingestion_tenant_shard_size).unwrap_or(usize::MAX);
+        let size = limits.ingestion_tenant_shard_size;
         let lookback_s = limits.query_ingesters_within.millis() / 1000;
         let ring = (parts.ring)();
         let shard = if parts.uses_shards && size > 0 && lookback_s > 0 {

@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use rt::service::{RunService, TimerService};
 use rt::{BlockingHandle, ComputePool, Metrics, Service};
 use tsdb::fs::{SharedFs, read_dir_if_exists};
-use ulid::Ulid;
 
 use crate::budget::Budget;
 use crate::cache::IndexCache;
@@ -23,6 +22,7 @@ use crate::gate::Gate;
 use crate::hashes::SeriesHashes;
 use crate::hedging::Hedging;
 use crate::metrics::StoreMetrics;
+use crate::sharding::{BlockOwner, BlockSharding};
 use crate::store::{Store, StoreOptions};
 use crate::tenant::Tenant;
 
@@ -37,31 +37,6 @@ const RING_WAIT: Duration = Duration::from_millis(200);
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// No tenant: Mimir keeps something of its own there.
 const RESERVED_DIR: &str = "__mimir_cluster";
-
-/// Tells whether a block is one of those that this process keeps the index-headers of.
-pub type BlockOwner = Box<dyn Fn(Ulid) -> bool + Send + Sync>;
-
-/// Which blocks belong to this process now, where there are several store-gateways. Others are
-/// answered for as well when somebody asks.
-pub trait BlockSharding: Send + Sync {
-    /// Whether it can be told; before that nothing is brought up to date.
-    fn is_known(&self) -> bool;
-    /// Which of the tenant's blocks are its own; `None` when it has none of this tenant's.
-    fn share(&self, tenant: &TenantId) -> Option<BlockOwner>;
-}
-
-/// There is one store-gateway.
-pub struct AllBlocks;
-
-impl BlockSharding for AllBlocks {
-    fn is_known(&self) -> bool {
-        true
-    }
-
-    fn share(&self, _: &TenantId) -> Option<BlockOwner> {
-        Some(Box::new(|_| true))
-    }
-}
 
 /// What the store-gateway is built from.
 pub struct Dependencies {

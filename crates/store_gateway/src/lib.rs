@@ -45,6 +45,7 @@ mod ranges;
 mod request;
 mod samples;
 mod series;
+mod sharding;
 mod snapshot;
 mod store;
 mod tenant;
@@ -54,5 +55,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use gateway::{AllBlocks, BlockOwner, BlockSharding, Dependencies, StoreGateway};
+pub use gateway::{Dependencies, StoreGateway};
+pub use sharding::{AllBlocks, BlockOwner, BlockSharding, RingBlocks};
 pub use store::StoreOptions;

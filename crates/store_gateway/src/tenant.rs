@@ -11,7 +11,7 @@ use tsdb::fs::read_dir_if_exists;
 use ulid::Ulid;
 
 use crate::block::Block;
-use crate::gateway::BlockOwner;
+use crate::sharding::BlockOwner;
 use crate::snapshot;
 use crate::store::Store;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use bucket::{Bucket, BucketMetrics, IndexLoader, IndexLoaderOptions};
-use compactor::{Compactor, JobSharding};
+use compactor::{Compactor, JobSharding, RingJobs};
 use config::{Config, KvStoreConfig};
 use distributor::Distributor;
 use distributor::replication::{ReplicatedPush, ReplicationParts};
@@ -23,10 +23,9 @@ use ring::{Desc, RingCodec, RingView};
 use rt::{
     BlockingHandle, BoxError, ComputeOptions, ComputePool, Fibers, Metrics, Service, TaskGroup,
 };
-use store_gateway::{StoreGateway, StoreOptions};
+use store_gateway::{RingBlocks, StoreGateway, StoreOptions};
 use tsdb::fs::SharedFs;
 
-use super::sharding::Member;
 use super::{Node, Shared};
 use crate::disk::Disk;
 use crate::fibers::NodeFibers;
@@ -159,15 +158,6 @@ impl Env<'_> {
         Arc::new(Lifecycler::new(setup.instance, parts))
     }
 
-    fn member(&self, ring: &Arc<RingReader>) -> Member {
-        Member {
-            ring: view(ring),
-            id: self.node.name.clone(),
-            overrides: Arc::clone(&self.shared.overrides),
-            clock: Arc::clone(&self.clock),
-        }
-    }
-
     fn distributor(&self) -> Result<Built, BoxError> {
         let kv = &self.config.ingester.ring.kvstore;
         let reader = self.reader(&ring::options::ingester(&self.config.ingester.ring, PORT)?, kv);
@@ -223,7 +213,12 @@ impl Env<'_> {
             config: self.config.blocks_storage.bucket_store.clone(),
             options: StoreOptions::default(),
             index_cache: None,
-            sharding: Arc::new(self.member(&reader)),
+            sharding: Arc::new(RingBlocks {
+                ring: view(&reader),
+                id: self.node.name.clone(),
+                overrides: Arc::clone(&self.shared.overrides),
+                clock: Arc::clone(&self.clock),
+            }),
             indexes: self.indexes(),
             fs: self.fs(),
             clock: Arc::clone(&self.clock),
@@ -243,7 +238,12 @@ impl Env<'_> {
         let config = &self.config.compactor.sharding_ring;
         let setup = ring::options::compactor(config, PORT);
         let reader = self.reader(&setup, &config.kvstore);
-        let jobs: Arc<dyn JobSharding> = Arc::new(self.member(&reader));
+        let jobs: Arc<dyn JobSharding> = Arc::new(RingJobs {
+            ring: view(&reader),
+            id: self.node.name.clone(),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+        });
         let compactor = Compactor::new(compactor::Dependencies {
             config: self.config.compactor.clone(),
             overrides: Arc::clone(&self.shared.overrides),

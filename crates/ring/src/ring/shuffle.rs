@@ -16,7 +16,7 @@ impl Ring {
     /// The instances that take a tenant's data: `size` of them, spread over the zones. 0 means
     /// everybody who takes new data.
     #[must_use]
-    pub fn shuffle_shard(self: &Arc<Self>, tenant: &str, size: usize) -> Arc<Ring> {
+    pub fn shuffle_shard(self: &Arc<Self>, tenant: &str, size: u64) -> Arc<Ring> {
         self.shard(tenant, size, Window { lookback_s: 0, start_s: 0 })
     }
 
@@ -25,7 +25,7 @@ impl Ring {
     pub fn shuffle_shard_with_lookback(
         self: &Arc<Self>,
         tenant: &str,
-        size: usize,
+        size: u64,
         lookback_s: i64,
         now_s: i64,
     ) -> Arc<Ring> {
@@ -33,7 +33,20 @@ impl Ring {
         self.shard(tenant, size, Window { lookback_s, start_s })
     }
 
-    fn shard(self: &Arc<Self>, tenant: &str, size: usize, window: Window) -> Arc<Ring> {
+    /// The instances that take a tenant's data, where `id` is one of them.
+    #[must_use]
+    pub fn shard_of_member(
+        self: &Arc<Self>,
+        id: &str,
+        tenant: &str,
+        size: u64,
+    ) -> Option<Arc<Ring>> {
+        let shard = self.shuffle_shard(tenant, size);
+        shard.instance_by_id(id).is_some().then_some(shard)
+    }
+
+    fn shard(self: &Arc<Self>, tenant: &str, size: u64, window: Window) -> Arc<Ring> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         if self.is_whole(size, window) {
             return Arc::clone(self);
         }
