@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use model::TenantId;
-use model::html::escape_html;
+use model::html::{escape_html, page};
 use rt::BlockingHandle;
 use serde::Serialize;
 use wire::client::{IngesterQuery, UserStats};
@@ -78,9 +78,7 @@ fn lines(stats: Vec<(TenantId, UserStats)>) -> Vec<TenantLine> {
 
 fn html(stats: &[TenantLine], replication_factor: usize) -> String {
     let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tenants - Urd\
-         </title></head><body><h1>Tenants of the ingesters</h1>\n<p>Every replica counts; the \
-         replication factor is {replication_factor}.</p>\n<table><tr><th>Tenant</th>\
+        "<p>Every replica counts; the replication factor is {replication_factor}.</p>\n<table><tr><th>Tenant</th>\
          <th>Series</th><th>Samples/s</th><th>of the API</th><th>of rules</th></tr>\n"
     );
     for line in stats {
@@ -95,8 +93,8 @@ fn html(stats: &[TenantLine], replication_factor: usize) -> String {
             line.rule_ingestion_rate
         );
     }
-    html.push_str("</table></body></html>\n");
-    html
+    html.push_str("</table>");
+    page("Tenants of the ingesters", &html)
 }
 
 #[cfg(test)]

@@ -256,6 +256,6 @@ fn wants_json(headers: &HeaderMap) -> bool {
 }
 
 fn html(title: &str, now: &str, body: &str) -> Response {
-    let head = format!("<!doctype html><meta charset=\"utf-8\"><title>{title}</title>");
-    Html(format!("{head}<h1>{title}</h1>\n<p>Current time: {now}</p>\n{body}\n")).into_response()
+    let content = format!("<p>Current time: {now}</p>\n{body}");
+    Html(model::html::page(title, &content)).into_response()
 }

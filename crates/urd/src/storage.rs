@@ -17,7 +17,7 @@ use config::{
 };
 use model::Clock;
 use rt::Metrics;
-use rt::tls::{Allowed, ClientTls, TlsOptions};
+use rt::tls::{ClientTls, TlsOptions};
 
 /// What the cache of sizes in this process may take, bytes.
 const ATTRIBUTES_BYTES: u64 = 64 << 20;
@@ -157,18 +157,8 @@ fn path(option: &str) -> Option<PathBuf> {
 
 /// TLS with memcached, where it is wanted.
 fn memcached_tls(config: &MemcachedConfig) -> anyhow::Result<Option<ClientTls>> {
-    if !config.tls_enabled {
-        return Ok(None);
-    }
-    let options = TlsOptions {
-        ca_path: path(&config.tls_ca_path),
-        cert_path: path(&config.tls_cert_path),
-        key_path: path(&config.tls_key_path),
-        server_name: config.tls_server_name.clone(),
-        insecure_skip_verify: config.tls_insecure_skip_verify,
-        allowed: Allowed::parse(&config.tls_cipher_suites, &config.tls_min_version)?,
-    };
-    Ok(Some(ClientTls::new(&options).context("TLS with memcached")?))
+    let options = ring::options::tls(config.tls_enabled, &config.tls)?;
+    options.as_ref().map(ClientTls::new).transpose().context("TLS with memcached")
 }
 
 /// Negative durations are none, as in Mimir's options.

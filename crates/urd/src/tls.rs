@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use config::{ByteSize, GrpcClientConfig, ServerConfig, ServerTlsConfig};
 use rpc::ClientOptions;
 use rt::tls::{Allowed, ClientAuth, ClientTls, ServerTls, ServerTlsOptions};
@@ -24,13 +24,18 @@ fn window(option: &str, default: u64) -> anyhow::Result<u32> {
     Ok(bytes.clamp(MIN_WINDOW, MAX_WINDOW) as u32)
 }
 
-/// TLS of one of the servers; `None` without a certificate and its key.
+/// TLS of one of the servers; `None` where nothing of it is configured. Half a configuration is an
+/// error: a server that speaks plainly is not what somebody wanted who named authorities.
 pub(crate) fn of_server(
     server: &ServerConfig,
     tls: &ServerTlsConfig,
 ) -> anyhow::Result<Option<ServerTls>> {
-    if tls.cert_file.is_empty() || tls.key_file.is_empty() {
-        return Ok(None);
+    let missing = [&tls.cert_file, &tls.key_file].into_iter().filter(|it| it.is_empty()).count();
+    let wants_clients = !tls.client_ca_file.is_empty() || !tls.client_auth_type.is_empty();
+    match missing {
+        0 => {}
+        2 if !wants_clients => return Ok(None),
+        _ => bail!("TLS of a server takes both a certificate and its key"),
     }
     let options = ServerTlsOptions {
         cert_path: PathBuf::from(&tls.cert_file),
@@ -61,4 +66,28 @@ pub(crate) fn of_client(peers: &str, config: &GrpcClientConfig) -> anyhow::Resul
         ),
         tls: tls.with_context(|| format!("TLS with {peers}"))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(cert_file: &str, key_file: &str, client_ca_file: &str) -> anyhow::Result<bool> {
+        let tls = ServerTlsConfig {
+            cert_file: cert_file.to_owned(),
+            key_file: key_file.to_owned(),
+            client_ca_file: client_ca_file.to_owned(),
+            ..ServerTlsConfig::default()
+        };
+        Ok(of_server(&ServerConfig::default(), &tls)?.is_some())
+    }
+
+    #[test]
+    fn a_server_never_speaks_plainly_by_half_a_configuration() {
+        assert!(!of("", "", "").unwrap());
+        for (cert, key, ca) in [("c", "", ""), ("", "k", ""), ("", "", "ca"), ("c", "", "ca")] {
+            let error = of(cert, key, ca).unwrap_err().to_string();
+            assert!(error.contains("both a certificate and its key"), "{error}");
+        }
+    }
 }

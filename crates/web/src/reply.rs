@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use model::html::escape_html;
 
 /// An error as plain text with a line break, as Go's `http.Error` writes it.
 pub fn text_error(status: StatusCode, message: &str) -> Response {
@@ -22,14 +21,7 @@ pub fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
 
 /// An HTML page around `content`, which is HTML already.
 pub fn page(title: &str, content: &str) -> Response {
-    let title = escape_html(title);
-    let html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
-         </title><style>body{{font-family:sans-serif;margin:2em;max-width:70em}}\
-         td,th{{text-align:left;padding:.2em 1em .2em 0}}</style></head>\n\
-         <body><h1>{title}</h1>\n{content}\n</body></html>\n"
-    );
-    typed("text/html; charset=utf-8", html)
+    typed("text/html; charset=utf-8", model::html::page(title, content))
 }
 
 /// Whether the client asks for JSON.

@@ -186,6 +186,5 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 fn html(title: &str, body: &str) -> Response {
-    let head = format!("<!doctype html><meta charset=\"utf-8\"><title>{title}</title>");
-    Html(format!("{head}<h1>{title}</h1>\n{body}\n")).into_response()
+    Html(model::html::page(title, body)).into_response()
 }

@@ -1,6 +1,7 @@
 //! Options of the caches before the bucket, and of memcached. The same table of memcached stands
 //! below every cache: its flags begin with that cache's prefix.
 
+use super::TlsFilesConfig;
 use crate::table::config;
 use crate::value::{CommaList, GoDuration};
 
@@ -122,19 +123,8 @@ config! {
         max_item_size: usize = "1048576", "max-item-size", Advanced;
         /// Speak TLS with the servers.
         tls_enabled: bool = "false", "tls-enabled", Advanced;
-        /// File with the certificate to show.
-        tls_cert_path: String = "", "tls-cert-path", Advanced;
-        /// File with the key of the certificate to show.
-        tls_key_path: String = "", "tls-key-path", Advanced;
-        /// File with the certificates of the authorities to trust, instead of the system's.
-        tls_ca_path: String = "", "tls-ca-path", Advanced;
-        /// Name to expect on the servers' certificates.
-        tls_server_name: String = "", "tls-server-name", Advanced;
-        /// Accept any certificate.
-        tls_insecure_skip_verify: bool = "false", "tls-insecure-skip-verify", Advanced;
-        /// Cipher suites of TLS 1.2 to allow, separated by commas; empty is all that are safe.
-        tls_cipher_suites: String = "", "tls-cipher-suites", Advanced;
-        /// The oldest version of TLS to allow: VersionTLS12 or VersionTLS13. Older ones are never spoken.
-        tls_min_version: String = "", "tls-min-version", Advanced;
+    } sections {
+        /// Files of TLS.
+        tls: TlsFilesConfig => "", ".";
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use model::html::escape_html;
+use model::html::{self, escape_html};
 use serde::Serialize;
 
 use super::HaTracker;
@@ -70,15 +70,14 @@ fn page(tracker: &HaTracker) -> Page {
     Page { elected, now: utc(now_ms) }
 }
 
-fn html(page: &Page) -> String {
+fn html(elected: &Page) -> String {
     let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>HA tracker - \
-         Urd</title></head><body><h1>HA tracker</h1>\n<p>Now: {}</p>\n<table><tr><th>Tenant</th>\
+        "<p>Now: {}</p>\n<table><tr><th>Tenant</th>\
          <th>Cluster</th><th>Elected replica</th><th>Elected at</th><th>Last seen at</th>\
          <th>Update in</th><th>Failover in</th></tr>\n",
-        page.now
+        elected.now
     );
-    for line in &page.elected {
+    for line in &elected.elected {
         let seconds = |nanos: i64| nanos / 1_000_000_000;
         // A String takes everything.
         let _ = writeln!(
@@ -94,8 +93,8 @@ fn html(page: &Page) -> String {
             seconds(line.failover_duration),
         );
     }
-    html.push_str("</table></body></html>\n");
-    html
+    html.push_str("</table>");
+    html::page("HA tracker", &html)
 }
 
 /// A time in UTC as in RFC 3339.

@@ -175,10 +175,5 @@ fn row(cells: &[&str]) -> String {
 }
 
 fn html(title: &str, content: &str) -> Response {
-    let title = escape_html(title);
-    Html(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Urd\
-         </title></head><body><h1>{title}</h1>\n{content}\n</body></html>\n"
-    ))
-    .into_response()
+    Html(model::html::page(title, content)).into_response()
 }
