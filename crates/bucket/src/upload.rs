@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use ulid::Ulid;
 
 use crate::{Bucket, BucketError, META_FILE, TenantBucket};
@@ -18,21 +19,25 @@ pub struct UploadedFile {
 }
 
 /// Uploads the block in `dir`. `meta_json` is what stands as `meta.json` in the bucket (it differs
-/// from the local one by its `thanos` section); it is asked for when all other files are there.
+/// from the local one by its `thanos` section); it is asked for when all other files are there,
+/// of which `concurrency` are uploaded at the same time.
 pub async fn upload_block(
     bucket: &TenantBucket,
-    id: Ulid,
-    dir: &Path,
+    (id, dir): (Ulid, &Path),
+    concurrency: usize,
     meta_json: impl FnOnce(&[UploadedFile]) -> Result<Bytes, BucketError>,
 ) -> Result<(), BucketError> {
     let paths = bucket.block(id);
-    let mut files = Vec::new();
-    for relative_path in block_files(bucket.bucket(), dir).await? {
-        let file = dir.join(&relative_path);
-        let key = paths.file(&relative_path);
-        let size_bytes = bucket.bucket().put_file(&key, &file).await?;
-        files.push(UploadedFile { relative_path, size_bytes });
-    }
+    let put = |relative_path: String| {
+        let (file, key) = (dir.join(&relative_path), paths.file(&relative_path));
+        async move {
+            let size_bytes = bucket.bucket().put_file(&key, &file).await?;
+            Ok::<_, BucketError>(UploadedFile { relative_path, size_bytes })
+        }
+    };
+    let puts: Vec<_> = block_files(bucket.bucket(), dir).await?.into_iter().map(put).collect();
+    let puts = futures::stream::iter(puts).buffered(concurrency.max(1));
+    let files: Vec<UploadedFile> = puts.try_collect().await?;
     bucket.bucket().put(&paths.meta(), meta_json(&files)?).await
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bucket::{Bucket, BucketError, TenantBucket};
-use config::{CompactorConfig, Overrides};
+use config::{AllowedTenants, CompactorConfig, Overrides};
 use futures::FutureExt as _;
 use hashbrown::HashMap;
 use model::{Clock, Random, TenantId};
@@ -97,18 +97,11 @@ impl Compactor {
 
     /// The tenants of the bucket that are not excluded by configuration.
     pub(crate) async fn tenants(&self) -> Result<Vec<TenantId>, BucketError> {
-        let (enabled, disabled) = (&self.config.enabled_tenants.0, &self.config.disabled_tenants.0);
+        let allowed =
+            AllowedTenants::new(&self.config.enabled_tenants, &self.config.disabled_tenants);
         let names = self.bucket.list_dirs("").await?;
-        let is_ours = |name: &String| {
-            name != CLUSTER_DIR
-                && (enabled.is_empty() || enabled.contains(name))
-                && !disabled.contains(name)
-        };
-        Ok(names
-            .iter()
-            .filter(|name| is_ours(name))
-            .filter_map(|n| TenantId::new(n).ok())
-            .collect())
+        let is_ours = |name: &&String| *name != CLUSTER_DIR && allowed.allows(name);
+        Ok(names.iter().filter(is_ours).filter_map(|name| TenantId::new(name).ok()).collect())
     }
 
     pub(crate) fn tenant_bucket(&self, tenant: &TenantId) -> TenantBucket {

@@ -113,7 +113,7 @@ impl World {
     async fn add_block(&self, id: u128, range: (i64, i64), data: &Data) {
         let dir = write_block(&self.local.path().join("sources"), (id, range), data);
         let meta = Bytes::from(std::fs::read(dir.join("meta.json")).unwrap());
-        upload_block(&self.tenant(), Ulid(id), &dir, |_| Ok(meta)).await.unwrap();
+        upload_block(&self.tenant(), (Ulid(id), &dir), 1, |_| Ok(meta)).await.unwrap();
     }
 
     /// The metas of all complete blocks that are not marked, in order of their times.

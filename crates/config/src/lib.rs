@@ -34,6 +34,7 @@ mod resolve;
 mod runtime;
 mod suggest;
 mod table;
+mod tenants;
 mod user_limits;
 mod validate;
 mod value;
@@ -50,6 +51,7 @@ pub use raw::{Action, CommandLine, RawConfig};
 pub use resolve::{Resolved, Unsupported};
 pub use runtime::{Overrides, RuntimeConfig};
 pub use table::{Category, Found, Mark, Place, Row, Section};
+pub use tenants::AllowedTenants;
 pub use user_limits::user_limits;
 pub use value::{
     ByteSize, CommaList, DurationList, GoDuration, Kind, NumberMap, PromDuration, Secret,

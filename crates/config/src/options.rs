@@ -38,8 +38,9 @@ pub use object_storage::{
 };
 pub use querier::{ActivityTrackerConfig, FrontendConfig, QuerierConfig, QuerySchedulerConfig};
 pub use ring::{
-    CompactorRingConfig, DistributorRingConfig, EtcdConfig, IngesterRingConfig, KvBackend,
-    KvStoreConfig, MemberlistConfig, MultiKvConfig, StoreGatewayConfig, StoreGatewayRingConfig,
+    CompactorRingConfig, DistributorRingConfig, DynamicReplicationConfig, EtcdConfig,
+    IngesterRingConfig, KvBackend, KvStoreConfig, MemberlistConfig, MultiKvConfig,
+    StoreGatewayConfig, StoreGatewayRingConfig,
 };
 pub use server::{ApiConfig, LogFormat, LogLevel, ServerConfig};
 pub use tls::{ServerTlsConfig, TlsFilesConfig};

@@ -11,8 +11,7 @@ use crate::Config;
 use crate::modules;
 use crate::options::{
     BackendName, BlocksStorageConfig, BucketStoreConfig, CacheBackend, CompactorConfig,
-    IndexCacheBackend, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TlsFilesConfig,
-    TsdbConfig, WalFsync,
+    IndexCacheBackend, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
 };
 use crate::value::{GoDuration, PromDuration};
 
@@ -141,7 +140,6 @@ fn rings(config: &Config) -> Check {
     for (prefix, kvstore) in stores {
         ring_store(prefix, kvstore)?;
     }
-    tls("memberlist", &config.memberlist.tls)?;
     let timeouts = [
         config.ingester.ring.heartbeat_timeout,
         config.distributor.ring.heartbeat_timeout,
@@ -157,23 +155,20 @@ fn rings(config: &Config) -> Check {
     if config.store_gateway.sharding_ring.replication_factor == 0 {
         return fail("-store-gateway.sharding-ring.replication-factor must be greater than 0");
     }
+    let dynamic = &config.store_gateway.dynamic_replication;
+    if dynamic.enabled && dynamic.max_time_threshold.millis() < 3_600_000 {
+        return fail(
+            "invalid dynamic replication max time threshold, the value must be at least one hour",
+        );
+    }
+    if dynamic.enabled && dynamic.multiple < 2 {
+        return fail("invalid dynamic replication factor, the value must be at least 2");
+    }
     Ok(())
-}
-
-/// What is promised about TLS must be kept.
-fn tls(prefix: &str, tls: &TlsFilesConfig) -> Check {
-    if !tls.tls_cipher_suites.is_empty() {
-        return Err(format!("-{prefix}.tls-cipher-suites: they cannot be chosen yet"));
-    }
-    match tls.tls_min_version.as_str() {
-        "" | "VersionTLS10" | "VersionTLS11" | "VersionTLS12" => Ok(()),
-        _ => Err(format!("-{prefix}.tls-min-version: only VersionTLS12 can be the lowest")),
-    }
 }
 
 fn ring_store(prefix: &str, kvstore: &KvStoreConfig) -> Check {
     let multi = &kvstore.multi;
-    tls(&format!("{prefix}.etcd"), &kvstore.etcd.tls)?;
     match kvstore.store {
         KvBackend::Consul => Err(format!("-{prefix}.store: the store consul is not built yet")),
         KvBackend::Etcd if kvstore.etcd.endpoints.0.is_empty() => {

@@ -87,7 +87,7 @@ impl Ingester {
         let limits = self.overrides.limits(user);
         let labels_late = limits.out_of_order_blocks_external_label_enabled;
         let meta = |files: &[UploadedFile]| meta::for_bucket(id, &local, (files, labels_late));
-        upload_block(bucket, id, &block.dir, meta).await?;
+        upload_block(bucket, (id, &block.dir), 1, meta).await?;
         self.metrics.shipper.uploads.inc();
         self.metrics.shipper.last_successful_upload.set(self.clock.now_ms() as f64 / 1000.0);
         tracing::info!(%user, block = %id, "uploaded a block");

@@ -10,6 +10,7 @@
 //!
 //! Called by the components' wiring. Knows no component.
 
+mod blocks;
 pub mod desc;
 mod go_rand;
 pub mod hash;
@@ -25,6 +26,7 @@ pub mod spread;
 pub mod status;
 pub mod tokens;
 
+pub use blocks::{BlockReplication, store_gateway_shard_size};
 pub use desc::{Desc, InstanceDesc, InstanceState, RingCodec};
 pub use operation::Operation;
 pub use ring::{

@@ -21,6 +21,7 @@ use crate::header::{
     HEADER_FILE, HeaderSource, IndexHeader, LoadOptions, SPARSE_FILE, fetch_header,
 };
 use crate::hedging::Hedging;
+use crate::sharding::BlockOwner;
 use crate::store::Store;
 
 /// A block of the bucket index.
@@ -57,6 +58,10 @@ impl Block {
 
     pub(crate) fn id(&self) -> Ulid {
         self.entry.id
+    }
+
+    pub(crate) fn belongs_to(&self, owns: &BlockOwner) -> bool {
+        owns(self.entry.id, self.entry.max_time_ms)
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {

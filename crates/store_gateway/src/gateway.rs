@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bucket::cache::SharedCache;
 use bucket::{IndexLoader, TenantBucket};
-use config::BucketStoreConfig;
+use config::{AllowedTenants, BucketStoreConfig};
 use futures::StreamExt as _;
 use hashbrown::{HashMap, HashSet};
 use model::{Clock, StorageError, TenantId};
@@ -46,6 +46,8 @@ pub struct Dependencies {
     pub options: StoreOptions,
     /// Where parts of indexes are kept; `None` keeps them in this process.
     pub index_cache: Option<SharedCache>,
+    /// Tenants that it answers for.
+    pub allowed: AllowedTenants,
     /// Whose index-headers it keeps.
     pub sharding: Arc<dyn BlockSharding>,
     /// Reads the bucket indexes of the blocks' bucket.
@@ -69,6 +71,7 @@ pub struct Dependencies {
 pub struct StoreGateway {
     pub(crate) store: Arc<Store>,
     tenants: Arc<Mutex<Tenants>>,
+    pub(crate) allowed: Arc<AllowedTenants>,
     sharding: Arc<dyn BlockSharding>,
     pool: ComputePool,
 }
@@ -80,6 +83,7 @@ impl StoreGateway {
     pub fn new(dependencies: Dependencies) -> Self {
         let Dependencies { config, options, fs, clock, blocking, pool, metrics, .. } = dependencies;
         let (indexes, sharding) = (dependencies.indexes, dependencies.sharding);
+        let allowed = Arc::new(dependencies.allowed);
         let store_metrics = StoreMetrics::new(&metrics);
         let cache = match dependencies.index_cache {
             Some(shared) => IndexCache::shared(shared, store_metrics.cache.clone()),
@@ -113,7 +117,7 @@ impl StoreGateway {
             objects: AtomicU64::new(0),
         });
         register_gauges(&metrics, &store);
-        Self { store, tenants: Arc::default(), sharding, pool }
+        Self { store, tenants: Arc::default(), allowed, sharding, pool }
     }
 
     /// The services that keep everything up to date.
@@ -189,7 +193,8 @@ impl StoreGateway {
         if names.is_empty() {
             self.store.bucket.check_reachable().await?;
         }
-        let names = names.iter().filter(|name| *name != RESERVED_DIR);
+        let is_ours = |name: &&String| *name != RESERVED_DIR && self.allowed.allows(name);
+        let names = names.iter().filter(is_ours);
         Ok(names.filter_map(|name| TenantId::new(name.as_str()).ok()).collect())
     }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use config::Overrides;
-use model::{Clock, TenantId};
-use ring::{Operation, RingView, hash};
+use model::{Clock, TenantId, TimestampMs};
+use ring::{BlockReplication, Operation, ReplicatedKey, RingView, hash};
 use ulid::Ulid;
 
-/// Tells whether a block is one of those that this process keeps the index-headers of.
-pub type BlockOwner = Box<dyn Fn(Ulid) -> bool + Send + Sync>;
+/// Tells whether a block, with the time after its newest sample, is one of those that this process
+/// keeps the index-headers of.
+pub type BlockOwner = Box<dyn Fn(Ulid, TimestampMs) -> bool + Send + Sync>;
 
 /// Which blocks belong to this process now, where there are several store-gateways. Others are
 /// answered for as well when somebody asks.
@@ -29,7 +30,7 @@ impl BlockSharding for AllBlocks {
     }
 
     fn share(&self, _: &TenantId) -> Option<BlockOwner> {
-        Some(Box::new(|_| true))
+        Some(Box::new(|_, _| true))
     }
 }
 
@@ -43,6 +44,8 @@ pub struct RingBlocks {
     pub overrides: Arc<Overrides>,
     /// Time, for heartbeats.
     pub clock: Arc<dyn Clock>,
+    /// How many own a block.
+    pub replication: BlockReplication,
 }
 
 impl BlockSharding for RingBlocks {
@@ -51,12 +54,15 @@ impl BlockSharding for RingBlocks {
     }
 
     fn share(&self, tenant: &TenantId) -> Option<BlockOwner> {
-        let size = self.overrides.limits(tenant).store_gateway_tenant_shard_size;
-        let shard = (self.ring)().shard_of_member(&self.id, tenant.as_str(), size)?;
-        let (id, now_s) = (self.id.clone(), self.clock.now_ms() / 1000);
-        Some(Box::new(move |block| {
-            let token = hash::block_token(block.to_bytes());
-            let owners = shard.get(token, Operation::BLOCKS_OWNER_SYNC, now_s);
+        let ring = (self.ring)();
+        let size = ring::store_gateway_shard_size(&ring, &self.overrides.limits(tenant));
+        let shard = ring.shard_of_member(&self.id, tenant.as_str(), size)?;
+        let (id, now_ms) = (self.id.clone(), self.clock.now_ms());
+        let replication = self.replication;
+        Some(Box::new(move |block, max_time_ms| {
+            let factor = replication.factor(max_time_ms, now_ms);
+            let key = ReplicatedKey { key: hash::block_token(block.to_bytes()), factor };
+            let owners = shard.get_replicated(key, Operation::BLOCKS_OWNER_SYNC, now_ms / 1000);
             // Whoever asks finds nobody else either.
             owners.map_or(true, |owners| owners.instances.iter().any(|i| i.id == id))
         }))

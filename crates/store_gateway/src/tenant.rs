@@ -100,7 +100,7 @@ impl Tenant {
         self.take(store, index);
         self.remove_other_dirs(store, owns);
         let mut blocks = self.all();
-        blocks.retain(|block| owns(block.id()));
+        blocks.retain(|block| block.belongs_to(owns));
         let old = blocks.iter().filter(|block| !is_young(&block.entry, store));
         let fetches: Vec<_> = old.map(|block| self.fetch(store, block)).collect();
         let concurrency = store.config.block_sync_concurrency.max(1);
@@ -139,7 +139,7 @@ impl Tenant {
     fn remove_other_dirs(&self, store: &Store, owns: &BlockOwner) {
         let dir = store.sync_dir().join(self.id().as_str());
         let blocks = self.all();
-        let kept = blocks.iter().filter(|b| owns(b.id()) || b.loaded_and_used_ms().is_some());
+        let kept = blocks.iter().filter(|b| b.belongs_to(owns) || b.loaded_and_used_ms().is_some());
         let known: HashSet<Ulid> = kept.map(|block| block.id()).collect();
         for entry in read_dir_if_exists(&*store.fs, &dir).unwrap_or_default() {
             let is_gone = Ulid::from_string(&entry.name).is_ok_and(|id| !known.contains(&id));

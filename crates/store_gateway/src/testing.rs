@@ -9,7 +9,7 @@ use bucket::{
     Bucket, BucketIndex, BucketMetrics, IndexLoader, IndexLoaderOptions, TenantBucket, upload_block,
 };
 use bytes::Bytes;
-use config::BucketStoreConfig;
+use config::{AllowedTenants, BucketStoreConfig};
 use model::env::ManualClock;
 use model::storage::TextSet;
 use model::{
@@ -76,6 +76,7 @@ struct Setup {
     index_cache: Option<Box<dyn FnOnce() -> SharedCache>>,
     /// Without it all blocks are the world's own.
     sharding: Option<Arc<dyn BlockSharding>>,
+    allowed: AllowedTenants,
 }
 
 /// A runtime, a bucket, and a store-gateway that looks at it.
@@ -138,7 +139,7 @@ impl World {
     ) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-        let Setup { options, config, index_cache, sharding } = setup;
+        let Setup { options, config, index_cache, sharding, allowed } = setup;
         let index_cache = runtime.block_on(async { index_cache.map(|make| make()) });
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let index_options = IndexLoaderOptions {
@@ -154,6 +155,7 @@ impl World {
             config: BucketStoreConfig { sync_dir: sync_path, ..config },
             options,
             index_cache,
+            allowed,
             sharding: sharding.unwrap_or_else(|| Arc::new(crate::AllBlocks)),
             indexes: Arc::new(indexes),
             fs: OsFs::shared(),
@@ -175,6 +177,12 @@ impl World {
     /// The same, which is one of several store-gateways.
     pub(crate) fn restarted_with(&self, sharding: Arc<dyn BlockSharding>) -> Self {
         let setup = Setup { sharding: Some(sharding), ..Setup::default() };
+        Self::build(self.bucket.clone(), setup, Metrics::new(), Arc::clone(&self.sync_dir))
+    }
+
+    /// The same, which answers for these tenants.
+    pub(crate) fn restarted_for(&self, allowed: AllowedTenants) -> Self {
+        let setup = Setup { allowed, ..Setup::default() };
         Self::build(self.bucket.clone(), setup, Metrics::new(), Arc::clone(&self.sync_dir))
     }
 
@@ -203,7 +211,7 @@ impl World {
 
     pub(crate) fn upload(&self, dir: &Path, id: Ulid) {
         let meta = Bytes::from(std::fs::read(dir.join("meta.json")).unwrap());
-        self.run(upload_block(&self.tenant_bucket(), id, dir, |_| Ok(meta))).unwrap();
+        self.run(upload_block(&self.tenant_bucket(), (id, dir), 1, |_| Ok(meta))).unwrap();
     }
 
     fn write_block(&self, spec: &BlockSpec) -> PathBuf {

@@ -23,7 +23,7 @@ pub use cardinality::{
 pub use error::{PushError, PushErrorCause};
 pub use store_gateway::{
     BlocksAnswer, BlocksRequest, GatewayClients, GatewayShare, SingleGateway, StoreGatewayClient,
-    StoreGateways, TriedGateways,
+    StoreGateways, TriedGateways, WantedBlock,
 };
 
 /// Takes samples.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use bucket::{Bucket, BucketMetrics, IndexLoader, IndexLoaderOptions};
 use compactor::{Compactor, JobSharding, RingJobs};
-use config::{Config, KvStoreConfig};
+use config::{AllowedTenants, Config, KvStoreConfig};
 use distributor::Distributor;
 use distributor::replication::{ReplicatedPush, ReplicationParts};
 use ingester::{Ingester, IngesterService};
@@ -19,7 +19,7 @@ use ring::kv::Client;
 use ring::lifecycler::{Lifecycler, LifecyclerParts};
 use ring::options::RingSetup;
 use ring::reader::{ReaderParts, RingReader};
-use ring::{Desc, RingCodec, RingView};
+use ring::{BlockReplication, Desc, RingCodec, RingView};
 use rt::{
     BlockingHandle, BoxError, ComputeOptions, ComputePool, Fibers, Metrics, Service, TaskGroup,
 };
@@ -213,11 +213,13 @@ impl Env<'_> {
             config: self.config.blocks_storage.bucket_store.clone(),
             options: StoreOptions::default(),
             index_cache: None,
+            allowed: AllowedTenants::default(),
             sharding: Arc::new(RingBlocks {
                 ring: view(&reader),
                 id: self.node.name.clone(),
                 overrides: Arc::clone(&self.shared.overrides),
                 clock: Arc::clone(&self.clock),
+                replication: BlockReplication::default(),
             }),
             indexes: self.indexes(),
             fs: self.fs(),
@@ -317,6 +319,9 @@ impl Env<'_> {
             }),
             overrides: Arc::clone(&self.shared.overrides),
             clock: Arc::clone(&self.clock),
+            random: self.random(),
+            replication: BlockReplication::default(),
+            preferred_zones: Vec::new(),
         };
         let blocks = Blocks::new(BlocksDependencies {
             config: self.config.blocks_storage.bucket_store.clone(),

@@ -29,7 +29,7 @@ fn local_block(chunk_bytes: usize) -> tempfile::TempDir {
 }
 
 async fn upload(bucket: &TenantBucket, dir: &Path) -> Result<(), BucketError> {
-    upload_block(bucket, Ulid(7), dir, |files| {
+    upload_block(bucket, (Ulid(7), dir), 2, |files| {
         let names: Vec<&str> = files.iter().map(|f| f.relative_path.as_str()).collect();
         assert_eq!(names, ["chunks/000001", "chunks/000002", "index"]);
         Ok(Bytes::from_static(b"{}"))

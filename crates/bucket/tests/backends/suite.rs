@@ -163,8 +163,9 @@ async fn blocks(bucket: &Bucket) {
     for (name, data) in [("chunks/000001", "chunks"), ("chunks/000002", "more"), ("index", "i")] {
         std::fs::write(local.path().join(name), data).unwrap();
     }
-    let upload =
-        async || upload_block(&tenant, id, local.path(), |_| Ok(Bytes::from_static(b"{}"))).await;
+    let upload = async || {
+        upload_block(&tenant, (id, local.path()), 3, |_| Ok(Bytes::from_static(b"{}"))).await
+    };
     assert!(!tenant.has_block(id).await.unwrap());
     upload().await.unwrap();
     upload().await.unwrap();

@@ -96,9 +96,12 @@ impl Compactor {
         let fetched = download::fetch(bucket, &remote, dir, self.config.block_sync_concurrency);
         let dirs = stop.run_until_cancelled(fetched).await.ok_or(JobError::Stopping)??;
         let new = self.compact(job, dirs, dir, stop).await?;
+        let limits = self.overrides.limits(bucket.tenant());
+        let concurrency = limits.compactor_max_per_block_upload_concurrency;
+        let concurrency = usize::try_from(concurrency).unwrap_or(usize::MAX);
         for meta in &new {
             let new_dir = dir.join("out").join(meta.ulid.to_string());
-            let uploaded = upload(bucket, meta, &new_dir);
+            let uploaded = upload(bucket, (meta, &new_dir), concurrency);
             stop.run_until_cancelled(uploaded).await.ok_or(JobError::Stopping)??;
         }
         // A few small writes: not cut off by the end of the process.
@@ -158,9 +161,13 @@ impl Compactor {
 }
 
 /// Uploads a new block with the list of its files in `meta.json`.
-async fn upload(bucket: &TenantBucket, meta: &BlockMeta, dir: &Path) -> Result<(), BucketError> {
-    upload_block(bucket, meta.ulid, dir, |files| Ok(Bytes::from(with_files(meta, files).encode())))
-        .await
+async fn upload(
+    bucket: &TenantBucket,
+    (meta, dir): (&BlockMeta, &Path),
+    concurrency: usize,
+) -> Result<(), BucketError> {
+    let meta_json = |files: &[UploadedFile]| Ok(Bytes::from(with_files(meta, files).encode()));
+    upload_block(bucket, (meta.ulid, dir), concurrency, meta_json).await
 }
 
 fn with_files(meta: &BlockMeta, files: &[UploadedFile]) -> BlockMeta {

@@ -23,7 +23,7 @@ async fn check(spoil: impl FnOnce(&Path), reason: NoCompactReason, details: &str
     let dir = write_block(&world.local.path().join("sources"), (3, RANGE), &data(0..3, RANGE));
     spoil(&dir);
     let meta = Bytes::from(std::fs::read(dir.join("meta.json")).unwrap());
-    upload_block(&world.tenant(), Ulid(3), &dir, |_| Ok(meta)).await.unwrap();
+    upload_block(&world.tenant(), (Ulid(3), &dir), 1, |_| Ok(meta)).await.unwrap();
     world.compact().await;
     let marks = marks(&world).await;
     assert_eq!(marks.keys().collect::<Vec<_>>(), [&Ulid(3)]);

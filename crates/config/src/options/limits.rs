@@ -205,7 +205,7 @@ config! {
         /// Store-gateways that a tenant is spread over; 0 is all.
         store_gateway_tenant_shard_size: u64 = "0", "store-gateway.tenant-shard-size", Basic;
         /// The same for each zone.
-        store_gateway_tenant_shard_size_per_zone: u64 = "0", "store-gateway.tenant-shard-size-per-zone", Experimental, Later;
+        store_gateway_tenant_shard_size_per_zone: u64 = "0", "store-gateway.tenant-shard-size-per-zone", Experimental;
         /// Blocks whose samples are all older are deleted; 0 keeps them for ever.
         compactor_blocks_retention_period: PromDuration = "0", "compactor.blocks-retention-period", Basic;
         /// Shards that blocks are split into; 0 splits none.
@@ -227,7 +227,7 @@ config! {
         /// Older blocks are not compacted; 0 compacts all.
         compactor_max_lookback: PromDuration = "0", "compactor.max-lookback", Experimental;
         /// Files of a block that are uploaded at once.
-        compactor_max_per_block_upload_concurrency: u64 = "8", "compactor.max-per-block-upload-concurrency", Advanced, Later;
+        compactor_max_per_block_upload_concurrency: u64 = "8", "compactor.max-per-block-upload-concurrency", Advanced;
         /// Networks that receivers may not reach, separated by commas.
         alertmanager_receivers_firewall_block_cidr_networks: String = "", "alertmanager.receivers-firewall-block-cidr-networks", Basic, Later;
         /// Receivers may not reach private addresses.

@@ -19,6 +19,8 @@ config! {
         minimize_ingester_requests_hedging_delay: GoDuration = "3s", "minimize-ingester-requests-hedging-delay", Advanced;
         /// Ask only the ingesters of the tenant's shard.
         shuffle_sharding_ingesters_enabled: bool = "true", "shuffle-sharding-ingesters-enabled", Advanced;
+        /// Zones whose store-gateways are asked before those of others, separated by commas.
+        prefer_availability_zones: CommaList = "", "prefer-availability-zones", Experimental;
         /// Time within which a query must be answered.
         timeout: GoDuration = "2m", "timeout", Basic;
         /// Samples that one query may hold in memory at once.

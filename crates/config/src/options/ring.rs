@@ -221,9 +221,28 @@ config! {
 }
 
 config! {
+    /// More owners of the blocks that most queries need. Store-gateways and queriers must have the
+    /// same values.
+    pub struct DynamicReplicationConfig {
+        /// Blocks with recent samples belong to more store-gateways.
+        enabled: bool = "false", "enabled", Experimental;
+        /// A block is recent while its newest sample is not older than this; at least 1h.
+        max_time_threshold: GoDuration = "25h", "max-time-threshold", Experimental;
+        /// How many times as many store-gateways as the ring's replication factor; at least 2.
+        multiple: usize = "5", "multiple", Experimental;
+    }
+}
+
+config! {
     /// Queries over the blocks of the bucket.
     pub struct StoreGatewayConfig {
+        /// Tenants whose blocks are answered for, separated by commas; empty is all.
+        enabled_tenants: CommaList = "", "enabled-tenants", Advanced;
+        /// Tenants whose blocks are not answered for, separated by commas.
+        disabled_tenants: CommaList = "", "disabled-tenants", Advanced;
     } sections {
+        /// More owners of recent blocks.
+        dynamic_replication: DynamicReplicationConfig => "dynamic_replication", "store-gateway.dynamic-replication.";
         /// The store-gateways' ring.
         sharding_ring: StoreGatewayRingConfig => "sharding_ring", "store-gateway.sharding-ring.";
     }

@@ -13,6 +13,8 @@ use ulid::Ulid;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundBlock {
     pub(super) id: Ulid,
+    /// Time after its newest sample.
+    pub(super) max_time_ms: TimestampMs,
     /// An ingester has written it so recently that store-gateways need not know it yet.
     pub(super) is_best_effort: bool,
     /// Which shard it is, from 0, of how many.
@@ -78,6 +80,7 @@ impl Finder {
         let blocks = blocks.filter(|block| gone.binary_search(&block.id).is_err());
         let found = blocks.map(|block| FoundBlock {
             id: block.id,
+            max_time_ms: block.max_time_ms,
             is_best_effort: block.source == "receive"
                 && now_ms - block.uploaded_at.saturating_mul(1000) < self.grace_ms,
             shard: parse_shard(&block.compactor_shard_id),
@@ -124,7 +127,7 @@ mod tests {
     use super::*;
 
     fn block(text: &str) -> FoundBlock {
-        FoundBlock { id: Ulid(1), is_best_effort: false, shard: parse_shard(text) }
+        FoundBlock { id: Ulid(1), max_time_ms: 0, is_best_effort: false, shard: parse_shard(text) }
     }
 
     #[test]

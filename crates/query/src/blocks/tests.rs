@@ -18,7 +18,7 @@ use rt::{BlockingHandle, Metrics};
 use ulid::Ulid;
 use wire::client::{
     BlockStore as _, BlocksAnswer, BlocksRequest, GatewayShare, StoreGatewayClient, StoreGateways,
-    TriedGateways,
+    TriedGateways, WantedBlock,
 };
 
 use super::{Blocks, BlocksDependencies};
@@ -100,11 +100,11 @@ impl StoreGateways for Replicas {
     fn share(
         &self,
         _: &TenantId,
-        blocks: &[Ulid],
+        blocks: &[WantedBlock],
         tried: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError> {
         let mut shares: Vec<GatewayShare> = Vec::new();
-        for &id in blocks {
+        for &WantedBlock { id, .. } in blocks {
             let next = tried.get(&id).map_or(0, Vec::len);
             let Some(gateway) = self.0.get(next) else {
                 return Err(StorageError::Unavailable("nobody is left".to_owned()));
@@ -134,10 +134,10 @@ impl StoreGateways for Owners {
     fn share(
         &self,
         _: &TenantId,
-        blocks: &[Ulid],
+        blocks: &[WantedBlock],
         _: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError> {
-        let share = |&id: &Ulid| GatewayShare {
+        let share = |&WantedBlock { id, .. }: &WantedBlock| GatewayShare {
             address: id.0.to_string(),
             client: Arc::new(self.0[id.0 as usize].clone()),
             blocks: vec![id],

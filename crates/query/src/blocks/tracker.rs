@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 use model::StorageError;
 use ulid::Ulid;
-use wire::client::TriedGateways;
+use wire::client::{TriedGateways, WantedBlock};
 
 use super::finder::FoundBlock;
 
@@ -29,11 +29,12 @@ impl Tracker {
     }
 
     /// The blocks to ask for now; `None` when there are none or it has been tried often enough.
-    pub(super) fn next(&mut self) -> Option<Vec<Ulid>> {
+    pub(super) fn next(&mut self) -> Option<Vec<WantedBlock>> {
         let is_first = self.tried.is_empty();
         // What is best effort is asked for once, unless it is known to be there.
         let wanted = self.missing.iter().filter(|block| is_first || self.is_needed(block));
-        let wanted: Vec<Ulid> = wanted.map(|block| block.id).collect();
+        let wanted = wanted.map(|it| WantedBlock { id: it.id, max_time_ms: it.max_time_ms });
+        let wanted: Vec<WantedBlock> = wanted.collect();
         if wanted.is_empty() || self.attempts_left == 0 {
             return None;
         }

@@ -105,8 +105,18 @@ impl Ring {
 
     /// The healthy instances of `key`.
     pub fn get(&self, key: u32, op: Operation, now_s: i64) -> Result<ReplicationSet, RingError> {
+        self.get_replicated(ReplicatedKey { key, factor: 0 }, op, now_s)
+    }
+
+    /// The same with more replicas than the ring's factor; with fewer the ring's factor holds.
+    pub fn get_replicated(
+        &self,
+        key: ReplicatedKey,
+        op: Operation,
+        now_s: i64,
+    ) -> Result<ReplicationSet, RingError> {
         let mut replicas = Replicas::new();
-        let max_errors = self.find(key, op, now_s, &mut replicas)?;
+        let max_errors = self.find_replicated(key, op, now_s, &mut replicas)?;
         let instances = replicas.iter().map(|index| Arc::clone(self.instance(*index))).collect();
         Ok(ReplicationSet { instances, max_errors, ..ReplicationSet::default() })
     }

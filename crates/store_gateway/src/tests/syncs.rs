@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bucket::DeletionMark;
-use config::GoDuration;
+use config::{AllowedTenants, CommaList, GoDuration};
 use model::{LimitKind, Matcher, QueryLimits, SelectHints, StorageError, TenantId};
 use ulid::Ulid;
+use wire::client::{BlocksRequest, StoreGatewayClient as _};
 
 use crate::testing::{ALL_TIME, BlockSpec, Data, World, read_all, series};
 use crate::{BlockOwner, BlockSharding};
@@ -235,7 +236,7 @@ impl BlockSharding for One {
 
     fn share(&self, tenant: &TenantId) -> Option<BlockOwner> {
         let own = self.0;
-        (tenant.as_str() == "team").then(|| Box::new(move |block| block == own) as BlockOwner)
+        (tenant.as_str() == "team").then(|| Box::new(move |block, _| block == own) as BlockOwner)
     }
 }
 
@@ -279,4 +280,19 @@ fn a_block_of_a_newer_bucket_index_is_found_at_once() {
     assert_eq!(count(&[1]), 5);
     write(&new);
     assert_eq!(count(&[2]), 50);
+}
+
+#[test]
+fn tenants_that_are_left_out_have_nothing_here_and_are_not_answered_for() {
+    let world = world();
+    let without = AllowedTenants::new(&CommaList::default(), &CommaList(vec!["team".to_owned()]));
+    let without = world.restarted_for(without);
+    without.sync();
+    assert!(!without.sync_dir.path().join("team").exists(), "what was kept of it is removed");
+    let (team, blocks) = (TenantId::new("team").unwrap(), [Ulid(1)]);
+    let context = without.context(QueryLimits::default());
+    let request =
+        BlocksRequest { tenant: &team, blocks: &blocks, range: ALL_TIME, context: &context };
+    let answer = without.gateway.label_names(request, &[], 0).unwrap();
+    assert_eq!((answer.queried, answer.failed), (vec![], vec![]), "the querier asks others");
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use model::{StorageError, TenantId};
 use query::RingGateways;
-use ulid::Ulid;
-use wire::client::{GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways, TriedGateways};
+use wire::client::{
+    GatewayShare, SingleGateway, StoreGatewayClient, StoreGateways, TriedGateways, WantedBlock,
+};
 
 use super::Alone;
 
@@ -28,7 +29,7 @@ impl StoreGateways for Gateways {
     fn share(
         &self,
         tenant: &TenantId,
-        blocks: &[Ulid],
+        blocks: &[WantedBlock],
         tried: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError> {
         match self.own() {

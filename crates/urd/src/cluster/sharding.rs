@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use compactor::{JobSharding, RingJobs};
 use model::TenantId;
+use ring::BlockReplication;
 use store_gateway::{AllBlocks, BlockOwner, BlockSharding, RingBlocks};
 
 use super::{Alone, view};
@@ -61,9 +62,15 @@ impl BlockSharding for Blocks {
 
 /// The blocks of this process' store-gateway.
 pub(crate) fn block_sharding(env: &Env, ring: &JoinedRing) -> Arc<dyn BlockSharding> {
-    let store = env.config.store_gateway.sharding_ring.kvstore.store;
-    let alone = Alone::new(&env.config, store, ring);
+    let config = &env.config.store_gateway;
+    let alone = Alone::new(&env.config, config.sharding_ring.kvstore.store, ring);
     let (overrides, clock) = (Arc::clone(&env.overrides), Arc::clone(&env.clock));
+    let replication = BlockReplication::of_syncs(
+        &config.dynamic_replication,
+        config.sharding_ring.replication_factor,
+        env.config.blocks_storage.bucket_store.sync_interval,
+    );
     let id = ring.lifecycler.id().to_owned();
-    Arc::new(Blocks { alone, ring: RingBlocks { ring: view(ring), id, overrides, clock } })
+    let ring = RingBlocks { ring: view(ring), id, overrides, clock, replication };
+    Arc::new(Blocks { alone, ring })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use query::{
     ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService, RingGateways,
 };
+use ring::BlockReplication;
 use rpc::HealthCheck;
 use rpc::store_gateway::GatewayPool;
 use rt::Service;
@@ -57,7 +58,8 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 /// The store-gateways of the ring; the own one while this process is alone.
 fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
     let ring = parts.need_rings()?.store_gateway;
-    let store = env.config.store_gateway.sharding_ring.kvstore.store;
+    let gateways = &env.config.store_gateway;
+    let store = gateways.sharding_ring.kvstore.store;
     let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client.grpc)?;
     let pool = Arc::new(GatewayPool::new(options, env.blocking.clone()));
     parts.service(keep_connections(env, &ring, &pool), &["server"])?;
@@ -69,6 +71,12 @@ fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateway
             clients: pool,
             overrides: Arc::clone(&env.overrides),
             clock: Arc::clone(&env.clock),
+            random: Arc::clone(&env.random),
+            replication: BlockReplication::of_queries(
+                &gateways.dynamic_replication,
+                gateways.sharding_ring.replication_factor,
+            ),
+            preferred_zones: env.config.querier.prefer_availability_zones.0.clone(),
         },
     }))
 }

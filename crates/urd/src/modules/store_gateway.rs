@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use config::AllowedTenants;
 use rpc::store_gateway::{StoreGatewayServer, StoreGatewayServerParts};
 use store_gateway::{Dependencies, StoreGateway, StoreOptions, http};
 use web::Routes;
@@ -15,6 +16,10 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         config: env.config.blocks_storage.bucket_store.clone(),
         options: StoreOptions::default(),
         index_cache: env.index_cache("store-gateway")?,
+        allowed: AllowedTenants::new(
+            &env.config.store_gateway.enabled_tenants,
+            &env.config.store_gateway.disabled_tenants,
+        ),
         sharding: cluster::block_sharding(env, &parts.need_rings()?.store_gateway),
         indexes: parts.need_bucket_indexes(env)?,
         fs: tsdb::fs::OsFs::shared(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::storage::TextSet;
-use model::{Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange};
+use model::{
+    Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange, TimestampMs,
+};
 use ulid::Ulid;
 
 /// What a store-gateway is asked for: a part of some of a tenant's blocks.
@@ -82,6 +84,15 @@ pub struct GatewayShare {
     pub blocks: Vec<Ulid>,
 }
 
+/// A block that somebody is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedBlock {
+    /// Which it is.
+    pub id: Ulid,
+    /// Time after its newest sample: recent blocks can have more owners.
+    pub max_time_ms: TimestampMs,
+}
+
 /// All store-gateways: who owns which block.
 pub trait StoreGateways: Send + Sync {
     /// Divides the blocks among store-gateways that own them and were not tried for them. Fails
@@ -89,11 +100,11 @@ pub trait StoreGateways: Send + Sync {
     fn share(
         &self,
         tenant: &TenantId,
-        blocks: &[Ulid],
+        blocks: &[WantedBlock],
         tried: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError>;
 
-    /// How many store-gateways own each block.
+    /// How many store-gateways own a block at most.
     fn replication_factor(&self) -> usize;
 }
 
@@ -104,16 +115,17 @@ impl StoreGateways for SingleGateway {
     fn share(
         &self,
         _: &TenantId,
-        blocks: &[Ulid],
+        blocks: &[WantedBlock],
         tried: &TriedGateways,
     ) -> Result<Vec<GatewayShare>, StorageError> {
-        if blocks.iter().any(|id| tried.contains_key(id)) {
+        if blocks.iter().any(|block| tried.contains_key(&block.id)) {
             return Err(StorageError::Unavailable(
                 "no store-gateway is left that was not asked for the block".to_owned(),
             ));
         }
         let (address, client) = ("in process".to_owned(), Arc::clone(&self.0));
-        Ok(vec![GatewayShare { address, client, blocks: blocks.to_vec() }])
+        let blocks = blocks.iter().map(|block| block.id).collect();
+        Ok(vec![GatewayShare { address, client, blocks }])
     }
 
     fn replication_factor(&self) -> usize {

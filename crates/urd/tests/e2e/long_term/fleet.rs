@@ -80,7 +80,7 @@ pub(super) async fn upload(bucket: &TenantBucket, meta: &BlockMeta, dir: &Path) 
         };
         Ok(BlockMeta { thanos: Some(thanos), ..meta.clone() }.encode().into())
     };
-    upload_block(bucket, meta.ulid, dir, with_files).await.unwrap();
+    upload_block(bucket, (meta.ulid, dir), 1, with_files).await.unwrap();
 }
 
 /// Spreads the bits of a number.
