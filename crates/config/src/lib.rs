@@ -49,7 +49,7 @@ pub use options::*;
 pub use profile::Profile;
 pub use raw::{Action, CommandLine, RawConfig};
 pub use resolve::{Resolved, Unsupported};
-pub use runtime::{Overrides, RuntimeConfig};
+pub use runtime::{MultiKvSwitches, Overrides, RuntimeConfig};
 pub use table::{Category, Found, Mark, Place, Row, Section};
 pub use tenants::AllowedTenants;
 pub use user_limits::user_limits;

@@ -1,5 +1,5 @@
-//! Limits that change while the process runs: overrides by tenant, read from the files of
-//! `-runtime-config.file`. Components hold an `Overrides` and ask it for a tenant's limits on every
+//! What changes while the process runs, read from the files of `-runtime-config.file`: overrides by
+//! tenant, bounds of the process, and which stores of `multi` are used. Components hold an `Overrides` and ask it for a tenant's limits on every
 //! request; whoever owns the timer calls `reload`. A reload that fails changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,21 +18,42 @@ use crate::table::{Mark, Place, Section};
 use crate::validate;
 use crate::value::GoDuration;
 use crate::yaml::{self, Node, Out, YamlError};
-use crate::{Config, Limits};
+use crate::{Config, DistributorInstanceLimits, IngesterInstanceLimits, Limits};
 
-/// The overrides as written: for each tenant the limits that differ.
+/// Where the bounds of the process stand in its configuration.
+const INGESTER_LIMITS: &str = "ingester.instance_limits";
+const DISTRIBUTOR_LIMITS: &str = "distributor.instance_limits";
+
+/// What the files say: for each tenant the limits that differ, and what holds for the process.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeConfig {
     tenants: BTreeMap<String, Vec<Written>>,
+    instance: InstanceWritten,
+    multi_kv: MultiKvSwitches,
     unsupported: Vec<Unsupported>,
 }
 
-/// Keys of Mimir's runtime configuration that would bound an instance: a process that was asked
-/// for one and does not obey it must not run on.
-const UNPROTECTED_KEYS: &[&str] = &["ingester_limits", "distributor_limits"];
+/// Bounds of the process as written; `None` where its configuration holds.
+#[derive(Clone, Debug, Default)]
+struct InstanceWritten {
+    ingester: Option<Vec<Written>>,
+    distributor: Option<Vec<Written>>,
+}
 
-/// Keys of Mimir's runtime configuration that Urd does not have yet.
-const UNSUPPORTED_KEYS: &[&str] = &["multi_kv_config", "ingester_stream_chunks_when_using_blocks"];
+/// How the stores of `multi` are to be used from now on; `None` changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MultiKvSwitches {
+    /// The store that is read and changed.
+    pub primary: Option<String>,
+    /// Whether changes are copied to the other one.
+    pub mirror_enabled: Option<bool>,
+}
+
+/// Keys of Mimir's runtime configuration.
+const KEYS: &[&str] = &["overrides", "ingester_limits", "distributor_limits", "multi_kv_config"];
+
+/// Keys of Mimir's runtime configuration that Urd does not have.
+const UNSUPPORTED_KEYS: &[&str] = &["ingester_stream_chunks_when_using_blocks"];
 
 impl RuntimeConfig {
     /// Reads one file's text; `file` is its name for messages. Pure.
@@ -46,15 +67,23 @@ impl RuntimeConfig {
             match key.scalar().unwrap_or_default() {
                 "overrides" => runtime.read_overrides(value).map_err(fail)?,
                 _ if value.is_null() => {}
-                name if UNPROTECTED_KEYS.contains(&name) => {
-                    return Err(ConfigError::Unprotected(vec![format!("{name} ({file})")]));
+                "ingester_limits" => {
+                    let written = Document::section(INGESTER_LIMITS).options(value);
+                    runtime.instance.ingester = Some(written.map_err(fail)?);
+                }
+                "distributor_limits" => {
+                    let written = Document::section(DISTRIBUTOR_LIMITS).options(value);
+                    runtime.instance.distributor = Some(written.map_err(fail)?);
+                }
+                "multi_kv_config" => {
+                    runtime.multi_kv.read(value).map_err(|problem| fail(vec![problem]))?;
                 }
                 name if UNSUPPORTED_KEYS.contains(&name) => runtime.unsupported.push(Unsupported {
                     option: name.to_owned(),
                     origin: format!("{file}:{}", key.line),
                 }),
                 name => {
-                    let keys = ["overrides"].iter().chain(UNPROTECTED_KEYS).chain(UNSUPPORTED_KEYS);
+                    let keys = KEYS.iter().chain(UNSUPPORTED_KEYS);
                     let hint = crate::suggest::hint(name, keys.copied());
                     let message = format!("field {name} not found in the runtime configuration");
                     return Err(fail(vec![problem(key, &format!("{message}{hint}"))]));
@@ -112,8 +141,29 @@ impl RuntimeConfig {
         for (tenant, written) in other.tenants {
             self.tenants.entry(tenant).or_default().extend(written);
         }
+        self.instance.ingester = other.instance.ingester.or(self.instance.ingester);
+        self.instance.distributor = other.instance.distributor.or(self.instance.distributor);
+        self.multi_kv.primary = other.multi_kv.primary.or(self.multi_kv.primary);
+        self.multi_kv.mirror_enabled =
+            other.multi_kv.mirror_enabled.or(self.multi_kv.mirror_enabled);
         self.unsupported.extend(other.unsupported);
         self
+    }
+
+    /// The bounds of the process, over those of its configuration.
+    fn instance(&self, file: &str, base: &Base) -> Result<InstanceLimits, ConfigError> {
+        let fail = |problems| ConfigError::File { file: file.to_owned(), problems };
+        let place = |section: &'static str| Place::default().section(section, "");
+        let mut limits = InstanceLimits::default();
+        if let Some(written) = &self.instance.ingester {
+            let ingester = limits.ingester.insert(base.ingester.clone());
+            apply_written_at(ingester, &place(INGESTER_LIMITS), written).map_err(fail)?;
+        }
+        if let Some(written) = &self.instance.distributor {
+            let distributor = limits.distributor.insert(base.distributor.clone());
+            apply_written_at(distributor, &place(DISTRIBUTOR_LIMITS), written).map_err(fail)?;
+        }
+        Ok(limits)
     }
 
     /// The limits of every tenant that is named, over the default ones.
@@ -133,6 +183,28 @@ impl RuntimeConfig {
     }
 }
 
+impl MultiKvSwitches {
+    fn read(&mut self, node: &Node) -> Result<(), YamlError> {
+        let entries = node.map().ok_or_else(|| problem(node, "multi_kv_config is a map"))?;
+        for (key, value) in entries {
+            match (key.scalar(), value.scalar()) {
+                (Some("primary"), Some(name)) => {
+                    self.primary = Some(name.to_owned()).filter(|name| !name.is_empty());
+                }
+                (Some("mirror_enabled"), Some(word @ ("true" | "false"))) => {
+                    self.mirror_enabled = Some(word == "true");
+                }
+                (Some("primary" | "mirror_enabled"), _) if value.is_null() => {}
+                (Some("mirror_enabled"), _) => {
+                    return Err(problem(value, "mirror_enabled is true or false"));
+                }
+                _ => return Err(problem(key, "multi_kv_config has primary and mirror_enabled")),
+            }
+        }
+        Ok(())
+    }
+}
+
 fn problem(node: &Node, message: &str) -> YamlError {
     YamlError { line: node.line, message: message.to_owned() }
 }
@@ -141,7 +213,16 @@ fn problem(node: &Node, message: &str) -> YamlError {
 #[derive(Debug)]
 struct Base {
     limits: Arc<Limits>,
+    ingester: IngesterInstanceLimits,
+    distributor: DistributorInstanceLimits,
     query_store_after: GoDuration,
+}
+
+/// Bounds of the process that the files set.
+#[derive(Debug, Default)]
+struct InstanceLimits {
+    ingester: Option<IngesterInstanceLimits>,
+    distributor: Option<DistributorInstanceLimits>,
 }
 
 /// The limits of every tenant at this moment.
@@ -156,6 +237,8 @@ pub struct Overrides {
 struct Snapshot {
     texts: Vec<String>,
     tenants: HashMap<String, Arc<Limits>>,
+    instance: InstanceLimits,
+    multi_kv: MultiKvSwitches,
     unsupported: Vec<Unsupported>,
 }
 
@@ -165,6 +248,8 @@ impl Overrides {
         Overrides {
             base: Base {
                 limits: Arc::new(config.limits.clone()),
+                ingester: config.ingester.instance_limits.clone(),
+                distributor: config.distributor.instance_limits.clone(),
                 query_store_after: config.querier.query_store_after,
             },
             files: config.runtime_config.file.0.clone(),
@@ -194,6 +279,22 @@ impl Overrides {
     /// The limits of tenants without overrides.
     pub fn defaults(&self) -> &Arc<Limits> {
         &self.base.limits
+    }
+
+    /// Bounds of this process' ingester, where the files set some: those of its configuration hold
+    /// otherwise.
+    pub fn ingester_limits(&self) -> Option<IngesterInstanceLimits> {
+        self.current.load().instance.ingester.clone()
+    }
+
+    /// The same of this process' distributor.
+    pub fn distributor_limits(&self) -> Option<DistributorInstanceLimits> {
+        self.current.load().instance.distributor.clone()
+    }
+
+    /// How the stores of `multi` are to be used.
+    pub fn multi_kv(&self) -> MultiKvSwitches {
+        self.current.load().multi_kv.clone()
     }
 
     /// Tenants with overrides and their limits, sorted by tenant.
@@ -235,11 +336,15 @@ impl Overrides {
             let parsed = RuntimeConfig::parse(file, text)?;
             // Every file must be right by itself, so that a message names the file at fault.
             parsed.limits(file, &self.base)?;
+            parsed.instance(file, &self.base)?;
             runtime = runtime.merge(parsed);
         }
-        let tenants = runtime.limits(&self.files.join(","), &self.base)?;
-        let unsupported = runtime.unsupported;
-        self.current.store(Arc::new(Snapshot { texts, tenants, unsupported }));
+        let files = self.files.join(",");
+        let tenants = runtime.limits(&files, &self.base)?;
+        let instance = runtime.instance(&files, &self.base)?;
+        let RuntimeConfig { multi_kv, unsupported, .. } = runtime;
+        let snapshot = Snapshot { texts, tenants, instance, multi_kv, unsupported };
+        self.current.store(Arc::new(snapshot));
         Ok(true)
     }
 

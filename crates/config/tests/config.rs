@@ -353,10 +353,6 @@ fn contradictions_have_mimirs_messages() {
             "-compactor.ring.store=multi",
             "-compactor.ring.multi.primary and -compactor.ring.multi.secondary must be set",
         ),
-        (
-            "-memberlist.tls-min-version=VersionTLS13",
-            "-memberlist.tls-min-version: only VersionTLS12 can be the lowest",
-        ),
         ("-ingester.ring.store=consul", "-ingester.ring.store: the store consul is not built yet"),
         (
             "-server.path-prefix=x",
@@ -554,7 +550,10 @@ fn a_bad_reload_keeps_what_was() {
          -querier.query-store-after otherwise queries might return partial results",
     );
     files.refused("overrides: {x: {blocked_queries: [{pattern: a}]}}\n", "limits.blocked_queries");
-    files.refused("ingester_limits: {max_series: 5}\n", "ingester_limits");
+    files.refused("ingester_limits: {max_serie: 5}\n", "did you mean max_series?");
+    files.refused("ingester_limits: {max_series: many}\n", "a: line 1: ");
+    files.refused("multi_kv_config: {mirror_enabled: 3}\n", "mirror_enabled is true or false");
+    files.refused("multi_kv_config: {secondary: x}\n", "has primary and mirror_enabled");
     assert_eq!(files.series("x"), 5);
 }
 
@@ -563,7 +562,7 @@ fn overrides_that_urd_lacks_are_listed() {
     let files = Files::new(&["a"]);
     files.write(
         "a",
-        "multi_kv_config: {primary: consul}\noverrides:\n  x:\n    ruler_max_rules_per_rule_group: 5\n    metric_relabel_configs: [{action: drop}]\n",
+        "ingester_stream_chunks_when_using_blocks: true\noverrides:\n  x:\n    ruler_max_rules_per_rule_group: 5\n    metric_relabel_configs: [{action: drop}]\n",
     );
     files.overrides.reload().unwrap();
     let names: Vec<String> =
@@ -571,11 +570,38 @@ fn overrides_that_urd_lacks_are_listed() {
     assert_eq!(
         names,
         [
-            "multi_kv_config",
+            "ingester_stream_chunks_when_using_blocks",
             "limits.ruler_max_rules_per_rule_group",
             "limits.metric_relabel_configs",
         ]
     );
+}
+
+/// As in Mimir: what is not named keeps the value of the configuration.
+#[test]
+fn bounds_of_the_process_and_the_stores_of_multi_are_switched_while_it_runs() {
+    let files = Files::new(&["a", "b"]);
+    files.write("b", "overrides:\n");
+    files.write(
+        "a",
+        "ingester_limits: {max_series: 5}\ndistributor_limits: {max_ingestion_rate: 7.5}\n\
+         multi_kv_config: {primary: etcd, mirror_enabled: true}\n",
+    );
+    assert_eq!(files.overrides.ingester_limits(), None);
+    files.overrides.reload().unwrap();
+    let defaults = Config::default();
+    let ingester = files.overrides.ingester_limits().unwrap();
+    let expected =
+        config::IngesterInstanceLimits { max_series: 5, ..defaults.ingester.instance_limits };
+    assert_eq!(ingester, expected);
+    assert_eq!(files.overrides.distributor_limits().unwrap().max_ingestion_rate, 7.5);
+    files.write("b", "multi_kv_config: {mirror_enabled: false}\n");
+    files.overrides.reload().unwrap();
+    let switches = files.overrides.multi_kv();
+    assert_eq!((switches.primary.as_deref(), switches.mirror_enabled), (Some("etcd"), Some(false)));
+    files.write("a", "overrides:\n");
+    files.overrides.reload().unwrap();
+    assert_eq!(files.overrides.ingester_limits(), None, "those of the configuration hold again");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::DistributorConfig;
+use config::DistributorInstanceLimits;
 use model::{TenantId, WriteBatch};
 use rt::Metrics;
 use rt::metrics::{Counter, CounterVec, GaugeF64Vec};
@@ -64,10 +64,10 @@ impl DistributorMetrics {
     pub(crate) fn new(
         metrics: &Metrics,
         inflight: &Arc<Inflight>,
-        config: &DistributorConfig,
+        limits: impl Fn() -> DistributorInstanceLimits + Send + Sync + 'static,
     ) -> Self {
         register_inflight(metrics, inflight);
-        register_limits(metrics, config);
+        register_limits(metrics, limits);
         Self {
             incoming: Items::new(metrics, ("", "_in"), "that came in, before any check"),
             received: Items::new(metrics, ("received_", ""), "after the checks"),
@@ -199,20 +199,26 @@ fn register_inflight(metrics: &Metrics, inflight: &Arc<Inflight>) {
     );
 }
 
-fn register_limits(metrics: &Metrics, config: &DistributorConfig) {
-    let limits = metrics.gauge_f64_vec(
+fn register_limits(
+    metrics: &Metrics,
+    limits: impl Fn() -> DistributorInstanceLimits + Send + Sync + 'static,
+) {
+    metrics.gauges_fn(
         "cortex_distributor_instance_limits",
         "Limits of this process; 0 is none.",
-        &["limit"],
+        "limit",
+        move || {
+            let limits = limits();
+            vec![
+                ("max_inflight_push_requests", limits.max_inflight_push_requests as f64),
+                (
+                    "max_inflight_push_requests_bytes",
+                    limits.max_inflight_push_requests_bytes as f64,
+                ),
+                ("max_ingestion_rate", limits.max_ingestion_rate),
+            ]
+        },
     );
-    let instance = &config.instance_limits;
-    for (limit, value) in [
-        ("max_inflight_push_requests", instance.max_inflight_push_requests as f64),
-        ("max_inflight_push_requests_bytes", instance.max_inflight_push_requests_bytes as f64),
-        ("max_ingestion_rate", instance.max_ingestion_rate),
-    ] {
-        limits.with(&[limit]).set(value);
-    }
 }
 
 #[cfg(test)]
@@ -237,8 +243,7 @@ mod tests {
             return;
         };
         let metrics = Metrics::new();
-        let config = config::Config::default().distributor;
-        let own = DistributorMetrics::new(&metrics, &Arc::default(), &config);
+        let own = DistributorMetrics::new(&metrics, &Arc::default(), Default::default);
         let tenant = TenantId::new("team").unwrap();
         let mut batch = WriteBatch::default();
         let label = model::Label { name: "__name__", value: "up" };

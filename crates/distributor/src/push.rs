@@ -66,7 +66,9 @@ impl Distributor {
     /// A distributor that is ready at once.
     pub fn new(deps: Dependencies) -> Self {
         let inflight = Arc::new(Inflight::default());
-        let metrics = DistributorMetrics::new(&deps.metrics, &inflight, &deps.config);
+        let (overrides, own) = (Arc::clone(&deps.overrides), deps.config.instance_limits.clone());
+        let limits = move || overrides.distributor_limits().unwrap_or_else(|| own.clone());
+        let metrics = DistributorMetrics::new(&deps.metrics, &inflight, limits);
         Self {
             config: deps.config,
             overrides: deps.overrides,
@@ -114,9 +116,11 @@ impl Distributor {
         tenant: &TenantId,
         bytes: u64,
     ) -> Result<InflightRequest, PushError> {
+        let of_runtime = self.overrides.distributor_limits();
+        let limits = of_runtime.as_ref().unwrap_or(&self.config.instance_limits);
         let request = self
             .inflight
-            .enter((bytes, self.clock.monotonic()), &self.config.instance_limits)
+            .enter((bytes, self.clock.monotonic()), limits)
             .inspect_err(|_| self.metrics.rejected_by_instance_limit())?;
         let state = self.tenant(tenant);
         let prepared = state.prepared(&self.overrides.limits(tenant));

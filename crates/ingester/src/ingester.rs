@@ -228,7 +228,9 @@ impl Ingester {
 
     fn register(&self, metrics: &Metrics) {
         self.opening.register(metrics);
-        register_instance(metrics, &self.inflight, &self.config.instance_limits);
+        let (overrides, own) = (Arc::clone(&self.overrides), self.config.instance_limits.clone());
+        let limits = move || overrides.ingester_limits().unwrap_or_else(|| own.clone());
+        register_instance(metrics, &self.inflight, limits);
         register_collector(
             metrics,
             Sources {

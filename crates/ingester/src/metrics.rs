@@ -381,7 +381,7 @@ impl ShipperMetrics {
 pub(crate) fn register_instance(
     metrics: &Metrics,
     inflight: &Arc<Inflight>,
-    limits: &IngesterInstanceLimits,
+    limits: impl Fn() -> IngesterInstanceLimits + Send + Sync + 'static,
 ) {
     let (requests, bytes) = (Arc::clone(inflight), Arc::clone(inflight));
     metrics.gauge_fn(
@@ -394,18 +394,22 @@ pub(crate) fn register_instance(
         "Bytes of push requests under way, where they are limited.",
         move || bytes.bytes() as f64,
     );
-    let gauges = metrics.gauge_f64_vec(
+    metrics.gauges_fn(
         "cortex_ingester_instance_limits",
         "Limits of this process; 0 is none.",
-        &["limit"],
+        "limit",
+        move || {
+            let limits = limits();
+            vec![
+                ("max_ingestion_rate", limits.max_ingestion_rate),
+                ("max_tenants", limits.max_tenants as f64),
+                ("max_series", limits.max_series as f64),
+                ("max_inflight_push_requests", limits.max_inflight_push_requests as f64),
+                (
+                    "max_inflight_push_requests_bytes",
+                    limits.max_inflight_push_requests_bytes as f64,
+                ),
+            ]
+        },
     );
-    for (limit, value) in [
-        ("max_ingestion_rate", limits.max_ingestion_rate),
-        ("max_tenants", limits.max_tenants as f64),
-        ("max_series", limits.max_series as f64),
-        ("max_inflight_push_requests", limits.max_inflight_push_requests as f64),
-        ("max_inflight_push_requests_bytes", limits.max_inflight_push_requests_bytes as f64),
-    ] {
-        gauges.with(&[limit]).set(value);
-    }
 }

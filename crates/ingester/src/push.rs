@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use config::Limits;
+use config::{IngesterInstanceLimits, Limits};
 use model::{TenantId, WriteBatch};
 use tsdb::head::{
     AppendLimits, AppendOutcome, ExemplarRejectionKind, RejectionKind, ReplayProgress,
@@ -21,12 +21,12 @@ use crate::tenants::NotCreated;
 impl IngesterPush for Ingester {
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
         self.check_running()?;
-        let limits = &self.config.instance_limits;
+        let limits = self.instance_limits();
         let refused = |limit: InstanceLimit| {
             self.metrics.rejected(limit);
             limit.error()
         };
-        let _inflight = self.inflight.enter(batch, limits).map_err(refused)?;
+        let _inflight = self.inflight.enter(batch, &limits).map_err(refused)?;
         if limits.max_ingestion_rate > 0.0
             && limits.max_ingestion_rate <= self.ingestion.per_second()
         {
@@ -50,6 +50,12 @@ struct SeriesBound {
 }
 
 impl Ingester {
+    /// The bounds of the process that hold now.
+    pub(crate) fn instance_limits(&self) -> IngesterInstanceLimits {
+        let of_runtime = self.overrides.ingester_limits();
+        of_runtime.unwrap_or_else(|| self.config.instance_limits.clone())
+    }
+
     fn check_running(&self) -> Result<(), PushError> {
         match self.phase() {
             Phase::Running => Ok(()),
@@ -59,7 +65,7 @@ impl Ingester {
 
     /// The tenant's TSDB, opened where there is none.
     fn tenant_for_push(&self, id: &TenantId) -> Result<Arc<Tenant>, PushError> {
-        let max_tenants = self.config.instance_limits.max_tenants;
+        let max_tenants = self.instance_limits().max_tenants;
         let open = |tenants: usize| {
             if max_tenants > 0 && max_tenants <= tenants as u64 {
                 self.metrics.rejected(InstanceLimit::Tenants);
@@ -162,7 +168,7 @@ impl Ingester {
 
     /// What the tenant may have here or what the process has left, whichever is less.
     fn series_bound(&self, tenant: &Tenant, of_tenant: u64) -> SeriesBound {
-        let of_instance = self.config.instance_limits.max_series;
+        let of_instance = self.instance_limits().max_series;
         if of_instance == 0 {
             return SeriesBound { max_series: of_tenant, is_of_instance: false };
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use model::{LimitError, StorageError, TenantId};
 use prost::Message as _;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Status};
 use wire::client::{PushError, PushErrorCause};
 
@@ -11,6 +11,8 @@ use crate::messages::common::{Any, ErrorDetails, RpcStatus};
 
 /// Names the tenant in a request's metadata.
 const TENANT_KEY: &str = "x-scope-orgid";
+/// The same once more: what Mimir's store-gateway goes by.
+const BLOCKS_TENANT_KEY: &str = "__org_id__";
 const DETAILS_TYPE: &str = "type.googleapis.com/cortexpb.ErrorDetails";
 
 /// The tenant of a request.
@@ -23,8 +25,9 @@ pub(crate) fn tenant_of(metadata: &MetadataMap) -> Result<TenantId, Status> {
 /// A request in the tenant's name.
 pub(crate) fn for_tenant<T>(tenant: &TenantId, message: T) -> Result<tonic::Request<T>, Status> {
     let mut request = tonic::Request::new(message);
-    let value = tenant.as_str().parse();
+    let value: Result<AsciiMetadataValue, _> = tenant.as_str().parse();
     let value = value.map_err(|_| Status::invalid_argument("the tenant id cannot be sent"))?;
+    request.metadata_mut().insert(BLOCKS_TENANT_KEY, value.clone());
     request.metadata_mut().insert(TENANT_KEY, value);
     Ok(request)
 }
@@ -98,6 +101,15 @@ mod tests {
     use model::LimitKind;
 
     use super::*;
+
+    /// Mimir's ingester goes by the one name, its store-gateway by the other.
+    #[test]
+    fn a_request_names_its_tenant_for_both_kinds_of_servers() {
+        let request = for_tenant(&TenantId::new("team").unwrap(), ()).unwrap();
+        for key in ["x-scope-orgid", "__org_id__"] {
+            assert_eq!(request.metadata().get(key).unwrap(), "team", "{key}");
+        }
+    }
 
     #[test]
     fn a_failed_push_comes_back_as_it_was() {

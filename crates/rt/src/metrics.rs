@@ -125,6 +125,17 @@ impl Metrics {
         self.register(name, help, || callback::GaugeFn(Arc::new(value)));
     }
 
+    /// Gauges that `label` tells apart, by its values; as [`Self::gauge_fn`].
+    pub fn gauges_fn(
+        &self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl Fn() -> Vec<(&'static str, f64)> + Send + Sync + 'static,
+    ) {
+        self.register(name, help, || callback::GaugesFn(label, Arc::new(values)));
+    }
+
     /// A counter whose value is asked for at every scrape; as [`Self::gauge_fn`].
     pub fn counter_fn(
         &self,

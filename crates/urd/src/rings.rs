@@ -45,13 +45,16 @@ pub struct Rings {
     pub ha_tracker: Option<Client<ReplicaDesc>>,
     /// The gossip, where a ring is kept in it.
     pub memberlist: Option<Arc<MemberlistKv>>,
+    /// Pairs of stores, whose use can be switched.
+    pub multi: Vec<Arc<MultiStore>>,
 }
 
 impl Rings {
     /// Opens the stores. Nothing is in a ring before the services run.
     pub(crate) fn build(env: &Env) -> anyhow::Result<Self> {
         let (config, port) = (&env.config, env.grpc_address.port());
-        let mut stores = Stores { env, memory: Arc::default(), memberlist: None };
+        let mut stores =
+            Stores { env, memory: Arc::default(), memberlist: None, multi: Vec::new() };
         let ingester = ring::options::ingester(&config.ingester.ring, port)?;
         let distributor = ring::options::distributor(&config.distributor.ring, port);
         let gateway = ring::options::store_gateway(&config.store_gateway.sharding_ring, port);
@@ -63,6 +66,7 @@ impl Rings {
             compactor: stores.join(compactor, &config.compactor.sharding_ring.kvstore)?,
             ha_tracker: stores.ha_tracker(&config.distributor.ha_tracker)?,
             memberlist: stores.memberlist,
+            multi: stores.multi,
         })
     }
 }
@@ -72,6 +76,7 @@ struct Stores<'a> {
     env: &'a Env,
     memory: Arc<MemoryStore>,
     memberlist: Option<Arc<MemberlistKv>>,
+    multi: Vec<Arc<MultiStore>>,
 }
 
 impl Stores<'_> {
@@ -150,7 +155,10 @@ impl Stores<'_> {
             is_mirroring: multi.mirror_enabled,
             mirror_timeout: multi.mirror_timeout.std(),
         };
-        Ok(Arc::new(MultiStore::new(primary, secondary, options, &self.env.metrics)))
+        let store = MultiStore::new(primary, secondary, options, &self.env.metrics);
+        let store = Arc::new(store);
+        self.multi.push(Arc::clone(&store));
+        Ok(store)
     }
 }
 

@@ -15,6 +15,7 @@ use model::html::escape_html;
 use ring::memberlist::{MemberlistKv, NodeState};
 use ring::status::{RingStatus, forget};
 use rt::Service;
+use rt::service::TimerService;
 use serde::Deserialize;
 use web::{Routes, page, text_error, typed, wants_json};
 
@@ -31,11 +32,35 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         parts.service(Arc::clone(memberlist) as Arc<dyn Service>, &["server"])?;
         after.push(memberlist.name());
     }
+    if !rings.multi.is_empty() && env.overrides.has_files() {
+        parts.service(switch_stores(env, &rings), &[])?;
+    }
     for ring in [&rings.ingester, &rings.distributor, &rings.store_gateway, &rings.compactor] {
         parts.service(Arc::clone(&ring.reader) as Arc<dyn Service>, &after)?;
     }
     parts.rings = Some(rings);
     Ok(())
+}
+
+/// Uses the stores of `multi` as the runtime configuration says; a value that it does not name
+/// stays as it is.
+fn switch_stores(env: &Env, rings: &Rings) -> Arc<dyn Service> {
+    let (overrides, stores) = (Arc::clone(&env.overrides), rings.multi.clone());
+    let period = env.config.runtime_config.period.std();
+    Arc::new(TimerService::new("multi-kv", period, move || {
+        let switches = overrides.multi_kv();
+        for store in &stores {
+            if let Some(mirror_enabled) = switches.mirror_enabled {
+                store.set_mirroring(mirror_enabled);
+            }
+            if let Some(primary) = &switches.primary
+                && !store.set_primary(primary)
+            {
+                tracing::warn!(primary, "multi_kv_config names a store that multi does not have");
+            }
+        }
+        std::future::ready(Ok(()))
+    }))
 }
 
 /// This process' instances, and the pages.

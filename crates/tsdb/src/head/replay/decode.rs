@@ -163,10 +163,10 @@ impl<'a> SeriesRun<'a> {
         let first_label = self.labels.len();
         let pairs = labels.iter().filter(|(_, value)| !value.is_empty());
         self.labels.extend(pairs.map(|&(name, value)| Label { name, value }));
-        let labels = &mut self.labels[first_label..];
-        if !labels.is_sorted_by(|a, b| a.name < b.name) {
-            labels.sort_by_key(|label| label.name);
+        if !self.labels[first_label..].is_sorted_by(|a, b| a.name < b.name) {
+            sort_unique(&mut self.labels, first_label);
         }
+        let labels = &self.labels[first_label..];
         canonical.clear();
         labels.iter().for_each(|label| push_canonical(canonical, label));
         let hash = hasher.hash_canonical(canonical);
@@ -356,5 +356,38 @@ impl SampleRun {
     #[inline]
     pub(super) fn start_of(&self, item: &SampleItem) -> TimestampMs {
         if item.start == 0 { 0 } else { self.starts[item.start as usize - 1] }
+    }
+}
+
+/// Sorts the labels from `start` on; of a repeated name the last one counts, as everywhere.
+fn sort_unique(labels: &mut Vec<Label<'_>>, start: usize) {
+    labels[start..].sort_by_key(|label| label.name);
+    let mut kept = start;
+    for i in start..labels.len() {
+        if labels.get(i + 1).is_none_or(|next| next.name != labels[i].name) {
+            labels[kept] = labels[i];
+            kept += 1;
+        }
+    }
+    labels.truncate(kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writers never write such a series; a log that holds one must not make a set of labels that
+    /// is none.
+    #[test]
+    fn labels_of_the_log_become_a_set() {
+        let label = |(name, value)| Label { name, value };
+        let of = |pairs: &[(&'static str, &'static str)]| -> Vec<Label<'static>> {
+            pairs.iter().copied().map(label).collect()
+        };
+        let mut labels = of(&[("z", "another's"), ("b", "1"), ("a", "2"), ("b", "3"), ("b", "4")]);
+        sort_unique(&mut labels, 1);
+        assert_eq!(labels, of(&[("z", "another's"), ("a", "2"), ("b", "4")]));
+        sort_unique(&mut labels, 3);
+        assert_eq!(labels.len(), 3, "a series without labels");
     }
 }
