@@ -10,6 +10,7 @@ pub(crate) mod context;
 mod error;
 mod explain;
 pub(crate) mod grid;
+mod growth;
 mod histogram_stats;
 mod invariance;
 mod lower;
@@ -183,9 +184,9 @@ impl Engine {
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<(QueryResult, Vec<Measured>), QueryError> {
         lower::check_result_type(expr, kind)?;
-        let mut plan = lower::lower(expr, kind, &self.options)?;
+        let mut plan = lower::lower(expr, kind, (&self.options, context))?;
         plan::bounds::check(&plan, &self.options)?;
-        plan::optimize(&mut plan, self.passes());
+        plan::optimize(&mut plan, self.passes(), context)?;
         let querier = match plan.time_range {
             Some(range) => Some(queryable.querier(range, context)?),
             None => None,

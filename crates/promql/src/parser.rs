@@ -96,8 +96,20 @@ impl ParserOptions {
 /// # Errors
 /// If the text is no PromQL, uses what `options` leave out, is ill-typed or nested too deeply.
 pub fn parse_expr(query: impl AsRef<[u8]>, options: &ParserOptions) -> Result<Expr, ParseError> {
+    parse_expr_while(query, options, &|| true)
+}
+
+/// As [`parse_expr`], for texts of strangers, which may be long: `goes_on` is asked now and then.
+///
+/// # Errors
+/// As [`parse_expr`]; also soon after `goes_on` has said no.
+pub fn parse_expr_while(
+    query: impl AsRef<[u8]>,
+    options: &ParserOptions,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Expr, ParseError> {
     let query = query.as_ref();
-    let mut parser = Parser::new(query, *options)?;
+    let mut parser = Parser::new(query, *options)?.while_true(goes_on);
     let mut expr = parser.parse_whole_expr()?;
     typecheck::check(&mut expr, query)?;
     Ok(expr)

@@ -138,6 +138,40 @@ fn a_long_row_is_asked_about() {
     assert!(asked <= all / 2 + 3, "{asked} of {all}");
 }
 
+/// One series with many steps: what looks at each of them asks within the series.
+#[test]
+fn many_steps_of_one_series_are_asked_about() {
+    let storage = MemoryStorage::new();
+    let kind = QueryKind::Range { start_ms: 0, end_ms: 20_000_000, step_ms: 1_000 };
+    let base = ask(("vector(time())", kind), u64::MAX, &storage).1;
+    let bucket = "label_replace(vector(time()), \"le\", \"1\", \"\", \"\")";
+    for (query, more) in [
+        // 20,001 texts and label sets of 32 units each, a question after 16 Ki units.
+        ("count_values(\"v\", vector(time()) < bool 0)".to_owned(), 35),
+        (format!("histogram_quantile(0.9, {bucket})"), 1),
+    ] {
+        let (error, all) = ask((&query, kind), u64::MAX, &storage);
+        assert!(error.is_none(), "{query}: {error:?}");
+        assert!(all >= base + more, "{query}: {all} questions, {base} without the operator");
+    }
+}
+
+/// What is done before anything is evaluated.
+#[test]
+fn a_long_expression_is_asked_about() {
+    let storage = MemoryStorage::new();
+    let query = vec!["up{a=\"1\"}"; 5_000].join(" + ");
+    let (error, _) = ask((&query, INSTANT), 5, &storage);
+    assert!(matches!(error, Some(QueryError::TimedOut)), "{error:?}");
+    let expr = parse_expr(&query, &ParserOptions::all()).expect("the query is valid");
+    let (_, one) = ask(("up", INSTANT), u64::MAX, &storage);
+    let context = Arc::new(QueryContext::unlimited());
+    context.cancel();
+    let result = Engine::new(EngineOptions::default()).query(&expr, INSTANT, &storage, &context);
+    assert!(matches!(result, Err(QueryError::Canceled)));
+    assert!(one < 50, "{one}");
+}
+
 /// One window over everything: nothing but the function itself can ask.
 #[test]
 fn a_giant_window_is_asked_about() {

@@ -141,7 +141,6 @@ impl QueryLog {
         let usage = cost.usage;
         tracing::info!(
             component = "query-frontend",
-            user = %self.tenant,
             response_time = ?cost.took,
             query_wall_time_seconds = cost.took.saturating_sub(cost.queued).as_secs_f64(),
             queue_time_seconds = cost.queued.as_secs_f64(),

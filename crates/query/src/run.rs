@@ -137,7 +137,7 @@ impl QueryService {
             let now = || this.sources.clock.monotonic();
             let start = *started.get_or_init(now);
             limits::check_expression_size(&request.query, &limits)?;
-            let expr = features::parse(&request.query, &limits)?;
+            let expr = features::parse(&request.query, &limits, &context)?;
             wanted.iter_mut().for_each(|t| (t.started, t.parsed) = (start, now()));
             let mut answer = this.evaluate(tenant, (&request, &expr), &limits, &context)?;
             answer.stats = wanted
@@ -163,6 +163,7 @@ impl QueryService {
         limits: &Limits,
         context: &Arc<QueryContext>,
     ) -> Result<Answer, ApiError> {
+        features::check_type(expr, request.kind)?;
         let kind = self.clamp(request.kind, limits)?;
         let user = tenant.clone();
         let queryable = self.tenant_queryable(tenant, limits);

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::StatusCode;
 
+use crate::clean_path::redirect_to_clean_path;
 use crate::gzip::compress;
 use crate::instrument::{RequestMetrics, observe};
 use crate::panics::catch_panics;
@@ -102,6 +103,7 @@ impl Api {
         };
         router
             .fallback(not_found)
+            .layer(from_fn(redirect_to_clean_path))
             .layer(from_fn(catch_panics))
             .layer(from_fn_with_state(self.options.metrics, observe))
     }

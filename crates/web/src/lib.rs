@@ -7,6 +7,7 @@
 
 mod admin;
 mod api;
+mod clean_path;
 mod debug;
 mod gzip;
 mod instrument;

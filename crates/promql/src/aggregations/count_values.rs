@@ -23,7 +23,10 @@ pub(super) fn count_values(
             let label = model::quote::quote(label);
             QueryError::execution(format!("invalid label name {label}"))
         })?;
+    /// A text and a label set for each step; a new row is as long as there are steps.
+    const TEXT: usize = 32;
     let grouping = aggregation.grouping.and_by(label);
+    let mut pace = cx.pace();
     let mut counts = Counts {
         batch: SeriesBatch::with_capacity(0, aggregation.grid.count),
         rows: HashMap::default(),
@@ -37,11 +40,14 @@ pub(super) fn count_values(
             let mut last: Option<(String, usize)> = None;
             for step in 0..batch.steps {
                 let Some(value) = text_of(batch.cell(row, step)) else { continue };
+                pace.tick(TEXT)?;
                 let target = match &last {
                     Some((text, target)) if *text == value => *target,
                     _ => {
                         let labels = builder.set(label, &value).build();
+                        let before = counts.batch.len();
                         let target = counts.row(grouping.labels_of(&labels))?;
+                        pace.tick(if target < before { TEXT } else { batch.steps })?;
                         cx.account.check_size(counts.batch.floats.len())?;
                         last = Some((value, target));
                         target
@@ -79,8 +85,8 @@ impl Counts {
             return Ok(*row);
         }
         let head = SeriesHead::new(labels.clone());
-        self.meter.add(self.batch.row_bytes(&head) + ENTRY_BYTES)?;
-        let row = self.batch.push(head);
+        self.meter.add(ENTRY_BYTES)?;
+        let row = self.batch.push_metered(head, &mut self.meter)?;
         self.rows.insert(labels, row);
         Ok(row)
     }

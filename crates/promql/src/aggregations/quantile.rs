@@ -7,7 +7,7 @@ use super::Aggregation;
 use super::grouping::Groups;
 use crate::annotations::Annotation;
 use crate::engine::QueryError;
-use crate::engine::batch::{SeriesBatch, is_absent};
+use crate::engine::batch::is_absent;
 use crate::engine::context::EvalContext;
 use crate::engine::operand::ScalarColumn;
 use crate::engine::pace::Pieces;
@@ -29,7 +29,7 @@ pub(super) fn quantiles(
         let annotation = Annotation::HistogramIgnoredInAggregation("quantile");
         cx.annotate(aggregation.input_site, annotation);
     }
-    let mut out = SeriesBatch::with_capacity(rows_of.len(), batch.steps);
+    let mut out = cx.new_batch(rows_of.len(), batch.steps)?;
     let mut values = Vec::new();
     for (rows, head) in rows_of.into_iter().zip(groups.heads) {
         let target = out.push(head);

@@ -41,7 +41,7 @@ pub(super) fn reduce(
         }
         Ok(())
     })?;
-    let mut out = SeriesBatch::with_capacity(accumulators.len(), steps);
+    let mut out = cx.new_batch(accumulators.len(), steps)?;
     for (accumulator, head) in accumulators.into_iter().zip(groups.heads) {
         pace.tick(steps)?;
         accumulator.finish(head, &mut out, aggregation);

@@ -41,7 +41,7 @@ pub(super) fn limit_ratio(
         }
         batch.prune();
         meter.add(batch.heads.iter().map(|head| batch.row_bytes(head)).sum())?;
-        out.append(batch);
+        out.append_within(batch, &cx.account)?;
     }
     drop(meter);
     cx.hold(&mut out)?;

@@ -21,13 +21,14 @@ pub(super) fn combine(
     let mut right = rhs.collect(cx)?;
     settle_names(&mut right, cx);
     let signatures = Signatures::new(operator, &left, &right)?;
-    let mut pace = cx.pace();
+    let (mut pace, mut right_held) = (cx.pace(), None);
     match operator.op {
         BinaryOp::And => keep_left((&mut left, &right), &signatures, true, &mut pace)?,
         BinaryOp::Unless => keep_left((&mut left, &right), &signatures, false, &mut pace)?,
         _ => {
             drop_matched_right((&left, &mut right), &signatures, &mut pace)?;
-            left.append(right);
+            right_held = right.reservation.take();
+            left.append_within(right, &cx.account)?;
         }
     }
     left.prune();
@@ -36,6 +37,7 @@ pub(super) fn combine(
     if operator.op == BinaryOp::Or && !(cx.delays_name_removal() && operator.grid.is_instant()) {
         left = merge_duplicates(left, Duplicates::Merge, cx)?;
     }
+    drop(right_held);
     cx.hold(&mut left)?;
     Ok(VectorStream::of(left))
 }

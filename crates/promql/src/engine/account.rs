@@ -95,6 +95,11 @@ impl Meter {
         Self { reservation, pending_bytes: 0 }
     }
 
+    /// Where it counts.
+    pub(crate) fn account(&self) -> &Arc<SampleAccount> {
+        &self.reservation.account
+    }
+
     /// Takes room for `bytes` more, until the meter is dropped.
     #[inline]
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), QueryError> {

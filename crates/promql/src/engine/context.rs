@@ -127,11 +127,21 @@ impl<'q> EvalContext<'q> {
     pub(crate) fn hold(&self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
         const CELLS_PER_SAMPLE: u64 = 4;
         batch.reservation = None;
+        batch.shrink();
         let cells = batch.floats.len() as u64;
         let samples = batch.sample_count().max(cells / CELLS_PER_SAMPLE);
         let reservation = self.account.reserve(samples, batch.held_bytes())?;
         batch.reservation = Some(reservation);
         Ok(())
+    }
+
+    /// No series, with room for `series` of them that is taken into account.
+    pub(crate) fn new_batch(&self, series: usize, steps: usize) -> Result<SeriesBatch, QueryError> {
+        let cells = series.saturating_mul(steps);
+        self.account.check_size(cells)?;
+        let room = self.account.reserve(0, cells.saturating_mul(size_of::<f64>()) as u64)?;
+        let batch = SeriesBatch::with_capacity(series, steps);
+        Ok(SeriesBatch { reservation: Some(room), ..batch })
     }
 
     /// Adds a warning or an info.

@@ -60,8 +60,9 @@ pub struct Analysis {
 /// Where the query makes no sense as it is asked.
 pub fn explain(engine: &Engine, expr: &Expr, kind: QueryKind) -> Result<Explanation, QueryError> {
     lower::check_result_type(expr, kind)?;
-    let mut plan = lower::lower(expr, kind, engine.options())?;
-    plan::optimize(&mut plan, engine.options().passes);
+    let unlimited = QueryContext::unlimited();
+    let mut plan = lower::lower(expr, kind, (engine.options(), &unlimited))?;
+    plan::optimize(&mut plan, engine.options().passes, &unlimited)?;
     Ok(Explanation::of(&plan))
 }
 

@@ -6,7 +6,7 @@
 
 mod selectors;
 
-use model::{TimeRange, TimestampMs};
+use model::{QueryContext, TimeRange, TimestampMs};
 
 use super::grid::Grid;
 use super::invariance::Invariants;
@@ -26,8 +26,10 @@ use crate::position::PositionRange;
 pub(crate) fn lower(
     expr: &Expr,
     kind: QueryKind,
-    options: &EngineOptions,
+    (options, context): (&EngineOptions, &QueryContext),
 ) -> Result<Plan, QueryError> {
+    /// Fewer parts than take a millisecond.
+    const WORK_BETWEEN_QUESTIONS: usize = 512;
     let query = QueryTimes::of(kind);
     let mut lowering = Lowering {
         options,
@@ -47,7 +49,12 @@ pub(crate) fn lower(
         counts_for: CountsFor::SameStep,
     };
     lowering.work.push(Work::Visit(expr, scope));
+    let mut done = 0_usize;
     while let Some(work) = lowering.work.pop() {
+        done += 1;
+        if done.is_multiple_of(WORK_BETWEEN_QUESTIONS) {
+            context.check()?;
+        }
         match work {
             Work::Visit(expr, scope) => lowering.visit(expr, scope)?,
             Work::Finish(finish) => lowering.finish(finish)?,

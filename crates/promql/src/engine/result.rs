@@ -51,6 +51,9 @@ pub(crate) fn finish(
             let mut held = Vec::new();
             let mut meter = cx.meter();
             for_each_settled(stream, cx, |mut batch| {
+                // Its rows and the points made from them are in memory together.
+                let rows_bytes = batch.floats.capacity() * size_of::<f64>();
+                let _both = cx.account.reserve(0, rows_bytes as u64)?;
                 for row in 0..batch.len() {
                     let one = series(&batch, row, grid);
                     meter.add(extra_bytes(&one))?;

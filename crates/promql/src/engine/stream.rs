@@ -113,7 +113,7 @@ impl VectorStream {
         self.drive(cx, &mut |mut batch| {
             held.extend(batch.reservation.take());
             match &mut all {
-                Some(all) => all.append(batch),
+                Some(all) => all.append_within(batch, &cx.account)?,
                 None => all = Some(batch),
             }
             Ok(())

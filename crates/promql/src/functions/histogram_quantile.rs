@@ -10,6 +10,7 @@ use super::args::Args;
 use super::bucket_groups::{BucketGroups, ClassicGroup, shown_metric};
 use crate::annotations::{Annotation, ForcedMonotonicity};
 use crate::engine::QueryError;
+use crate::engine::account::Meter;
 use crate::engine::batch::{SeriesBatch, SeriesHead, is_absent};
 use crate::engine::context::Site;
 use crate::engine::naming::{Duplicates, merge_duplicates, remove_names, settle_names};
@@ -35,12 +36,13 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
     settle_names(&mut batch, call.cx);
     let groups = BucketGroups::new(batch, site, call.cx)?;
     let evaluation = Evaluation { call, site, groups: &groups };
-    let mut out = SeriesBatch::with_capacity(groups.classic.len(), call.grid.count);
+    let batch = SeriesBatch::with_capacity(0, call.grid.count);
+    let mut out = Results { batch, meter: call.cx.meter() };
     for measure in &measures {
         evaluation.native(measure, &mut out)?;
         evaluation.classic(measure, &mut out)?;
     }
-    finish(call, out)
+    finish(call, out.batch)
 }
 
 fn finish(call: &CallContext<'_>, mut out: SeriesBatch) -> Result<Operand, QueryError> {
@@ -112,21 +114,24 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn native(&self, measure: &Measure, out: &mut SeriesBatch) -> Result<(), QueryError> {
+    fn native(&self, measure: &Measure, out: &mut Results) -> Result<(), QueryError> {
+        const HISTOGRAM: usize = 64;
+        let mut pace = self.call.cx.pace();
         for native in &self.groups.native {
             let labels = &self.groups.batch.heads[native.row].labels;
             let mut target = Target::new(measure, labels);
             let histograms = self.groups.batch.histograms_of(native.row).unwrap_or_default();
             for (step, histogram) in histograms.iter().enumerate() {
                 let Some(histogram) = histogram else { continue };
+                pace.tick(HISTOGRAM)?;
                 if native.classic.is_some_and(|group| self.groups.has_classic(group, step)) {
                     let metric = shown_metric(labels, self.call.cx);
                     self.annotate(Annotation::MixedClassicNativeHistograms(metric));
                     continue;
                 }
                 let value = self.native_value(measure, histogram, step, labels);
-                target.set(step, value, out);
-                self.call.cx.account.check_size(out.floats.len())?;
+                target.set(step, value, out)?;
+                self.call.cx.account.check_size(out.batch.floats.len())?;
             }
             self.call.cx.check()?;
         }
@@ -165,11 +170,12 @@ impl Evaluation<'_> {
         }
     }
 
-    fn classic(&self, measure: &Measure, out: &mut SeriesBatch) -> Result<(), QueryError> {
-        let mut buckets = Vec::new();
+    fn classic(&self, measure: &Measure, out: &mut Results) -> Result<(), QueryError> {
+        let (mut buckets, mut pace) = (Vec::new(), self.call.cx.pace());
         for group in &self.groups.classic {
             let mut target = Target::new(measure, &group.labels);
             for step in 0..self.call.grid.count {
+                pace.tick(group.buckets.len())?;
                 if self.has_native(group, step) {
                     continue;
                 }
@@ -178,8 +184,8 @@ impl Evaluation<'_> {
                     continue;
                 }
                 let value = self.classic_value(measure, group, &mut buckets, step);
-                target.set(step, value, out);
-                self.call.cx.account.check_size(out.floats.len())?;
+                target.set(step, value, out)?;
+                self.call.cx.account.check_size(out.batch.floats.len())?;
             }
             self.call.cx.check()?;
         }
@@ -234,6 +240,12 @@ impl Evaluation<'_> {
     }
 }
 
+/// The results, and what they take.
+struct Results {
+    batch: SeriesBatch,
+    meter: Meter,
+}
+
 /// Where the results of one histogram go: one row, or one for each quantile's label.
 struct Target<'a> {
     measure: &'a Measure,
@@ -246,15 +258,16 @@ impl<'a> Target<'a> {
         Self { measure, labels, row: None }
     }
 
-    fn set(&mut self, step: usize, value: f64, out: &mut SeriesBatch) {
+    fn set(&mut self, step: usize, value: f64, out: &mut Results) -> Result<(), QueryError> {
         let row = match self.row {
             Some(row) if self.measure.has_fixed_labels() => row,
             _ => {
                 let labels = self.measure.labels(self.labels, step);
-                out.push(SeriesHead { labels, drop_name: true })
+                out.batch.push_metered(SeriesHead { labels, drop_name: true }, &mut out.meter)?
             }
         };
         self.row = Some(row);
-        out.floats_of_mut(row)[step] = value;
+        out.batch.floats_of_mut(row)[step] = value;
+        Ok(())
     }
 }

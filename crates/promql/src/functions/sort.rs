@@ -42,7 +42,9 @@ pub(super) fn call(call: &CallContext<'_>, args: &mut Args) -> Result<Operand, Q
             }
         }
     }
+    let copy = call.cx.account.reserve(0, batch.held_bytes())?;
     let mut sorted = batch.reordered(&order);
+    drop((copy, batch));
     call.cx.hold(&mut sorted)?;
     Ok(Operand::Vector(VectorStream::of(sorted).with_unique_series(unique)))
 }

@@ -41,6 +41,8 @@ pub(crate) struct Parser<'a> {
     pub(super) duration_op_count: usize,
     part_count: usize,
     automata_bytes: usize,
+    /// Asked now and then whether to go on.
+    goes_on: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Parser<'a> {
@@ -69,7 +71,13 @@ impl<'a> Parser<'a> {
             duration_op_count: 0,
             part_count: 0,
             automata_bytes: 0,
+            goes_on: &|| true,
         })
+    }
+
+    /// Ends with an error soon after `goes_on` says no.
+    pub(super) fn while_true(self, goes_on: &'a dyn Fn() -> bool) -> Self {
+        Self { goes_on, ..self }
     }
 
     /// The next token, left in place.
@@ -179,11 +187,16 @@ impl<'a> Parser<'a> {
 
     /// Counts an operand or a matcher.
     pub(super) fn count_part(&mut self) -> Parsed<()> {
+        /// A millisecond's work at most.
+        const PARTS_BETWEEN_QUESTIONS: usize = 256;
         self.part_count += 1;
+        let pos = PositionRange::new(self.last_end, self.last_end);
+        if self.part_count.is_multiple_of(PARTS_BETWEEN_QUESTIONS) && !(self.goes_on)() {
+            return Err(self.error(pos, "parsing was stopped"));
+        }
         if self.part_count <= MAX_PARTS {
             return Ok(());
         }
-        let pos = PositionRange::new(self.last_end, self.last_end);
         Err(self.error(pos, format!("expression is too long, the limit is {MAX_PARTS} operands")))
     }
 

@@ -52,7 +52,7 @@ fn run(
     context: &Arc<model::QueryContext>,
 ) -> Result<Analysis, ApiError> {
     let limits = service.limits(&tenant);
-    let expr = features::parse(&request.query, &limits)?;
+    let expr = features::parse(&request.query, &limits, context)?;
     let kind = service.clamp(request.kind, &limits)?;
     let queryable = service.tenant_queryable(tenant, &limits);
     let engine = Engine::new(service.engine_options(request, &limits));

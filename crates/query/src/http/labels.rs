@@ -28,9 +28,9 @@ pub(super) async fn names(
     request: Request<Body>,
 ) -> ApiResult {
     let params = Params::read(request, service.frontend.max_body_size).await?;
-    let selectors = params.selectors()?;
+    let selectors = params.label_selectors()?;
     let allowed = service.limits(&tenant).max_label_names_limit;
-    let limit = ResultLimit::new(params.count("limit")?, allowed, "querier.max-label-names-limit");
+    let limit = ResultLimit::new(params.list_limit()?, allowed, "querier.max-label-names-limit");
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let ask = |matchers: &[Matcher], limit| Ok(querier.label_name_set(matchers, limit)?);
         write_texts(merged(&selectors, limit.limit, ask)?, &limit, context)
@@ -46,22 +46,23 @@ pub(super) async fn values(
     request: Request<Body>,
 ) -> ApiResult {
     let Ok(Path(name)) = name else {
-        // What is not UTF-8 is shown as it came.
+        // It is not UTF-8.
         let path = request.uri().path();
         let name = path.rsplit('/').nth(1).unwrap_or_default();
-        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+        let name = model::quote::quote(&unescaped(name));
+        return Err(ApiError::bad_data(format!("invalid label name: {name}")));
     };
     let params = Params::read(request, service.frontend.max_body_size).await?;
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let name = unescape_name(&name);
-    let mut selectors = params.selectors()?;
+    let mut selectors = params.label_selectors()?;
     if let Some(prefix) = params.get("prefix").filter(|prefix| !prefix.is_empty()) {
         with_prefix(&mut selectors, &name, prefix)?;
     }
     let allowed = service.limits(&tenant).max_label_values_limit;
-    let limit = ResultLimit::new(params.count("limit")?, allowed, "querier.max-label-values-limit");
+    let limit = ResultLimit::new(params.list_limit()?, allowed, "querier.max-label-values-limit");
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let ask =
             |matchers: &[Matcher], limit| Ok(querier.label_value_set(&name, matchers, limit)?);
@@ -69,6 +70,19 @@ pub(super) async fn values(
     };
     let pieces = service.run_over(tenant, params.range()?, job).await?;
     Ok(json_pieces(pieces))
+}
+
+/// The bytes of a part of a path.
+fn unescaped(mut text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    while let Some((plain, rest)) = text.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(b'%'));
+        text = if byte.is_some() { &rest[2..] } else { rest };
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
 }
 
 /// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage
@@ -182,7 +196,7 @@ pub(super) async fn series(
     }
     let range = params.range()?;
     let allowed = service.limits(&tenant).max_series_query_limit;
-    let bound = ResultLimit::new(params.count("limit")?, allowed, "querier.max-series-query-limit");
+    let bound = ResultLimit::new(params.list_limit()?, allowed, "querier.max-series-query-limit");
     let limit = bound.limit;
     let job = move |querier: &dyn Querier, context: &QueryContext| {
         let hints = SelectHints {
@@ -321,6 +335,15 @@ mod tests {
             ("U__bad_zz", "U__bad_zz"),
         ] {
             assert_eq!(unescape_name(escaped), want);
+        }
+    }
+
+    #[test]
+    fn parts_of_paths_that_are_no_text() {
+        for (part, want) in
+            [("%FFa%2f", &b"\xffa/"[..]), ("a%zz%4", b"a%zz%4"), ("é%", "é%".as_bytes())]
+        {
+            assert_eq!(unescaped(part), want);
         }
     }
 

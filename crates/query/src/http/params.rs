@@ -62,9 +62,15 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// A value that must be given.
+    fn required(&self, name: &str) -> Result<&str, ApiError> {
+        let missing = || ApiError::bad_data(format!("missing required parameter \"{name}\""));
+        self.given(name).ok_or_else(missing)
+    }
+
     /// A time that must be given, ms.
     pub(super) fn time(&self, name: &str) -> Result<TimestampMs, ApiError> {
-        let text = self.get(name).unwrap_or_default();
+        let text = self.required(name)?;
         parse_time(text).map_err(|reason| ApiError::invalid_parameter(name, reason))
     }
 
@@ -103,7 +109,7 @@ impl Params {
 
     /// A duration that must be given, ms.
     pub(super) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
-        let text = self.get(name).unwrap_or_default();
+        let text = self.required(name)?;
         parse_duration_ms(text).map_err(|reason| ApiError::invalid_parameter(name, reason))
     }
 
@@ -128,14 +134,34 @@ impl Params {
             .map_err(|_| ApiError::invalid_parameter(name, format!("{name} must be non-negative")))
     }
 
-    /// The selectors of `match[]`, each with at least one matcher that is not empty.
+    /// `limit` of a label or series request; 0 where none is given.
+    pub(super) fn list_limit(&self) -> Result<usize, ApiError> {
+        let Some(text) = self.given("limit") else { return Ok(0) };
+        text.parse().map_err(|_| {
+            let wanted = "limit parameter must be greater than or equal to 0";
+            ApiError::bad_data(format!("{wanted}, got {text}"))
+        })
+    }
+
+    /// The selectors of `match[]` of a series request, each with at least one matcher that is not
+    /// empty.
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        self.checked_selectors()
+            .map_err(|error| ApiError::invalid_parameter("match[]", error.message))
+    }
+
+    /// The same for label requests, whose errors do not say which parameter they are about.
+    pub(super) fn label_selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        self.checked_selectors()
+    }
+
+    fn checked_selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let parse = |text: &str| {
             let matchers = parse_metric_selector(text)
-                .map_err(|error| ApiError::invalid_parameter("match[]", error))?;
+                .map_err(|error| ApiError::bad_data(error.to_string()))?;
             if matchers.iter().all(Matcher::matches_empty) {
                 let reason = "match[] must contain at least one non-empty matcher";
-                return Err(ApiError::invalid_parameter("match[]", reason));
+                return Err(ApiError::bad_data(reason));
             }
             Ok(matchers)
         };
@@ -146,8 +172,7 @@ impl Params {
             let regexes = matchers.iter().filter_map(Matcher::regex);
             automata_bytes += regexes.map(model::regex::Regex::automaton_bytes).sum::<usize>();
             if automata_bytes > MAX_AUTOMATA_BYTES {
-                let reason = "the regular expressions are too large together";
-                return Err(ApiError::invalid_parameter("match[]", reason));
+                return Err(ApiError::bad_data("the regular expressions are too large together"));
             }
             selectors.push(matchers);
         }
@@ -275,6 +300,33 @@ mod tests {
         ] {
             assert_eq!(error(form), Err(want.to_owned()));
         }
+    }
+
+    #[test]
+    fn errors_are_those_of_mimir() {
+        let messages = |query: &str| {
+            let params = params(query);
+            let of = |result: Result<(), ApiError>| result.err().map(|e| e.message);
+            [
+                of(params.duration_ms("step").map(drop)),
+                of(params.list_limit().map(drop)),
+                of(params.label_selectors().map(drop)),
+                of(params.selectors().map(drop)),
+            ]
+        };
+        let empty = "match[] must contain at least one non-empty matcher";
+        assert_eq!(
+            messages("limit=-1&match[]={}").map(Option::unwrap),
+            [
+                "missing required parameter \"step\"".to_owned(),
+                "limit parameter must be greater than or equal to 0, got -1".to_owned(),
+                empty.to_owned(),
+                format!("invalid parameter \"match[]\": {empty}"),
+            ]
+        );
+        assert_eq!(messages("step=5&limit=7&match[]=up"), [const { None }; 4]);
+        let limit = messages("limit=a")[1].clone().unwrap();
+        assert_eq!(limit, "limit parameter must be greater than or equal to 0, got a");
     }
 
     #[test]

@@ -57,6 +57,22 @@ async fn check_tenant(policy: TenantPolicy, headers: &[(&str, &str)], want: (u16
 }
 
 #[tokio::test]
+async fn paths_that_are_not_clean_lead_to_those_that_are() {
+    let router = router(&Metrics::new(), TenantPolicy::Header, "/urd");
+    for (path, want) in [
+        ("/urd//long?a=b//c", Some("/urd/long?a=b//c")),
+        ("//nothing/../urd/long", Some("/urd/long")),
+        ("/urd/long?a=b//c", None),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap());
+        assert_eq!(location, want, "{path}");
+        assert_eq!(response.status().as_u16(), if want.is_some() { 301 } else { 200 }, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_is_required_where_there_are_tenants() {
     let header = || TenantPolicy::Header;
     check_tenant(header(), &[("X-Scope-OrgID", "team-a")], (200, "team-a")).await;

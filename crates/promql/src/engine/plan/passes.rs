@@ -4,6 +4,8 @@
 //! the value, its order, the annotations or the error; property tests compare plans with each
 //! pass on and off.
 
+use model::{Interrupted, QueryContext};
+
 use super::{
     Plan, fold_constants, narrow_joins, reduce_matchers, share_expressions, share_selectors,
     without_labels,
@@ -59,24 +61,23 @@ impl Default for Passes {
     }
 }
 
-/// Runs the passes that are switched on.
-pub(crate) fn optimize(plan: &mut Plan, passes: Passes) {
-    if passes.fold_constants {
-        fold_constants::run(plan);
+/// Runs the passes that are switched on; between two of them the query can be stopped.
+pub(crate) fn optimize(
+    plan: &mut Plan,
+    passes: Passes,
+    context: &QueryContext,
+) -> Result<(), Interrupted> {
+    let all: [(bool, fn(&mut Plan)); 6] = [
+        (passes.fold_constants, fold_constants::run),
+        (passes.reduce_matchers, reduce_matchers::run),
+        (passes.share_expressions, share_expressions::run),
+        (passes.share_selectors, share_selectors::run),
+        (passes.narrow_joins, narrow_joins::run),
+        (passes.without_labels, without_labels::run),
+    ];
+    for (_, run) in all.iter().filter(|(is_on, _)| *is_on) {
+        context.check()?;
+        run(plan);
     }
-    if passes.reduce_matchers {
-        reduce_matchers::run(plan);
-    }
-    if passes.share_expressions {
-        share_expressions::run(plan);
-    }
-    if passes.share_selectors {
-        share_selectors::run(plan);
-    }
-    if passes.narrow_joins {
-        narrow_joins::run(plan);
-    }
-    if passes.without_labels {
-        without_labels::run(plan);
-    }
+    context.check()
 }

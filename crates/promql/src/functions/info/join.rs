@@ -126,9 +126,9 @@ impl Joined {
         if let Some(row) = self.rows.get(&head.labels) {
             return Ok(*row);
         }
-        self.meter.add(self.batch.row_bytes(&head) + ENTRY_BYTES)?;
+        self.meter.add(ENTRY_BYTES)?;
         let labels = head.labels.clone();
-        let row = self.batch.push(head);
+        let row = self.batch.push_metered(head, &mut self.meter)?;
         self.rows.insert(labels, row);
         Ok(row)
     }
