@@ -31,6 +31,11 @@ impl Grouping {
         Self::new(labels, self.without)
     }
 
+    /// Whether all series are in the same group.
+    fn is_one_group(&self) -> bool {
+        !self.without && self.labels.is_empty()
+    }
+
     /// Whether groups keep metric names.
     pub(super) fn keeps_names(&self) -> bool {
         !self.without && self.labels.iter().any(|name| is_metadata_label(name))
@@ -84,6 +89,11 @@ impl<'a> Groups<'a> {
 
     /// The number of the group of a series; counted from 0 in the order of their first series.
     pub(super) fn number_of(&mut self, head: &SeriesHead) -> usize {
+        // Without looking at the labels: another thread has made them, and they are far away.
+        if self.grouping.is_one_group() && !self.heads.is_empty() {
+            self.heads[0].drop_name |= head.drop_name && !self.settle;
+            return 0;
+        }
         self.grouping.write_key(head, self.settle, &mut self.key);
         if let Some(number) = self.numbers.get(&self.key[..]) {
             self.heads[*number].drop_name |= head.drop_name && !self.settle;

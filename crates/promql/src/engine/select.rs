@@ -149,8 +149,8 @@ fn next_chunk(
     cx: &EvalContext<'_>,
 ) -> Result<Vec<SeriesEntry>, QueryError> {
     let mut chunk = Vec::new();
+    cx.check()?;
     while chunk.len() < len {
-        cx.check()?;
         match series {
             SeriesState::Planned(plan) => {
                 *series = SeriesState::Selected(select_series(plan, cx)?);
@@ -263,28 +263,32 @@ impl ChunkJob<'_> {
         let cells = chunk.len().saturating_mul(self.steps);
         let room = self.cx.account.reserve(0, (cells * size_of::<f64>()) as u64)?;
         let mut batch = SeriesBatch::with_capacity(chunk.len(), self.steps);
-        let mut samples = SampleBuffer::default();
+        let (mut samples, mut pace) = (SampleBuffer::default(), self.cx.pace());
         for entry in chunk {
-            self.cx.check()?;
-            self.add_series(entry, &mut samples, &mut batch)?;
+            let sample_count = self.add_series(entry, &mut samples, &mut batch)?;
+            pace.tick(sample_count + self.steps)?;
         }
+        // A function that was stopped within a row says so only here.
+        self.cx.check()?;
         drop(room);
         self.cx.hold(&mut batch)?;
         apply_maps(self.maps, &mut batch, self.cx)?;
         Ok(batch)
     }
 
+    /// Adds the row of a series; gives the number of its samples.
     fn add_series(
         &self,
         mut entry: SeriesEntry,
         samples: &mut SampleBuffer,
         batch: &mut SeriesBatch,
-    ) -> Result<(), QueryError> {
+    ) -> Result<usize, QueryError> {
         samples.clear();
         entry.samples.read_all(samples)?;
         drop(entry.samples);
-        if samples.is_empty() {
-            return Ok(());
+        let sample_count = samples.len();
+        if sample_count == 0 {
+            return Ok(0);
         }
         if self.only_histogram_stats && !samples.histograms.is_empty() {
             keep_stats(samples);
@@ -294,13 +298,11 @@ impl ChunkJob<'_> {
         self.make_room_for_row(batch)?;
         let row = batch.push(SeriesHead { labels: entry.labels.clone(), drop_name });
         self.kernel.evaluate(&entry.labels, samples, batch.row_mut(row), self.cx)?;
-        // A function that was stopped within a row says so only here.
-        self.cx.check()?;
         if !batch.has_values(row) {
             batch.pop();
         }
         drop(held);
-        Ok(())
+        Ok(sample_count)
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct AnyOrderSet {
     source: SeriesSource,
     walk: Walk,
     ready: VecDeque<ReadSeries>,
+    /// What series have for labels; another one for each run, so that threads that let go of it
+    /// do not wait for each other.
+    no_labels: Labels,
 }
 
 /// Which series are still to come.
@@ -56,7 +59,7 @@ impl AnyOrderSet {
                 Walk::Rows { rows, next: 0 }
             }
         };
-        Ok(Self { source, walk, ready: VecDeque::new() })
+        Ok(Self { source, walk, ready: VecDeque::new(), no_labels: Labels::empty() })
     }
 
     /// Reads the next series. False at the end.
@@ -113,9 +116,10 @@ impl SeriesSet for AnyOrderSet {
     fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
         loop {
             if let Some(read) = self.ready.pop_front() {
-                return self.source.entry(Labels::empty(), read).map(Some);
+                return self.source.entry(self.no_labels.clone(), read).map(Some);
             }
             self.source.context.check()?;
+            self.no_labels = Labels::empty();
             if !self.read_run() {
                 return Ok(None);
             }
