@@ -1,6 +1,8 @@
 //! Whose request it is: the tenant header checked by Mimir's rules, and put into the request's
 //! extensions as [`TenantId`]. Set around the routes whose [`crate::Access`] is `Tenant`.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -46,9 +48,21 @@ pub(crate) async fn require_tenant(
             request.extensions_mut().insert(tenant);
             next.run(request).await
         }
-        Err(InvalidTenantId::Empty) => {
-            text_error(StatusCode::UNAUTHORIZED, &InvalidTenantId::Empty.to_string())
-        }
-        Err(error) => text_error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => refusal(&error),
     }
+}
+
+/// The answer to a request without a valid tenant: who it is from is not known. Several tenants
+/// at once are valid where queries may span them, which is not here.
+fn refusal(error: &InvalidTenantId) -> Response {
+    if let InvalidTenantId::UnsupportedCharacter { id, character: '|' } = error {
+        let tenants: BTreeSet<&str> = id.split('|').collect();
+        if tenants.len() > 1 && tenants.iter().all(|id| TenantId::new(id).is_ok()) {
+            let actual = tenants.len();
+            let text =
+                format!("too many tenant IDs present in the request. max: 1 actual: {actual}");
+            return text_error(StatusCode::UNPROCESSABLE_ENTITY, &text);
+        }
+    }
+    text_error(StatusCode::UNAUTHORIZED, &error.to_string())
 }

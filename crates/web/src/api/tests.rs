@@ -79,7 +79,11 @@ async fn a_tenant_is_required_where_there_are_tenants() {
     check_tenant(header(), &[], (401, "no org id\n")).await;
     check_tenant(header(), &[("X-Scope-OrgID", "")], (401, "no org id\n")).await;
     let message = "tenant ID 'a/b' contains unsupported character '/'\n";
-    check_tenant(header(), &[("X-Scope-OrgID", "a/b")], (400, message)).await;
+    check_tenant(header(), &[("X-Scope-OrgID", "a/b")], (401, message)).await;
+    let message = "too many tenant IDs present in the request. max: 1 actual: 2\n";
+    check_tenant(header(), &[("X-Scope-OrgID", "b|a|b")], (422, message)).await;
+    let message = "tenant ID 'a|/' contains unsupported character '|'\n";
+    check_tenant(header(), &[("X-Scope-OrgID", "a|/")], (401, message)).await;
     let always = TenantPolicy::Always(TenantId::new("anonymous").unwrap());
     check_tenant(always, &[("X-Scope-OrgID", "a/b")], (200, "anonymous")).await;
 }

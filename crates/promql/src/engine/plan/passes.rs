@@ -67,7 +67,8 @@ pub(crate) fn optimize(
     passes: Passes,
     context: &QueryContext,
 ) -> Result<(), Interrupted> {
-    let all: [(bool, fn(&mut Plan)); 6] = [
+    type Pass = fn(&mut Plan);
+    let all: [(bool, Pass); 6] = [
         (passes.fold_constants, fold_constants::run),
         (passes.reduce_matchers, reduce_matchers::run),
         (passes.share_expressions, share_expressions::run),
