@@ -104,6 +104,21 @@ impl InstanceDesc {
         now_s.saturating_sub(self.timestamp) <= timeout_s
     }
 
+    /// Whether nothing but the last heartbeat is another one.
+    pub(crate) fn differs_in_time_alone(&self, other: &InstanceDesc) -> bool {
+        let Self { timestamp: _, addr, state, tokens, zone, id, versions, .. } = self;
+        let Self { registered_timestamp, read_only_updated_timestamp, read_only, .. } = self;
+        *state == other.state
+            && *read_only == other.read_only
+            && *read_only_updated_timestamp == other.read_only_updated_timestamp
+            && *registered_timestamp == other.registered_timestamp
+            && *addr == other.addr
+            && *zone == other.zone
+            && *id == other.id
+            && *versions == other.versions
+            && *tokens == other.tokens
+    }
+
     /// Whether an operation may use it.
     pub fn is_healthy(&self, op: Operation, timeout_s: i64, now_s: i64) -> bool {
         op.accepts(self.state) && self.is_heartbeat_healthy(timeout_s, now_s)

@@ -46,6 +46,11 @@ pub trait Value: Any + Send + Sync + fmt::Debug {
         origin: MergeOrigin,
         now_s: i64,
     ) -> Option<Box<dyn Value>>;
+    /// Whether `other` says nothing of its parts but that they are as they were, at a later time:
+    /// heartbeats. Not everybody has to hear of each of them.
+    fn is_renewed_by(&self, _other: &dyn Value) -> bool {
+        false
+    }
     /// What the value consists of: a message that is about the same parts replaces another one.
     fn content(&self) -> Vec<String>;
     /// Removes marks of deletion from before a time, or all of them. Returns how many are left

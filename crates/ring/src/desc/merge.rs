@@ -128,6 +128,13 @@ impl Value for Desc {
         Desc::merge(self, *other, origin, now_s).map(|change| Box::new(change) as Box<dyn Value>)
     }
 
+    fn is_renewed_by(&self, other: &dyn Value) -> bool {
+        let Some(other) = other.as_any().downcast_ref::<Desc>() else { return false };
+        other.ingesters.iter().all(|(id, theirs)| {
+            self.ingesters.get(id).is_some_and(|ours| ours.differs_in_time_alone(theirs))
+        })
+    }
+
     fn content(&self) -> Vec<String> {
         self.ingesters.keys().cloned().collect()
     }

@@ -390,12 +390,12 @@ impl Gossip {
             MergeOrigin::Local => &mut self.local,
             MergeOrigin::Remote => &mut self.forwarded,
         };
-        queue.push(subject, message);
+        queue.push(subject, message, change.is_renewal);
         self.commands.push(Command::Changed { key });
     }
 
     fn tell_member(&mut self, name: &str, message: &Message) {
-        self.membership.push(Subject::Member(name.to_owned()), message.encode());
+        self.membership.push(Subject::Member(name.to_owned()), message.encode(), false);
     }
 
     /// Objects to what is said about this member.

@@ -63,6 +63,8 @@ pub(crate) struct Change {
     pub(crate) pair: KeyValuePair,
     pub(crate) content: Vec<String>,
     pub(crate) version: u64,
+    /// Another member's message that tells of heartbeats alone.
+    pub(crate) is_renewal: bool,
 }
 
 /// What came of a merge.
@@ -146,6 +148,9 @@ impl Values {
         if incoming.based_on.is_some_and(|version| version != entry.version) {
             return Merged::Conflict;
         }
+        let is_renewal = incoming.origin == MergeOrigin::Remote
+            && !incoming.deleted
+            && entry.value.is_renewed_by(&*incoming.value);
         let mut change = entry.value.merge(incoming.value, incoming.origin, now.wall_ms / 1000);
         let is_deletion = incoming.deleted && entry.updated_ms < incoming.updated_ms;
         let becomes_deleted = is_deletion && !entry.deleted;
@@ -172,7 +177,7 @@ impl Values {
         }
         entry.version += 1;
         let change = change.unwrap_or_else(|| entry.value.clone_boxed());
-        Merged::Changed(told(key, change.as_ref(), entry))
+        Merged::Changed(Change { is_renewal, ..told(key, change.as_ref(), entry) })
     }
 
     fn insert(&mut self, key: &str, incoming: Incoming, now: Now) -> Merged {
@@ -248,5 +253,5 @@ fn told(key: &str, value: &dyn Value, entry: &Entry) -> Change {
         deleted: entry.deleted,
         update_time_millis: entry.updated_ms,
     };
-    Change { pair, content: value.content(), version: entry.version }
+    Change { pair, content: value.content(), version: entry.version, is_renewal: false }
 }

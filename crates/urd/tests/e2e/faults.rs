@@ -1,7 +1,11 @@
 //! A whole cluster of processes under a writer and readers that never stop: three ingesters, two
 //! distributors, two queriers, two store-gateways, a compactor, an S3 server and memcached, with
-//! the rings in etcd and once more by gossip. One after the other is paused, killed and restarted,
-//! and no write or query may fail, and no acknowledged sample be missing.
+//! the rings in etcd and once more by gossip. One after the other is paused, killed, cut off, left
+//! without disk space and restarted, and no write or query may fail, and no acknowledged sample be
+//! missing.
+
+mod disk;
+mod line;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use bucket::testing::S3Server;
 
+use self::disk::SmallDisk;
+use self::line::Line;
 use crate::cluster::{Model, RINGS, START_MS, read, start_with, wait_for_ingesters, write};
 use crate::harness::{PATIENCE, Server, free_port, has};
 use crate::object_storage::{memcached, options};
@@ -30,11 +36,29 @@ struct Node {
 
 impl Node {
     fn start(dir: &Path, (name, target): (&str, &'static str), shared: &[String]) -> Self {
+        Self::start_at(dir, (name, target), (shared, free_port()))
+    }
+
+    /// The same with a port for gRPC.
+    fn start_at(
+        dir: &Path,
+        (name, target): (&str, &'static str),
+        (shared, port): (&[String], u16),
+    ) -> Self {
         let mut options = shared.to_vec();
-        options.push(format!("-server.grpc-listen-port={}", free_port()));
+        options.push(format!("-server.grpc-listen-port={port}"));
         options.push(format!("-memberlist.bind-port={}", free_port()));
         let server = start_with(dir, (name, target), &[], &options);
         Self { name: name.to_owned(), target, options, server }
+    }
+
+    /// An ingester that others reach over a line.
+    fn behind_a_line(dir: &Path, name: &str, shared: &[String]) -> (Self, Line) {
+        let port = free_port();
+        let line = Line::to(port);
+        let mut shared = shared.to_vec();
+        shared.push(format!("-ingester.ring.instance-port={}", line.port()));
+        (Self::start_at(dir, (name, "ingester"), (&shared, port)), line)
     }
 
     fn restart(&mut self, dir: &Path) {
@@ -209,6 +233,10 @@ struct Cluster {
     ingesters: [Node; 3],
     gateways: [Node; 2],
     etcd: Option<Etcd>,
+    /// To the last ingester.
+    line: Line,
+    /// The first ingester's, where there can be one.
+    disk: Option<SmallDisk>,
 }
 
 fn cluster_under_faults(in_etcd: bool) {
@@ -223,7 +251,9 @@ fn cluster_under_faults(in_etcd: bool) {
     shared.push(format!("{flag}.memcached.addresses=127.0.0.1:{cache_port}"));
     let seed = seed(dir, &shared);
     let node = |name: &str, target| Node::start(dir, (name, target), &shared);
-    let ingesters = [1, 2, 3].map(|i| node(&format!("ingester-{i}"), "ingester"));
+    let disk = SmallDisk::at(&dir.join("ingester-1/tsdb"));
+    let (last, line) = Node::behind_a_line(dir, "ingester-3", &shared);
+    let ingesters = [node("ingester-1", "ingester"), node("ingester-2", "ingester"), last];
     let gateways = [1, 2].map(|i| node(&format!("store-gateway-{i}"), "store-gateway"));
     let distributors = [1, 2].map(|i| node(&format!("distributor-{i}"), "distributor"));
     let queriers = [1, 2].map(|i| node(&format!("querier-{i}"), "querier"));
@@ -239,7 +269,7 @@ fn cluster_under_faults(in_etcd: bool) {
             scope.spawn(move || traffic.query(querier, number));
         }
         traffic.goes_on("the start");
-        let mut cluster = Cluster { ingesters, gateways, etcd };
+        let mut cluster = Cluster { ingesters, gateways, etcd, line, disk };
         let watching: Vec<&Node> = distributors.iter().chain(&queriers).collect();
         faults(dir, &mut cluster, (&traffic, &watching));
         drop(cache);
@@ -268,6 +298,26 @@ fn faults(dir: &Path, cluster: &mut Cluster, (traffic, watching): (&Traffic, &[&
     cluster.ingesters[1].restart(dir);
     all_see_three();
     traffic.goes_on("it is back");
+
+    cluster.line.cut();
+    traffic.goes_on("connections to an ingester are cut");
+    cluster.line.mend();
+    traffic.goes_on("they can be made again");
+    cluster.line.be_silent();
+    traffic.goes_on("an ingester is not heard any more");
+    cluster.line.mend();
+    traffic.goes_on("it is heard again");
+
+    if let Some(disk) = &cluster.disk {
+        disk.fill();
+        traffic.goes_on("an ingester's disk is full");
+        cluster.ingesters[0].server.kill();
+        traffic.goes_on("it is killed");
+        disk.free();
+        cluster.ingesters[0].restart(dir);
+        all_see_three();
+        traffic.goes_on("it is back, with a disk");
+    }
 
     for ingester in &cluster.ingesters {
         let flushed = ingester.server.get("/ingester/flush?wait=true");
