@@ -8,7 +8,7 @@ mod disk;
 mod line;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use bucket::testing::S3Server;
 use self::disk::SmallDisk;
 use self::line::Line;
 use crate::cluster::{Model, RINGS, START_MS, read, start_with, wait_for_ingesters, write};
+use crate::etcd::Etcd;
 use crate::harness::{PATIENCE, Server, free_port, has};
 use crate::object_storage::{memcached, options};
 
@@ -68,40 +69,6 @@ impl Node {
     fn signal(&self, signal: &str) {
         let pid = self.server.pid().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-}
-
-/// etcd on ports that stay its own.
-struct Etcd {
-    child: Child,
-    ports: [u16; 2],
-}
-
-impl Etcd {
-    fn start(dir: &Path, ports: [u16; 2]) -> Self {
-        let [client, peer] = ports.map(|port| format!("http://127.0.0.1:{port}"));
-        let child = Command::new("etcd")
-            .arg("--data-dir")
-            .arg(dir.join("etcd"))
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self { child: child.unwrap(), ports }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -213,10 +180,7 @@ fn shared_options(dir: &Path, s3: &S3Server, in_etcd: bool) -> (Vec<String>, Opt
     let etcd = in_etcd.then(|| Etcd::start(dir, [free_port(), free_port()]));
     match &etcd {
         Some(etcd) => {
-            for ring in RINGS {
-                shared.push(format!("-{ring}.store=etcd"));
-                shared.push(format!("-{ring}.etcd.endpoints=127.0.0.1:{}", etcd.ports[0]));
-            }
+            shared.extend(RINGS.iter().flat_map(|ring| etcd.options(ring)));
         }
         None => {
             // Nobody must be there first: all know the port of the first one.

@@ -1,12 +1,14 @@
-//! Two distributors of one cluster that choose the same one of two senders, over the gossip.
+//! Two distributors of one cluster that choose the same one of two senders, over the gossip and over
+//! etcd.
 
 use std::path::Path;
 
 use crate::cluster::{gossip_address, wait_for_ingesters};
-use crate::harness::{Answer, Server, urd_command};
+use crate::etcd::Etcd;
+use crate::harness::{Answer, Server, free_port, has, urd_command};
 use crate::remote_write::{Series, push};
 
-fn start(dir: &Path, (name, target): (&str, &str), join: &[String]) -> Server {
+fn start(dir: &Path, (name, target): (&str, &str), extra: &[String]) -> Server {
     let own = dir.join(name);
     std::fs::create_dir_all(&own).unwrap();
     let mut command = urd_command(&own);
@@ -19,7 +21,7 @@ fn start(dir: &Path, (name, target): (&str, &str), join: &[String]) -> Server {
         command.arg(format!("-{ring}.instance-id={name}"));
         command.arg(format!("-{ring}.instance-addr=127.0.0.1"));
     }
-    command.args(join.iter().map(|address| format!("-memberlist.join={address}")));
+    command.args(extra);
     let server = Server::start(command, name);
     server.wait_ready();
     server
@@ -37,9 +39,24 @@ fn elected(server: &Server) -> serde_json::Value {
 
 #[test]
 fn all_distributors_take_the_samples_of_one_replica() {
+    samples_of_one_replica(&[]);
+}
+
+#[test]
+fn the_elected_replicas_can_be_kept_in_etcd() {
+    if has("etcd") {
+        let dir = tempfile::tempdir().unwrap();
+        let etcd = Etcd::start(dir.path(), [free_port(), free_port()]);
+        samples_of_one_replica(&etcd.options("distributor.ha-tracker"));
+    }
+}
+
+fn samples_of_one_replica(store: &[String]) {
     let dir = tempfile::tempdir().unwrap();
-    let first = start(dir.path(), ("one", "distributor,ingester,querier,store-gateway"), &[]);
-    let second = start(dir.path(), ("two", "distributor"), &[gossip_address(&first)]);
+    let first = start(dir.path(), ("one", "distributor,ingester,querier,store-gateway"), store);
+    let mut extra = store.to_vec();
+    extra.push(format!("-memberlist.join={}", gossip_address(&first)));
+    let second = start(dir.path(), ("two", "distributor"), &extra);
     wait_for_ingesters(&second, 1);
     let t = 1_700_000_000_000;
     assert_eq!(write(&first, "a", t).status, 200);

@@ -11,6 +11,7 @@ mod cluster;
 mod crash;
 mod dataset;
 mod differential;
+mod etcd;
 mod exemplars;
 mod faults;
 mod ha;
