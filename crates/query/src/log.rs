@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::FrontendConfig;
 use model::context::QueryUsage;
-use model::{QueryContext, TenantId};
+use model::{QueryContext, TenantId, TimestampMs};
 use promql::QueryKind;
 
 use crate::QueryService;
@@ -134,10 +134,7 @@ impl QueryLog {
             return;
         }
         let message = if is_slow { "slow query detected" } else { "query stats" };
-        let (start_ms, end_ms, step_ms) = match self.kind {
-            QueryKind::Instant { time_ms } => (time_ms, time_ms, 0),
-            QueryKind::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
-        };
+        let times = LoggedTimes::of(self.kind);
         let usage = cost.usage;
         tracing::info!(
             component = "query-frontend",
@@ -150,15 +147,47 @@ impl QueryLog {
             samples_processed = usage.samples,
             peak_memory_bytes = usage.peak_memory_bytes,
             param_query = %self.query,
-            param_start_ms = start_ms,
-            param_end_ms = end_ms,
-            param_step_ms = step_ms,
+            param_time = times.time,
+            param_start = times.start,
+            param_end = times.end,
+            param_step = times.step_ms,
             headers = (!self.headers.is_empty()).then_some(self.headers.as_str()),
             status = status_of(error),
             err = error.map(|error| error.message.as_str()),
             "{message}"
         );
     }
+}
+
+/// When a query was asked for, as Mimir writes it; what a kind of query does not have is left out.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct LoggedTimes {
+    time: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    step_ms: Option<i64>,
+}
+
+impl LoggedTimes {
+    fn of(kind: QueryKind) -> Self {
+        match kind {
+            QueryKind::Instant { time_ms } => {
+                Self { time: Some(date_of(time_ms)), ..Self::default() }
+            }
+            QueryKind::Range { start_ms, end_ms, step_ms } => Self {
+                time: None,
+                start: Some(date_of(start_ms)),
+                end: Some(date_of(end_ms)),
+                step_ms: Some(step_ms),
+            },
+        }
+    }
+}
+
+/// RFC 3339; the number where no calendar reaches.
+fn date_of(time_ms: TimestampMs) -> String {
+    let date = jiff::Timestamp::from_millisecond(time_ms);
+    date.map_or_else(|_| time_ms.to_string(), |date| date.to_string())
 }
 
 fn status_of(error: Option<&ApiError>) -> &'static str {
@@ -199,6 +228,18 @@ mod tests {
         ] {
             assert!(long.contains(part), "{long}");
         }
+    }
+
+    #[test]
+    fn times_are_written_as_mimir_writes_them() {
+        let times = LoggedTimes::of(QueryKind::Instant { time_ms: 1_500 });
+        let time = Some("1970-01-01T00:00:01.5Z".to_owned());
+        assert_eq!(times, LoggedTimes { time, ..LoggedTimes::default() });
+        let range = QueryKind::Range { start_ms: 1_795_346_175_000, end_ms: i64::MAX, step_ms: 5 };
+        let LoggedTimes { time, start, end, step_ms } = LoggedTimes::of(range);
+        assert_eq!((time, step_ms), (None, Some(5)));
+        assert_eq!(start.as_deref(), Some("2026-11-22T11:16:15Z"));
+        assert_eq!(end, Some(i64::MAX.to_string()));
     }
 
     #[test]

@@ -137,9 +137,8 @@ impl<'q> EvalContext<'q> {
 
     /// No series, with room for `series` of them that is taken into account.
     pub(crate) fn new_batch(&self, series: usize, steps: usize) -> Result<SeriesBatch, QueryError> {
-        let cells = series.saturating_mul(steps);
-        self.account.check_size(cells)?;
-        let room = self.account.reserve(0, cells.saturating_mul(size_of::<f64>()) as u64)?;
+        let bytes = series.saturating_mul(steps).saturating_mul(size_of::<f64>());
+        let room = self.account.reserve(0, bytes as u64)?;
         let batch = SeriesBatch::with_capacity(series, steps);
         Ok(SeriesBatch { reservation: Some(room), ..batch })
     }
