@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,9 +40,9 @@ pub struct FaultFs(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    live: BTreeMap<PathBuf, Inode>,
-    durable: BTreeMap<PathBuf, Inode>,
-    directories: BTreeSet<PathBuf>,
+    live: Names,
+    durable: Names,
+    directories: BTreeSet<OsString>,
     locked: BTreeSet<PathBuf>,
     faults: Faults,
     counts: Counts,
@@ -80,11 +81,19 @@ pub struct Counts {
 
 type Inode = Arc<Mutex<Content>>;
 
+/// Names of files by directory: one directory is listed or synced far more often than all.
+#[derive(Default, Clone)]
+struct Names(BTreeMap<OsString, InDirectory>);
+
+type InDirectory = BTreeMap<OsString, Inode>;
+
 #[derive(Default)]
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
     dirty_pages: BTreeSet<usize>,
+    /// Since the last sync it was shorter than now: more than the dirty pages is another.
+    was_cut: bool,
 }
 
 impl FaultFs {
@@ -144,7 +153,7 @@ impl FaultFs {
         };
         let survives = || random.as_ref().is_some_and(|r| r.below(2) == 1);
         state.crash_names(&survives);
-        for inode in state.live.values() {
+        for inode in state.live.0.values().flat_map(BTreeMap::values) {
             inode.lock().crash(random.as_ref());
         }
     }
@@ -197,8 +206,7 @@ impl State {
     }
 
     fn crash_names(&mut self, survives: &dyn Fn() -> bool) {
-        let mut paths: BTreeSet<PathBuf> = self.live.keys().cloned().collect();
-        paths.extend(self.durable.keys().cloned());
+        let paths: BTreeSet<PathBuf> = self.live.paths().chain(self.durable.paths()).collect();
         for path in paths {
             let (live, durable) = (self.live.get(&path), self.durable.get(&path));
             let unchanged = matches!((live, durable), (Some(live), Some(durable)) if Arc::ptr_eq(live, durable));
@@ -206,11 +214,19 @@ impl State {
                 continue;
             }
             match durable.cloned() {
-                Some(inode) => self.live.insert(path, inode),
-                None => self.live.remove(&path),
-            };
+                Some(inode) => self.live.insert(&path, inode),
+                None => drop(self.live.remove(&path)),
+            }
         }
         self.durable = self.live.clone();
+    }
+
+    /// Takes out a directory and those below it.
+    fn take_directories(&mut self, path: &Path) -> Vec<OsString> {
+        let mut taken: Vec<OsString> =
+            self.directories.take(path.as_os_str()).into_iter().collect();
+        taken.extend(self.directories.extract_if(below(path), |_| true));
+        taken
     }
 
     fn take_space(&mut self, wanted: u64) -> u64 {
@@ -228,12 +244,79 @@ impl State {
 
     fn require_parent(&self, path: &Path) -> io::Result<()> {
         let parent = parent_dir(path);
-        let known = parent == Path::new(".") || self.directories.contains(parent);
+        let parent_name = parent.as_os_str();
+        let known = parent_name == "." || self.directories.contains(parent_name);
         if known { Ok(()) } else { Err(not_found(parent)) }
     }
 }
 
+/// The directory and the name in it.
+fn split(path: &Path) -> (&OsStr, &OsStr) {
+    (parent_dir(path).as_os_str(), path.file_name().unwrap_or_default())
+}
+
+impl Names {
+    fn get(&self, path: &Path) -> Option<&Inode> {
+        let (dir, name) = split(path);
+        self.0.get(dir)?.get(name)
+    }
+
+    fn insert(&mut self, path: &Path, inode: Inode) {
+        let (dir, name) = split(path);
+        match self.0.get_mut(dir) {
+            Some(names) => drop(names.insert(name.to_owned(), inode)),
+            None => drop(self.0.insert(dir.to_owned(), [(name.to_owned(), inode)].into())),
+        }
+    }
+
+    fn remove(&mut self, path: &Path) -> Option<Inode> {
+        let (dir, name) = split(path);
+        self.0.get_mut(dir)?.remove(name)
+    }
+
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let in_dir = |(dir, names): (&OsString, &InDirectory)| {
+            let dir = PathBuf::from(dir);
+            names.keys().map(|name| dir.join(name)).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(in_dir)
+    }
+
+    /// Takes out the names of a directory and of all below it.
+    fn take_below(&mut self, path: &Path) -> Vec<(OsString, InDirectory)> {
+        let mut taken: Vec<_> = self.0.remove_entry(path.as_os_str()).into_iter().collect();
+        taken.extend(self.0.extract_if(below(path), |_, _| true));
+        taken
+    }
+}
+
+/// What is below a directory: in the order of bytes, the names that begin with it and a slash.
+fn below(path: &Path) -> std::ops::Range<OsString> {
+    let bound = |separator: &str| {
+        let mut bound = path.as_os_str().to_owned();
+        bound.push(separator);
+        bound
+    };
+    // `0` follows the slash.
+    bound("/")..bound("0")
+}
+
 impl Content {
+    /// What is live is durable.
+    fn sync(&mut self) {
+        if std::mem::take(&mut self.was_cut) {
+            self.durable.clone_from(&self.live);
+            return self.dirty_pages.clear();
+        }
+        let length = self.live.len();
+        self.durable.resize(length, 0);
+        for page in std::mem::take(&mut self.dirty_pages) {
+            let start = (page * PAGE_BYTES).min(length);
+            let end = (start + PAGE_BYTES).min(length);
+            self.durable[start..end].copy_from_slice(&self.live[start..end]);
+        }
+    }
+
     fn crash(&mut self, random: Option<&SeededRandom>) {
         let (live, mut survivor) = (std::mem::take(&mut self.live), self.durable.clone());
         if let Some(random) = random {
@@ -249,6 +332,7 @@ impl Content {
         self.durable = survivor.clone();
         self.live = survivor;
         self.dirty_pages.clear();
+        self.was_cut = false;
     }
 
     fn write(&mut self, data: &[u8], offset: usize) {
@@ -271,10 +355,12 @@ impl FileSystem for FaultFs {
         state.atomic_change()?;
         fault(&mut state.faults.creates)?;
         if let Some(existing) = state.live.get(path).cloned() {
-            let freed = std::mem::take(&mut existing.lock().live).len();
+            let mut content = existing.lock();
+            content.was_cut = true;
+            let freed = std::mem::take(&mut content.live).len();
             state.give_space(freed as u64);
         } else {
-            state.live.insert(path.to_owned(), Inode::default());
+            state.live.insert(path, Inode::default());
         }
         drop(state);
         Ok(self.open(path)?)
@@ -302,21 +388,21 @@ impl FileSystem for FaultFs {
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let state = self.0.lock();
-        if !state.directories.contains(path) {
+        if !state.directories.contains(path.as_os_str()) {
             return Err(not_found(path));
         }
-        let name = |p: &PathBuf| {
-            let is_child = p.parent() == Some(path);
-            p.file_name().filter(|_| is_child).map(|n| n.to_string_lossy().into_owned())
-        };
         let mut entries = Vec::new();
-        for (child, inode) in &state.live {
-            if let Some(name) = name(child) {
-                let length = inode.lock().live.len() as u64;
-                entries.push(DirEntry { name, metadata: Metadata { is_dir: false, length } });
-            }
+        for (child, inode) in state.live.0.get(path.as_os_str()).into_iter().flatten() {
+            let name = child.to_string_lossy().into_owned();
+            let length = inode.lock().live.len() as u64;
+            entries.push(DirEntry { name, metadata: Metadata { is_dir: false, length } });
         }
-        for name in state.directories.iter().filter_map(name) {
+        for child in state.directories.range(below(path)) {
+            let child = Path::new(child);
+            if child.parent() != Some(path) {
+                continue;
+            }
+            let name = child.file_name().unwrap_or_default().to_string_lossy().into_owned();
             entries.push(DirEntry { name, metadata: Metadata { is_dir: true, length: 0 } });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -324,7 +410,7 @@ impl FileSystem for FaultFs {
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        if self.0.lock().directories.contains(path) {
+        if self.0.lock().directories.contains(path.as_os_str()) {
             return Ok(Metadata { is_dir: true, length: 0 });
         }
         let length = self.inode(path)?.lock().live.len() as u64;
@@ -335,12 +421,12 @@ impl FileSystem for FaultFs {
         let mut state = self.0.lock();
         state.require_parent(to)?;
         state.atomic_change()?;
-        if state.directories.contains(from) {
+        if state.directories.contains(from.as_os_str()) {
             state.rename_directory(from, to);
             return Ok(());
         }
         let inode = state.live.remove(from).ok_or_else(|| not_found(from))?;
-        state.live.insert(to.to_owned(), inode);
+        state.live.insert(to, inode);
         Ok(())
     }
 
@@ -355,39 +441,41 @@ impl FileSystem for FaultFs {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        if !state.directories.contains(path) {
+        if !state.directories.contains(path.as_os_str()) {
             return Err(not_found(path));
         }
         if state.change()? == Change::Torn {
             let mut is_odd = false;
-            state.live.retain(|p, _| {
-                is_odd ^= p.starts_with(path);
-                !p.starts_with(path) || is_odd
-            });
+            for (dir, mut names) in state.live.take_below(path) {
+                names.retain(|_, _| {
+                    is_odd = !is_odd;
+                    is_odd
+                });
+                state.live.0.insert(dir, names);
+            }
             return Err(injected());
         }
-        state.live.retain(|p, _| !p.starts_with(path));
-        state.directories.retain(|p| !p.starts_with(path));
+        state.live.take_below(path);
+        state.take_directories(path);
         Ok(())
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        if !state.directories.contains(path) {
+        if !state.directories.contains(path.as_os_str()) {
             state.atomic_change()?;
+            state.directories.extend(path.ancestors().map(|p| p.as_os_str().to_owned()));
         }
-        state.directories.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.atomic_change()?;
-        let is_child = |p: &Path| parent_dir(p) == path;
-        state.durable.retain(|p, _| !is_child(p));
-        let synced: Vec<_> = state.live.iter().filter(|(p, _)| is_child(p)).collect();
-        let synced: Vec<_> = synced.into_iter().map(|(p, i)| (p.clone(), i.clone())).collect();
-        state.durable.extend(synced);
+        match state.live.0.get(path.as_os_str()).cloned() {
+            Some(names) => drop(state.durable.0.insert(path.as_os_str().to_owned(), names)),
+            None => drop(state.durable.0.remove(path.as_os_str())),
+        }
         Ok(())
     }
 
@@ -403,14 +491,22 @@ impl State {
     /// Renaming a directory takes all names in it along, durable at once: the directory's own
     /// content is as durable as it was, and the caller syncs the parent anyway.
     fn rename_directory(&mut self, from: &Path, to: &Path) {
-        let moved = |p: &Path| p.strip_prefix(from).map_or_else(|_| p.to_owned(), |s| to.join(s));
-        let rename = |names: &mut BTreeMap<PathBuf, Inode>| {
-            *names = std::mem::take(names).into_iter().map(|(p, i)| (moved(&p), i)).collect();
+        let moved = |p: &Path| match p.strip_prefix(from) {
+            Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+            Ok(rest) => to.join(rest),
+            Err(_) => p.to_owned(),
+        };
+        let rename = |names: &mut Names| {
+            for (dir, content) in names.take_below(from) {
+                let dir = moved(Path::new(&dir)).into_os_string();
+                names.0.entry(dir).or_default().extend(content);
+            }
         };
         rename(&mut self.live);
         rename(&mut self.durable);
-        self.directories = self.directories.iter().map(|p| moved(p)).collect();
-        self.directories.insert(to.to_owned());
+        let directories = self.take_directories(from);
+        let renamed = directories.iter().map(|p| moved(Path::new(p)).into_os_string());
+        self.directories.extend(renamed);
     }
 }
 
@@ -450,9 +546,7 @@ impl FileHandle for FaultFile {
         state.counts.syncs += 1;
         state.atomic_change()?;
         fault(&mut state.faults.syncs)?;
-        let mut content = self.inode.lock();
-        content.durable = content.live.clone();
-        content.dirty_pages.clear();
+        self.inode.lock().sync();
         Ok(())
     }
 
@@ -462,6 +556,7 @@ impl FileHandle for FaultFile {
         fault(&mut state.faults.set_lens)?;
         let mut content = self.inode.lock();
         let old = content.live.len() as u64;
+        content.was_cut |= length < old;
         state.give_space(old.saturating_sub(length));
         content.live.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
         Ok(())
