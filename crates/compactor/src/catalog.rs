@@ -43,29 +43,41 @@ enum Look {
     Malformed(Ulid),
 }
 
+/// What of the bucket is read, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// So many `meta.json` at the same time.
+    pub(crate) concurrency: usize,
+    /// A block that was marked before this moment may be on its way out of the bucket, seconds.
+    pub(crate) deleted_before_s: i64,
+}
+
 impl Catalog {
     /// Lists the tenant's blocks; what `previous` knows is not read again. Any error but a
     /// missing object fails it as a whole.
     pub(crate) async fn sync(
         bucket: &TenantBucket,
         previous: &Self,
-        concurrency: usize,
+        reading: Reading,
     ) -> Result<Self, BucketError> {
-        let ids = bucket.block_ids().await?;
+        // Marks first: of a block that is deleted meanwhile the mark goes last, so that it would
+        // be in the list of blocks, unmarked and known, after it is gone.
         let deletion_marks = bucket.marks(&previous.deletion_marks).await?;
         let no_compact_marks = bucket.marks(&previous.no_compact_marks).await?;
+        let ids = bucket.block_ids().await?;
         let mut catalog = Self { deletion_marks, no_compact_marks, ..Self::default() };
         let mut unseen = Vec::new();
         for id in ids {
             // Of a block that is being deleted `meta.json` may be gone.
-            let is_marked = catalog.deletion_marks.contains_key(&id);
-            match previous.blocks.get(&id).filter(|_| !is_marked) {
+            let mark = catalog.deletion_marks.get(&id);
+            let may_be_gone = mark.is_some_and(|m| m.deletion_time < reading.deleted_before_s);
+            match previous.blocks.get(&id).filter(|_| !may_be_gone) {
                 Some(block) => _ = catalog.blocks.insert(id, block.clone()),
                 None => unseen.push(id),
             }
         }
         let looks: Vec<_> = unseen.into_iter().map(|id| look(bucket, id)).collect();
-        let looks = futures::stream::iter(looks).buffer_unordered(concurrency.max(1));
+        let looks = futures::stream::iter(looks).buffer_unordered(reading.concurrency.max(1));
         for look in looks.try_collect::<Vec<Look>>().await? {
             match look {
                 Look::Complete(block) => _ = catalog.blocks.insert(block.meta.ulid, *block),

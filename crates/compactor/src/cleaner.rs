@@ -13,7 +13,7 @@ use model::{TenantId, TimestampMs};
 use ulid::Ulid;
 
 use crate::Compactor;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Reading};
 use due::DeletionRules;
 
 /// So many blocks of one tenant are deleted at the same time.
@@ -207,10 +207,20 @@ impl Compactor {
     pub(crate) async fn sync_catalog(&self, bucket: &TenantBucket) -> Result<Catalog, BucketError> {
         let previous = self.known(bucket.tenant()).unwrap_or_default();
         let start = self.clock.monotonic();
-        let result = Catalog::sync(bucket, &previous, self.config.meta_sync_concurrency).await;
+        let result = Catalog::sync(bucket, &previous, self.reading()).await;
         let took = self.clock.monotonic().saturating_sub(start);
         self.metrics.synced(took.as_secs_f64(), result.is_ok());
         result
+    }
+
+    /// How the bucket is read: of a block that nobody deletes yet `meta.json` is read once.
+    pub(crate) fn reading(&self) -> Reading {
+        let deleted_before_ms =
+            self.clock.now_ms().saturating_sub(self.config.deletion_delay.millis());
+        Reading {
+            concurrency: self.config.meta_sync_concurrency,
+            deleted_before_s: deleted_before_ms.div_euclid(1000),
+        }
     }
 
     /// What was last seen of a tenant.

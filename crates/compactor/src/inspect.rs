@@ -14,7 +14,7 @@ use tsdb::compact::SHARD_LABEL;
 use tsdb::meta::BlockMeta;
 use ulid::Ulid;
 
-use crate::catalog::{Catalog, CompleteBlock};
+use crate::catalog::{Catalog, CompleteBlock, Reading};
 
 /// So many blocks are looked at at once.
 const CONCURRENCY: usize = 16;
@@ -43,7 +43,8 @@ pub struct InspectedBlock<'a> {
 impl Inspection {
     /// Lists the tenant's blocks and reads their descriptions and marks.
     pub async fn of(bucket: TenantBucket) -> Result<Self, BucketError> {
-        let catalog = Catalog::sync(&bucket, &Catalog::default(), CONCURRENCY).await?;
+        let reading = Reading { concurrency: CONCURRENCY, deleted_before_s: i64::MAX };
+        let catalog = Catalog::sync(&bucket, &Catalog::default(), reading).await?;
         Ok(Self { bucket, catalog })
     }
 

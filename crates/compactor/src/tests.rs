@@ -29,6 +29,7 @@ use tsdb::meta::BlockMeta;
 use tsdb::postings::IndexPostings as _;
 use ulid::Ulid;
 
+use crate::catalog::{Catalog, Reading};
 use crate::{AllJobs, Compactor, Dependencies, JobSharding};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -118,8 +119,8 @@ impl World {
 
     /// The metas of all complete blocks that are not marked, in order of their times.
     async fn visible(&self) -> Vec<BlockMeta> {
-        let catalog = crate::catalog::Catalog::sync(&self.tenant(), &Default::default(), 4).await;
-        let catalog = catalog.unwrap();
+        let reading = Reading { concurrency: 4, deleted_before_s: i64::MAX };
+        let catalog = Catalog::sync(&self.tenant(), &Default::default(), reading).await.unwrap();
         let marks = &catalog.deletion_marks;
         let blocks = catalog.blocks.values().filter(|b| !marks.contains_key(&b.meta.ulid));
         let mut metas: Vec<BlockMeta> = blocks.map(|block| block.meta.clone()).collect();

@@ -125,8 +125,7 @@ pub(super) async fn planned_jobs(
     };
     let previous = compactor.known(&tenant).unwrap_or_default();
     let bucket = compactor.tenant_bucket(&tenant);
-    let concurrency = compactor.config.meta_sync_concurrency;
-    let catalog = match Catalog::sync(&bucket, &previous, concurrency).await {
+    let catalog = match Catalog::sync(&bucket, &previous, compactor.reading()).await {
         Ok(catalog) => catalog,
         Err(error) => return failed(&error),
     };

@@ -1,5 +1,6 @@
 //! Retention, deletion, partial blocks, whole tenants, and the index.
 
+use bucket::testing::Operation;
 use bucket::{BlockDeletionMark, BlockMarks, DeletionMark, SegmentsFormat, TenantDeletionMark};
 
 use super::*;
@@ -59,6 +60,41 @@ async fn retention_marks_blocks_that_end_before_it_and_the_delay_deletes_them() 
     assert!(!world.keys().await.iter().any(|key| key.contains(&Ulid(1).to_string())));
     let index = world.tenant().bucket_index().await.unwrap().unwrap();
     assert_eq!(index.blocks.len(), 1);
+}
+
+/// Marked blocks are most of a bucket in which much is compacted, and every round looks at all.
+#[tokio::test]
+async fn a_marked_block_is_read_again_only_when_its_deletion_may_have_begun() {
+    let world = World::new();
+    let bucket = world.tenant();
+    world.add_block(1, hours(0, 2), &data(0..2, hours(0, 2))).await;
+    bucket.put_mark(Ulid(1), &DeletionMark::new(Ulid(1), 10_000, "")).await.unwrap();
+    let reading = |deleted_before_s| Reading { concurrency: 1, deleted_before_s };
+    let first = Catalog::sync(&bucket, &Catalog::default(), reading(0)).await.unwrap();
+    bucket.bucket().delete(&bucket.block(Ulid(1)).meta()).await.unwrap();
+    let known = Catalog::sync(&bucket, &first, reading(10)).await.unwrap();
+    assert!(known.blocks.contains_key(&Ulid(1)), "it was not read");
+    let gone = Catalog::sync(&bucket, &first, reading(11)).await.unwrap();
+    assert_eq!((gone.blocks.len(), gone.partial), (0, vec![Ulid(1)]));
+}
+
+/// Two compactors (or the two loops of one) look at a tenant at the same time.
+#[tokio::test]
+async fn a_block_that_is_deleted_while_the_bucket_is_listed_is_not_taken_for_unmarked() {
+    let world = World::new();
+    let bucket = world.tenant();
+    world.add_block(1, hours(0, 2), &data(0..2, hours(0, 2))).await;
+    let reading = Reading { concurrency: 1, deleted_before_s: i64::MAX };
+    let known = Catalog::sync(&bucket, &Catalog::default(), reading).await.unwrap();
+    bucket.put_mark(Ulid(1), &DeletionMark::new(Ulid(1), NOW_MS - 24 * HOUR_MS, "")).await.unwrap();
+    let mut read_mark = world.store.hold(Operation::Get);
+    let meanwhile = async {
+        read_mark.arrived().await;
+        world.clean().await;
+        read_mark.release();
+    };
+    let (seen, ()) = futures::join!(Catalog::sync(&bucket, &known, reading), meanwhile);
+    assert!(seen.unwrap().blocks.is_empty());
 }
 
 #[tokio::test]
