@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`Gossip`] is pure: it is given the time and what came in, and returns what to send. The
-//! [`MemberlistKv`] service carries that out on real sockets; a simulation may carry it out on
-//! anything else.
+//! [`MemberlistKv`] service carries that out on a [`Network`]: on real sockets, or on those of a
+//! simulation.
 
 mod gossip;
 mod lzw;
@@ -30,7 +30,7 @@ pub use message::{
 pub use msgpack::ReadError;
 pub use service::{JoinOptions, MemberlistKv, MemberlistOptions, ServiceParts, StatusPage};
 pub use store::{KeyValuePair, PairError};
-pub use transport::TransportOptions;
+pub use transport::{Accepted, Connection, Listener, Network, TransportOptions};
 
 /// A moment, as the gossip needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

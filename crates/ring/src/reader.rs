@@ -43,25 +43,34 @@ pub struct RingReader {
 }
 
 struct RingMetrics {
-    members: GaugeVec,
-    oldest: GaugeVec,
+    /// By state, in the order of [`SHOWN`]; the last one is of those without a heartbeat.
+    members: Vec<Gauge>,
+    oldest: Vec<Gauge>,
     tokens: Gauge,
 }
+
+/// The states that metrics tell apart.
+const SHOWN: [InstanceState; 4] =
+    [InstanceState::Active, InstanceState::Leaving, InstanceState::Pending, InstanceState::Joining];
 
 impl RingReader {
     /// A reader that knows an empty ring until it starts.
     pub fn new(name: RingName, rules: RingRules, parts: ReaderParts) -> Self {
+        let by_state = |vec: GaugeVec| -> Vec<Gauge> {
+            let states = SHOWN.iter().map(|state| state.word()).chain(["Unhealthy"]);
+            states.map(|state| vec.with(&[name.ring, state])).collect()
+        };
         let metrics = RingMetrics {
-            members: parts.metrics.gauge_vec(
+            members: by_state(parts.metrics.gauge_vec(
                 "cortex_ring_members",
                 "Number of members in the ring",
                 &["name", "state"],
-            ),
-            oldest: parts.metrics.gauge_vec(
+            )),
+            oldest: by_state(parts.metrics.gauge_vec(
                 "cortex_ring_oldest_member_timestamp",
                 "Timestamp of the oldest member in the ring.",
                 &["name", "state"],
-            ),
+            )),
             tokens: parts
                 .metrics
                 .gauge_vec("cortex_ring_tokens_total", "Number of tokens in the ring", &["name"])
@@ -86,28 +95,19 @@ impl RingReader {
     fn show(&self, ring: &Ring) {
         let now_s = self.clock.now_ms().div_euclid(1000);
         let timeout_s = ring.rules().heartbeat_timeout_s;
-        let mut states = [("Unhealthy", 0, 0); 5];
-        let shown = [
-            InstanceState::Active,
-            InstanceState::Leaving,
-            InstanceState::Pending,
-            InstanceState::Joining,
-        ];
-        for (at, state) in shown.iter().enumerate() {
-            states[at + 1].0 = state.word();
-        }
+        let mut states = [(0, 0); SHOWN.len() + 1];
         for instance in ring.instances() {
             let is_healthy = instance.is_heartbeat_healthy(timeout_s, now_s);
-            let at = shown.iter().position(|state| is_healthy && instance.is_in(*state));
-            let (_, count, oldest) = &mut states[at.map_or(0, |at| at + 1)];
+            let at = SHOWN.iter().position(|state| is_healthy && instance.is_in(*state));
+            let (count, oldest) = &mut states[at.unwrap_or(SHOWN.len())];
             *count += 1;
             if *oldest == 0 || instance.timestamp < *oldest {
                 *oldest = instance.timestamp;
             }
         }
-        for (state, count, oldest) in states {
-            self.metrics.members.with(&[self.name.ring, state]).set(count);
-            self.metrics.oldest.with(&[self.name.ring, state]).set(oldest);
+        for (at, (count, oldest)) in states.into_iter().enumerate() {
+            self.metrics.members[at].set(count);
+            self.metrics.oldest[at].set(oldest);
         }
         self.metrics.tokens.set(i64::try_from(ring.token_count()).unwrap_or(i64::MAX));
     }

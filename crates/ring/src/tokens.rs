@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hashbrown::HashSet;
 use model::Random;
+use model::env::SeededRandom;
 use serde::{Deserialize, Serialize};
 
 /// The index of the owner of `key` in sorted tokens: the first token that is greater, wrapping.
@@ -31,6 +32,14 @@ pub fn random_tokens(random: &dyn Random, count: usize, taken: &[u32]) -> Vec<u3
     }
     tokens.sort_unstable();
     tokens
+}
+
+/// `count` tokens for the instance `id` that nobody has, sorted: the same ones whenever it comes
+/// into a ring, as far as they are free. Persisted in rings, keep stable.
+pub fn own_tokens(id: &str, count: usize, taken: &[u32]) -> Vec<u32> {
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let seed = id.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+    random_tokens(&SeededRandom::new(seed), count, taken)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,8 +74,6 @@ pub fn load_tokens(path: &Path) -> std::io::Result<Option<Vec<u32>>> {
 
 #[cfg(test)]
 mod tests {
-    use model::env::SeededRandom;
-
     use super::*;
 
     #[test]

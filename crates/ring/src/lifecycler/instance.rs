@@ -4,12 +4,12 @@ use model::Random;
 
 use crate::desc::{Desc, InstanceDesc, InstanceState};
 use crate::spread::{SpreadError, SpreadMinimizing};
-use crate::tokens::random_tokens;
+use crate::tokens::{own_tokens, random_tokens};
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenStrategy {
-    /// At random.
+    /// At random, by the instance's name.
     Random,
     /// So that everybody owns the same share.
     SpreadMinimizing(SpreadMinimizing),
@@ -29,9 +29,10 @@ impl TokenStrategy {
         }
     }
 
-    fn generate(&self, count: usize, taken: &[u32], random: &dyn Random) -> Vec<u32> {
+    /// `count` tokens of the instance `id` that are not taken.
+    fn generate(&self, id: &str, (count, taken): (usize, &[u32]), random: &dyn Random) -> Vec<u32> {
         match self {
-            Self::Random => random_tokens(random, count, taken),
+            Self::Random => own_tokens(id, count, taken),
             Self::SpreadMinimizing(spread) => spread.tokens(count, taken).unwrap_or_else(|error| {
                 tracing::error!(%error, "no tokens that spread well: taking random ones");
                 random_tokens(random, count, taken)
@@ -251,7 +252,8 @@ impl Instance {
         if missing > 0 {
             let mut taken = desc.tokens();
             taken.extend(&self.tokens);
-            self.tokens.extend(self.options.tokens.generate(missing, &taken, random));
+            let (id, strategy) = (&self.options.id, &self.options.tokens);
+            self.tokens.extend(strategy.generate(id, (missing, &taken), random));
             self.tokens.sort_unstable();
         }
     }
@@ -330,6 +332,25 @@ mod tests {
         assert!(own(&back).is_in(Active) && own(&back).tokens == own(&desc).tokens);
         assert_eq!(own(&back).registered_timestamp, 10);
         assert_eq!(again.register(back, &[], (31, &random)), None);
+    }
+
+    /// Else a tenant's shard would forget, with the tokens, that an ingester had its samples: a
+    /// look back finds again those that came lately, where they were.
+    #[test]
+    fn who_left_the_ring_comes_back_with_its_tokens() {
+        let tokens = |seed: u64, others: &Desc| {
+            let random = SeededRandom::new(seed);
+            let mut ingester = Instance::new(options(JoinStyle::Steps));
+            let desc = ingester.register(others.clone(), &[], (10, &random)).unwrap();
+            own(&ingester.join(desc, Active, (11, &random))).tokens.clone()
+        };
+        let first = tokens(1, &Desc::default());
+        let taken = InstanceDesc { tokens: vec![first[2]], ..InstanceDesc::default() };
+        let others = Desc { ingesters: [("other".to_owned(), taken)].into() };
+        assert_eq!(tokens(2, &Desc::default()), first);
+        let again = tokens(3, &others);
+        assert_eq!(again.iter().filter(|token| first.contains(token)).count(), 3);
+        assert!(!again.contains(&first[2]));
     }
 
     #[test]

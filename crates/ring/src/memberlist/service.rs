@@ -1,4 +1,4 @@
-//! The gossip on real sockets: listens, sends, keeps time, joins and leaves; and the key-value
+//! The gossip on a network: listens, sends, keeps time, joins and leaves; and the key-value
 //! store over it. All decisions are made by [`Gossip`].
 
 mod join;
@@ -6,7 +6,7 @@ mod store;
 mod stream;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use model::{Clock, Random};
 use parking_lot::Mutex;
 use rt::time::{sleep, timeout};
 use rt::{BoxError, BoxFuture, CancellationToken, Metrics, Service, TaskGroup};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::gossip::{Command, Gossip, GossipOptions, MemberView, ValueView};
 use super::message::MessageError;
-use super::transport::{Connection, Incoming, Tls, TransportOptions, read_incoming, send_packet};
+use super::transport::{
+    Accepted, Incoming, Listener, Network, Tcp, TransportOptions, read_incoming, send_packet,
+};
 use super::{Now, metrics};
 use crate::kv::{Codec, KvError};
 
@@ -105,7 +106,7 @@ pub(super) struct Shared {
     changes: watch::Sender<u64>,
     phase: watch::Sender<Phase>,
     sender: Mutex<Option<mpsc::Sender<Packet>>>,
-    tls: Option<Tls>,
+    pub(super) network: Arc<dyn Network>,
     push_pulls: Semaphore,
     connections: Arc<Semaphore>,
 }
@@ -120,8 +121,16 @@ enum Phase {
 impl MemberlistKv {
     /// Reads the files of TLS; nothing else is done before it starts. Blocks.
     pub fn new(options: MemberlistOptions, parts: ServiceParts) -> Result<Self, String> {
-        let tls = options.transport.tls.as_ref().map(Tls::load).transpose();
-        let tls = tls.map_err(|error| error.to_string())?;
+        let tcp = Tcp::new(options.transport.clone()).map_err(|error| error.to_string())?;
+        Ok(Self::over(Arc::new(tcp), options, parts))
+    }
+
+    /// The gossip on another network than that of this machine.
+    pub fn over(
+        network: Arc<dyn Network>,
+        options: MemberlistOptions,
+        parts: ServiceParts,
+    ) -> Self {
         let shared = Arc::new(Shared {
             options,
             codecs: parts.codecs,
@@ -132,12 +141,12 @@ impl MemberlistKv {
             changes: watch::Sender::new(0),
             phase: watch::Sender::new(Phase::New),
             sender: Mutex::new(None),
-            tls,
+            network,
             push_pulls: Semaphore::new(MAX_PUSH_PULLS),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         });
         metrics::register(&parts.metrics, &shared);
-        Ok(Self { shared, tasks: TaskGroup::new(&CancellationToken::new()) })
+        Self { shared, tasks: TaskGroup::new(&CancellationToken::new()) }
     }
 
     /// What is known now; empty while the service does not run.
@@ -168,8 +177,8 @@ impl MemberlistKv {
     }
 
     async fn start(&self) -> Result<(), BoxError> {
-        let listeners = listen(&self.shared.options.transport).await?;
-        let port = listeners.first().map_or(Ok(0), |l| l.local_addr().map(|a| a.port()))?;
+        let listeners = self.shared.network.listen().await?;
+        let port = listeners.first().map_or(Ok(0), |l| l.address().map(|a| a.port()))?;
         let address = self.shared.advertised(port);
         let options = GossipOptions { address, ..self.shared.options.gossip.clone() };
         tracing::info!(name = options.name, %address, "gossip starts");
@@ -181,7 +190,7 @@ impl MemberlistKv {
             let (shared, token) = (Arc::clone(&self.shared), self.tasks.token().clone());
             self.tasks.spawn_until_cancelled("memberlist-accept", async move {
                 let connections = TaskGroup::new(&token);
-                shared.accept(&listener, &connections).await;
+                shared.accept(&*listener, &connections).await;
             });
         }
         let shared = Arc::clone(&self.shared);
@@ -280,8 +289,8 @@ impl Shared {
         self.counters.sent_packets.inc();
         self.counters.sent_packet_bytes.inc_by(packet.len() as u64);
         self.counters.sent_bytes.inc_by(packet.len() as u64);
-        let (options, tls) = (&self.options.transport, self.tls.as_ref());
-        if let Err(error) = send_packet(to, &own.to_string(), packet, options, tls).await {
+        let ways = (self.network.as_ref(), &self.options.transport);
+        if let Err(error) = send_packet(to, &own.to_string(), packet, ways).await {
             self.counters.send_errors.inc();
             tracing::debug!(%to, %error, "could not send a gossip packet");
         }
@@ -320,9 +329,9 @@ impl Shared {
         }
     }
 
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, tasks: &TaskGroup) {
+    async fn accept(self: &Arc<Self>, listener: &dyn Listener, tasks: &TaskGroup) {
         loop {
-            let (tcp, from) = match listener.accept().await {
+            let (from, ready) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a gossip connection");
@@ -337,7 +346,7 @@ impl Shared {
             let shared = Arc::clone(self);
             tasks.spawn_until_cancelled("memberlist-connection", async move {
                 let _permit = permit;
-                if let Err(error) = shared.serve(tcp, from).await {
+                if let Err(error) = shared.serve((from, ready)).await {
                     shared.counters.receive_errors.inc();
                     tracing::warn!(%from, %error, "gossip connection refused or broken");
                 }
@@ -345,14 +354,8 @@ impl Shared {
         }
     }
 
-    async fn serve(&self, tcp: TcpStream, from: SocketAddr) -> io::Result<()> {
-        let receive = async {
-            let connection: Box<dyn Connection> = match &self.tls {
-                Some(tls) => tls.accept(tcp).await?,
-                None => Box::new(tcp),
-            };
-            read_incoming(connection).await
-        };
+    async fn serve(&self, (from, ready): Accepted) -> io::Result<()> {
+        let receive = async { read_incoming(ready.await?).await };
         match timeout(RECEIVE_TIMEOUT, receive).await.map_err(io::Error::other)?? {
             Incoming::Packet { from: said, payload } => {
                 self.counters.received_packets.inc();
@@ -386,24 +389,6 @@ impl Shared {
 
 fn stopped() -> KvError {
     KvError::Unavailable { store: "memberlist", message: "the gossip has ended".to_owned() }
-}
-
-async fn listen(options: &TransportOptions) -> io::Result<Vec<TcpListener>> {
-    let mut port = options.bind_port;
-    let mut listeners = Vec::new();
-    let any = [Ipv4Addr::UNSPECIFIED.to_string()];
-    let addresses =
-        if options.bind_addresses.is_empty() { &any[..] } else { &options.bind_addresses };
-    for address in addresses {
-        let bound = TcpListener::bind((address.as_str(), port)).await;
-        let listener = bound.map_err(|error| {
-            io::Error::new(error.kind(), format!("listen for gossip on {address}:{port}: {error}"))
-        })?;
-        // All addresses have the same port.
-        port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
-    Ok(listeners)
 }
 
 impl Service for MemberlistKv {

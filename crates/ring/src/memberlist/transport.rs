@@ -5,16 +5,20 @@
 //! packet: 01 | length of address (1) | address of the sender | payload | MD5 of payload (16)
 //! stream: 02 | payload in both directions
 //! ```
+//!
+//! What the connections are is a [`Network`]'s matter: those of this machine, or of a simulation.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use md5::{Digest, Md5};
+use rt::BoxFuture;
 use rt::time::timeout;
 use rt::tls::{ClientAuth, ClientTls, ServerTls, ServerTlsOptions, TlsError, TlsOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const PACKET: u8 = 1;
 const STREAM: u8 = 2;
@@ -44,20 +48,127 @@ pub struct TransportOptions {
 }
 
 /// A connection, with or without TLS.
-pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
+/// A connection that others have begun: who they are, and what has to be awaited, in a task of its
+/// own, before it can be used.
+pub type Accepted = (SocketAddr, BoxFuture<'static, io::Result<Box<dyn Connection>>>);
+
+/// What the gossip's connections go through.
+pub trait Network: Send + Sync {
+    /// Begins to listen; all listeners have the same port.
+    fn listen(&self) -> BoxFuture<'_, io::Result<Vec<Box<dyn Listener>>>>;
+
+    /// A connection to another member; gives up after `limit`.
+    fn connect(
+        &self,
+        to: SocketAddr,
+        limit: Duration,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
+}
+
+/// Where connections of others come in.
+pub trait Listener: Send + Sync {
+    /// Where it listens.
+    fn address(&self) -> io::Result<SocketAddr>;
+
+    /// The next connection.
+    fn accept(&self) -> BoxFuture<'_, io::Result<Accepted>>;
+}
+
+/// The network of this machine.
+pub(crate) struct Tcp {
+    options: TransportOptions,
+    tls: Option<Tls>,
+}
+
+impl Tcp {
+    /// Reads the files of TLS. Blocks.
+    pub(crate) fn new(options: TransportOptions) -> Result<Self, TlsError> {
+        let tls = options.tls.as_ref().map(Tls::load).transpose()?;
+        Ok(Self { options, tls })
+    }
+}
+
+impl Network for Tcp {
+    fn listen(&self) -> BoxFuture<'_, io::Result<Vec<Box<dyn Listener>>>> {
+        async {
+            let mut port = self.options.bind_port;
+            let mut listeners: Vec<Box<dyn Listener>> = Vec::new();
+            let any = [Ipv4Addr::UNSPECIFIED.to_string()];
+            let named = &self.options.bind_addresses;
+            let addresses = if named.is_empty() { &any[..] } else { named };
+            for address in addresses {
+                let bound = TcpListener::bind((address.as_str(), port)).await;
+                let tcp = bound.map_err(|error| {
+                    let message = format!("listen for gossip on {address}:{port}: {error}");
+                    io::Error::new(error.kind(), message)
+                })?;
+                // All addresses have the same port.
+                port = tcp.local_addr()?.port();
+                listeners.push(Box::new(Accepting { tcp, tls: self.tls.clone() }));
+            }
+            Ok(listeners)
+        }
+        .boxed()
+    }
+
+    fn connect(
+        &self,
+        to: SocketAddr,
+        limit: Duration,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        let dial = async move {
+            let tcp = TcpStream::connect(to).await?;
+            tcp.set_nodelay(true)?;
+            match &self.tls {
+                Some(tls) => tls.connect(to, tcp).await,
+                None => Ok(Box::new(tcp) as Box<dyn Connection>),
+            }
+        };
+        async move { timeout(limit, dial).await.map_err(io::Error::other)? }.boxed()
+    }
+}
+
+/// An open port.
+struct Accepting {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener for Accepting {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<Accepted>> {
+        async {
+            let (tcp, from) = self.tcp.accept().await?;
+            let tls = self.tls.clone();
+            let ready = async move {
+                match tls {
+                    Some(tls) => tls.accept(tcp).await,
+                    None => Ok(Box::new(tcp) as Box<dyn Connection>),
+                }
+            };
+            Ok((from, ready.boxed()))
+        }
+        .boxed()
+    }
+}
+
 /// Both sides of TLS.
 #[derive(Clone)]
-pub(crate) struct Tls {
+struct Tls {
     client: ClientTls,
     server: ServerTls,
 }
 
 impl Tls {
     /// Reads the files. Blocks.
-    pub(crate) fn load(options: &TlsOptions) -> Result<Self, TlsError> {
+    fn load(options: &TlsOptions) -> Result<Self, TlsError> {
         // Whoever calls must show a certificate of the same authorities.
         let checks_clients = options.ca_path.is_some() && !options.insecure_skip_verify;
         let server = ServerTlsOptions {
@@ -78,7 +189,7 @@ impl Tls {
         Ok(Box::new(self.client.connect(&to.ip().to_string(), tcp).await?))
     }
 
-    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<Box<dyn Connection>> {
+    async fn accept(&self, tcp: TcpStream) -> io::Result<Box<dyn Connection>> {
         Ok(Box::new(self.server.accept(tcp).await?))
     }
 }
@@ -120,31 +231,14 @@ fn md5(bytes: &[u8]) -> [u8; DIGEST_BYTES] {
     Md5::digest(bytes).into()
 }
 
-async fn connect(
-    to: SocketAddr,
-    tls: Option<&Tls>,
-    limit: Duration,
-) -> io::Result<Box<dyn Connection>> {
-    let dial = async {
-        let tcp = TcpStream::connect(to).await?;
-        tcp.set_nodelay(true)?;
-        match tls {
-            Some(tls) => tls.connect(to, tcp).await,
-            None => Ok(Box::new(tcp) as Box<dyn Connection>),
-        }
-    };
-    timeout(limit, dial).await.map_err(io::Error::other)?
-}
-
 /// Sends a packet on a connection of its own.
 pub(crate) async fn send_packet(
     to: SocketAddr,
     own_address: &str,
     payload: &[u8],
-    options: &TransportOptions,
-    tls: Option<&Tls>,
+    (network, options): (&dyn Network, &TransportOptions),
 ) -> io::Result<()> {
-    let mut connection = connect(to, tls, options.packet_dial_timeout).await?;
+    let mut connection = network.connect(to, options.packet_dial_timeout).await?;
     let own_address = &own_address.as_bytes()[..own_address.len().min(255)];
     let mut bytes = Vec::with_capacity(2 + own_address.len() + payload.len() + DIGEST_BYTES);
     bytes.extend_from_slice(&[PACKET, own_address.len() as u8]);
@@ -162,10 +256,9 @@ pub(crate) async fn send_packet(
 pub(crate) async fn open_stream(
     to: SocketAddr,
     header: &[u8],
-    options: &TransportOptions,
-    tls: Option<&Tls>,
+    (network, options): (&dyn Network, &TransportOptions),
 ) -> io::Result<Box<dyn Connection>> {
-    let mut stream = connect(to, tls, options.stream_timeout).await?;
+    let mut stream = network.connect(to, options.stream_timeout).await?;
     stream.write_all(&[&[STREAM], header].concat()).await?;
     Ok(stream)
 }

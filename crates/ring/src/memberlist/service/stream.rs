@@ -34,9 +34,9 @@ impl Shared {
     }
 
     async fn exchange(&self, to: SocketAddr, join: bool) -> io::Result<()> {
-        let (options, tls) = (&self.options.transport, self.tls.as_ref());
+        let options = &self.options.transport;
         let header = self.options.gossip.envelope.stream_header();
-        let mut stream = open_stream(to, &header, options, tls).await?;
+        let mut stream = open_stream(to, &header, (self.network.as_ref(), options)).await?;
         let answer = async {
             self.push(stream.as_mut(), join).await?;
             self.read(stream.as_mut(), Label::None).await
