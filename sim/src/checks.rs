@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::node::Process;
 use crate::queries::{self, Asked, Query, Question};
 use crate::setup::{self, Kind};
-use crate::workload::{self, End, Written};
+use crate::workload::{self, Batch, End, Written};
 use crate::world::{EPOCH_MS, World};
 
 /// How often owners are counted.
@@ -67,17 +67,34 @@ fn count_owners(cluster: &Cluster) {
 pub(crate) async fn at_the_end(cluster: &Arc<Cluster>) {
     let world = &cluster.shared.world;
     for tenant in 0..setup::TENANTS {
-        let at_ms = world.now_ms();
-        let sample = Written { key: (tenant, 0), at_ms, value: 1.0 };
-        if workload::write(cluster, tenant, &[sample]).await != End::Acked {
+        if !can_write(cluster, tenant).await {
             world.violation(format!("team-{tenant} cannot write although all is healed"));
         }
         let range_ms = world.now_ms() - EPOCH_MS + 1;
         for question in [Question::Samples, Question::Count, Question::Sums] {
-            let query = Query { tenant, question, at_ms: world.now_ms(), range_ms };
-            must_be_answered(cluster, query).await;
+            for histograms in [false, true] {
+                let at_ms = world.now_ms();
+                let query = Query { tenant, question, histograms, at_ms, range_ms };
+                must_be_answered(cluster, query).await;
+            }
         }
     }
+}
+
+/// Whether a tenant can write now; of two replicas one.
+async fn can_write(cluster: &Arc<Cluster>, tenant: usize) -> bool {
+    let replicas: &[Option<usize>] =
+        if tenant == setup::HA_TENANT { &[Some(0), Some(1)] } else { &[None] };
+    for replica in replicas {
+        let at_ms = cluster.shared.world.now_ms();
+        let samples = &[Written { key: (tenant, 0), at_ms, value: 1.0 }];
+        let batch = Batch { tenant, replica: *replica, samples };
+        if workload::write(cluster, batch).await == End::Acked {
+            return true;
+        }
+        rt::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
 }
 
 async fn must_be_answered(cluster: &Arc<Cluster>, query: Query) {

@@ -32,12 +32,14 @@ impl Cluster {
     pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
         let variant = Variant::of(world);
         world.log(format_args!("{variant:?}"));
+        world.cover(if variant.gossips { "rings by gossip" } else { "rings in a store" });
         let network = Network::new(world);
         let config = setup::config(variant);
         let links = Links {
             world: Arc::clone(world),
             network: Arc::clone(&network),
             truth: Mutex::default(),
+            elected: Mutex::default(),
             ingesters: Mutex::default(),
             gateways: Mutex::default(),
             tasks: rt::TaskGroup::new(&rt::CancellationToken::new()),
@@ -47,6 +49,7 @@ impl Cluster {
             links: Arc::new(links),
             objects: Objects::new(world, &network),
             kv: Arc::default(),
+            ports: Arc::default(),
             overrides: setup::overrides(&config, variant),
             config,
             variant,

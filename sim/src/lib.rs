@@ -7,8 +7,8 @@
 //! ```text
 //! workload, queries, faults, checks     what happens, and what must be true (truth, queries::model)
 //!        cluster - node - node::build   processes that are started, stopped, killed
-//! links, kv, objects, disk, network     what stands in the place of gRPC, etcd, S3 and disks
-//!              fibers, world            threads, time, randomness, the log
+//! links, kv, gossip, objects, disk      what stands in the place of gRPC, etcd, sockets, S3, disks
+//!    network, fibers, world            messages, threads, time, randomness, the log
 //! ```
 
 mod bugs;
@@ -17,6 +17,8 @@ mod cluster;
 mod disk;
 mod faults;
 mod fibers;
+mod gossip;
+mod histograms;
 mod kv;
 mod links;
 mod network;
@@ -24,6 +26,7 @@ mod node;
 mod objects;
 mod queries;
 mod run;
+mod scale;
 mod setup;
 mod truth;
 mod workload;

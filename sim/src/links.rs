@@ -33,6 +33,8 @@ pub(crate) struct Links {
     pub(crate) world: Arc<World>,
     pub(crate) network: Arc<Network>,
     pub(crate) truth: Mutex<Truth>,
+    /// The replica of the pair of senders of which samples were taken last, and when.
+    pub(crate) elected: Mutex<Option<(usize, std::time::Duration)>>,
     /// The processes that serve, by the names of their nodes.
     pub(crate) ingesters: Mutex<BTreeMap<String, Arc<Ingester>>>,
     pub(crate) gateways: Mutex<BTreeMap<String, ServedGateway>>,

@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sim::{Bug, Options, Outcome, Size, run};
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const USAGE: &str = "sim --seeds A..B | --seed N  [--short] [--bug NAME] [--jobs N] [--trace]";
 
 /// What is asked for.

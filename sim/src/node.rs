@@ -12,13 +12,15 @@ use axum::Router;
 use compactor::JobSharding;
 use config::{Config, Overrides};
 use parking_lot::Mutex;
-use ring::RingView;
+use ring::kv::Client;
+use ring::{Desc, RingView};
 use rt::{CancellationToken, Service, TaskGroup};
 use tokio::sync::oneshot;
 use tsdb::fs::{Crash, FaultFs};
 
 use crate::bugs::Bug;
 use crate::disk::{Disk, files_below};
+use crate::gossip::{NodeGossip, Ports};
 use crate::kv::Kv;
 use crate::links::Links;
 use crate::objects::{NodeObjects, Objects};
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) links: Arc<Links>,
     pub(crate) objects: Arc<Objects>,
     pub(crate) kv: Arc<Kv>,
+    pub(crate) ports: Arc<Ports>,
     pub(crate) config: Config,
     pub(crate) overrides: Arc<Overrides>,
     pub(crate) variant: Variant,
@@ -62,6 +65,8 @@ pub(crate) struct Node {
     process: Mutex<Option<Arc<Process>>>,
     /// Whether it shall run: then a process that fails by itself is started again.
     is_wanted: AtomicBool,
+    /// Whether it leaves for good: then nobody starts it any more.
+    is_retired: AtomicBool,
     /// Starts and ends of this node, one at a time.
     changing: tokio::sync::Mutex<()>,
     supervisor: TaskGroup,
@@ -73,11 +78,14 @@ pub(crate) struct Process {
     services: Vec<Running>,
     disk: Disk,
     objects: Arc<NodeObjects>,
+    gossip: Arc<NodeGossip>,
     is_ready: AtomicBool,
     /// What it serves over HTTP.
     pub(crate) router: Option<Router>,
     /// The ring of ingesters as it sees it.
     pub(crate) ingesters: Option<RingView>,
+    /// The way to the ring of ingesters and its key, for who operates the cluster.
+    pub(crate) ring: Option<(Client<Desc>, &'static str)>,
     /// The ring of its own kind as it sees it.
     pub(crate) own_ring: Option<RingView>,
     /// Which compactions are its own.
@@ -108,6 +116,7 @@ impl Node {
             fs: Mutex::new(FaultFs::new()),
             process: Mutex::default(),
             is_wanted: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
             changing: tokio::sync::Mutex::default(),
             supervisor: TaskGroup::new(&CancellationToken::new()),
         })
@@ -128,6 +137,9 @@ impl Node {
     pub(crate) async fn start(self: &Arc<Self>) {
         self.is_wanted.store(true, Ordering::Relaxed);
         let _one = self.changing.lock().await;
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
         while self.is_wanted.load(Ordering::Relaxed) && self.process.lock().is_none() {
             match self.try_start().await {
                 Ok(()) => return,
@@ -145,7 +157,8 @@ impl Node {
         let tasks = Arc::new(TaskGroup::new(&CancellationToken::new()));
         let disk = Disk::new(self.fs());
         let objects = self.shared.objects.seen_by(&self.name);
-        let built = build::build(self, &tasks, &disk, &objects)?;
+        let gossip = NodeGossip::new(&self.shared.ports, &self.shared.links.network, &self.name);
+        let built = build::build(self, &tasks, &disk, (&objects, &gossip))?;
         let services = built.services.into_iter().map(|service| Running {
             service,
             stop: CancellationToken::new(),
@@ -156,9 +169,11 @@ impl Node {
             services: services.collect(),
             disk,
             objects,
+            gossip,
             is_ready: AtomicBool::new(false),
             router: built.router,
             ingesters: built.ingesters,
+            ring: built.ring,
             own_ring: built.own_ring,
             jobs: built.jobs,
         });
@@ -224,6 +239,11 @@ impl Node {
         self.end(DiskLoss::None);
     }
 
+    /// It leaves for good, or stays.
+    pub(crate) fn set_retired(&self, is_retired: bool) {
+        self.is_retired.store(is_retired, Ordering::Relaxed);
+    }
+
     /// Kills the process, or the machine.
     pub(crate) fn kill(&self, loss: DiskLoss) {
         self.is_wanted.store(false, Ordering::Relaxed);
@@ -235,6 +255,7 @@ impl Node {
             process.is_ready.store(false, Ordering::Relaxed);
             process.disk.fence();
             process.objects.fence();
+            process.gossip.fence();
             process.tasks.abort_all();
         }
         self.shared.links.ingesters.lock().remove(&self.name);

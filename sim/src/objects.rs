@@ -44,8 +44,8 @@ pub(crate) struct Objects {
     network: Arc<Network>,
     inner: InMemory,
     mood: Mutex<Mood>,
-    /// When objects were written, ms.
-    written_ms: Mutex<BTreeMap<Path, i64>>,
+    /// When the objects that are there were written, ms.
+    written_ms: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Objects {
@@ -73,14 +73,14 @@ impl Objects {
 
     /// The object's description with the simulation's time.
     fn dated(&self, meta: ObjectMeta) -> ObjectMeta {
-        let at_ms = self.written_ms.lock().get(&meta.location).copied().unwrap_or_default();
+        let at_ms = self.written_ms.lock().get(meta.location.as_ref()).copied().unwrap_or_default();
         let epoch = meta.last_modified
             - Duration::from_millis(meta.last_modified.timestamp_millis().unsigned_abs());
         ObjectMeta { last_modified: epoch + Duration::from_millis(at_ms.unsigned_abs()), ..meta }
     }
 
     async fn has_written(&self, node: &str, path: &Path) {
-        self.written_ms.lock().insert(path.clone(), self.world.now_ms());
+        self.written_ms.lock().insert(path.to_string(), self.world.now_ms());
         let (path, world) = (path.as_ref(), &self.world);
         if path.ends_with("/meta.json") {
             let is_compacted = node.starts_with("compactor");
@@ -93,12 +93,45 @@ impl Objects {
         }
     }
 
+    /// The directories in `dir`, and the names of the objects in it. Looks at one key of each.
+    fn children(&self, dir: &str) -> (Vec<String>, Vec<String>) {
+        let base = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let written = self.written_ms.lock();
+        let (mut dirs, mut names, mut next) = (Vec::new(), Vec::new(), base.clone());
+        while let Some((key, _)) = written.range(next..).next() {
+            let Some(rest) = key.strip_prefix(&base) else { break };
+            match rest.find('/') {
+                Some(at) => {
+                    let name = &key[..base.len() + at];
+                    dirs.push(name.to_owned());
+                    next = format!("{name}0"); // What follows all that begins with `name/`.
+                }
+                None => {
+                    names.push(key.clone());
+                    next = format!("{key}\0");
+                }
+            }
+        }
+        (dirs, names)
+    }
+
+    async fn list_dir(&self, dir: &str) -> Result<ListResult> {
+        let (dirs, names) = self.children(dir);
+        let mut objects = Vec::new();
+        for name in names {
+            objects.push(self.dated(self.inner.head(&Path::parse(name)?).await?));
+        }
+        let common_prefixes = dirs.into_iter().map(Path::parse).collect::<Result<_, _>>()?;
+        Ok(ListResult { objects, common_prefixes, extensions: Default::default() })
+    }
+
     /// The planted bug: the block is gone at once.
     async fn delete_block(&self, prefix: &str) {
         let Ok(prefix) = Path::parse(prefix.trim_end_matches('/')) else { return };
         let files: Vec<_> = self.inner.list(Some(&prefix)).collect().await;
         for file in files.into_iter().flatten() {
             let _ = self.inner.delete(&file.location).await;
+            self.written_ms.lock().remove(file.location.as_ref());
         }
     }
 }
@@ -202,6 +235,7 @@ impl ObjectStore for NodeObjects {
             let first = async {
                 let mut deleted = this.objects.inner.delete_stream(locations);
                 let path = deleted.next().await.unwrap_or_else(|| Err(broken("nothing")))?;
+                this.objects.written_ms.lock().remove(path.as_ref());
                 this.objects.world.log(format_args!("{} delete {path}", this.node));
                 if path.as_ref().ends_with("/meta.json") {
                     this.objects.world.cover("blocks deleted");
@@ -228,12 +262,8 @@ impl ObjectStore for NodeObjects {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let list = self.objects.inner.list_with_delimiter(prefix);
-        let mut list = self.around(("dirs", false), list).await?;
-        for object in &mut list.objects {
-            *object = self.objects.dated(object.clone());
-        }
-        Ok(list)
+        let dir = prefix.map_or("", |prefix| prefix.as_ref());
+        self.around(("dirs", false), self.objects.list_dir(dir)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -13,9 +13,10 @@ use http::Request;
 use self::model::{Bounds, Check};
 use crate::checks;
 use crate::cluster::{Cluster, ask};
+use crate::histograms;
 use crate::node::Process;
 use crate::setup::{self, Kind};
-use crate::truth::SeriesKey;
+use crate::truth::{NodeSet, SeriesKey, View};
 use crate::world::EPOCH_MS;
 
 /// A reader gives up waiting after this time.
@@ -48,17 +49,27 @@ pub(crate) enum Question {
 pub(crate) struct Query {
     pub(crate) tenant: usize,
     pub(crate) question: Question,
+    /// Whether it is about native histograms.
+    pub(crate) histograms: bool,
     pub(crate) at_ms: TimestampMs,
     pub(crate) range_ms: i64,
 }
 
 impl Query {
     fn text(&self) -> String {
+        let (metric, range_ms) = (self.metric(), self.range_ms);
         match self.question {
-            Question::Samples => format!("sim_metric[{}ms]", self.range_ms),
-            Question::Count => format!("count_over_time(sim_metric[{}ms])", self.range_ms),
-            Question::Sums => "sum by (grp) (sim_metric)".to_owned(),
+            Question::Samples => format!("{metric}[{range_ms}ms]"),
+            Question::Count => format!("count_over_time({metric}[{range_ms}ms])"),
+            Question::Sums if self.histograms => {
+                format!("histogram_count(sum by (grp) ({metric}))")
+            }
+            Question::Sums => format!("sum by (grp) ({metric})"),
         }
+    }
+
+    fn metric(&self) -> &'static str {
+        if self.histograms { "sim_histogram" } else { "sim_metric" }
     }
 }
 
@@ -82,7 +93,8 @@ fn any(cluster: &Cluster) -> Query {
     let age_ms = world.below(now_ms.abs_diff(EPOCH_MS).max(1)) as i64;
     let at_ms = if world.chance(300) { now_ms } else { now_ms - age_ms };
     let range_ms = *world.pick(&[30_000, 120_000, 600_000, 1_200_000]);
-    Query { tenant: world.below(setup::TENANTS as u64) as usize, question, at_ms, range_ms }
+    let tenant = world.below(setup::TENANTS as u64) as usize;
+    Query { tenant, question, histograms: world.chance(250), at_ms, range_ms }
 }
 
 /// Asks one question, and compares the answer with the truth.
@@ -94,15 +106,19 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, query: Query) -> Asked {
     };
     let is_calm = checks::is_calm(world);
     let check = Check::begin(&cluster.shared.links.truth.lock(), &query);
-    let seen_before = known_ingesters(&process);
+    let (seen_before, asked_at_ms) = (known_ingesters(&process), world.now_ms());
     let answer = rt::time::timeout(QUERY_TIMEOUT, get(&process, &query)).await;
-    let seen_after = known_ingesters(&process);
-    let knows = |node: &str| seen_before.contains(node) && seen_after.contains(node);
+    let knows = seen_before.and(known_ingesters(&process));
+    let view = View { knows, now_ms: asked_at_ms };
     let asked = match answer {
         Err(_) => Asked::Failed("timeout".to_owned()),
-        Ok(Err(error)) => Asked::Failed(error),
+        Ok(Err(NoAnswer::Failed(error))) => Asked::Failed(error),
+        Ok(Err(NoAnswer::Wrong(problem))) => {
+            world.violation(format!("{query:?} to {}: {problem}", node.name));
+            Asked::Wrong
+        }
         Ok(Ok(answer)) => {
-            let bounds = Bounds { truth: &cluster.shared.links.truth.lock(), knows: &knows };
+            let bounds = Bounds { truth: &cluster.shared.links.truth.lock(), view };
             match check.compare(&answer, &bounds) {
                 Ok(()) => Asked::Right,
                 Err(problem) => {
@@ -127,9 +143,9 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, query: Query) -> Asked {
 }
 
 /// The ingesters in the ring that a querier sees.
-fn known_ingesters(process: &Process) -> std::collections::BTreeSet<String> {
-    let Some(view) = &process.ingesters else { return Default::default() };
-    view().instances().iter().map(|instance| instance.id.clone()).collect()
+fn known_ingesters(process: &Process) -> NodeSet {
+    let Some(view) = &process.ingesters else { return NodeSet::default() };
+    NodeSet::of(view().instances().iter().map(|instance| instance.id.as_str()))
 }
 
 /// An answer: the values of each series (or group) by time.
@@ -142,14 +158,24 @@ pub(crate) enum Of {
     Group(String),
 }
 
-async fn get(process: &Arc<Process>, query: &Query) -> Result<Answered, String> {
-    let request = request(query)?;
-    let (status, body) = ask(process, request).await.ok_or("the connection broke")?;
-    let body: serde_json::Value = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
+/// Why there is nothing to compare.
+enum NoAnswer {
+    Failed(String),
+    /// What came makes no sense, or a histogram is another one than was written.
+    Wrong(String),
+}
+
+async fn get(process: &Arc<Process>, query: &Query) -> Result<Answered, NoAnswer> {
+    let request = request(query).map_err(NoAnswer::Failed)?;
+    let answer = ask(process, request).await;
+    let (status, body) = answer.ok_or_else(|| NoAnswer::Failed("it broke off".to_owned()))?;
+    let body: serde_json::Value =
+        serde_json::from_slice(&body).map_err(|e| NoAnswer::Failed(e.to_string()))?;
     if !status.is_success() {
-        return Err(format!("{}: {}", status.as_u16(), body["error"].as_str().unwrap_or_default()));
+        let error = body["error"].as_str().unwrap_or_default();
+        return Err(NoAnswer::Failed(format!("{}: {error}", status.as_u16())));
     }
-    parse(&body["data"]["result"]).ok_or_else(|| "an answer makes no sense".to_owned())
+    parse(&body["data"]["result"]).map_err(NoAnswer::Wrong)
 }
 
 fn request(query: &Query) -> Result<Request<Body>, String> {
@@ -162,29 +188,56 @@ fn request(query: &Query) -> Result<Request<Body>, String> {
         .map_err(|error| error.to_string())
 }
 
-fn parse(result: &serde_json::Value) -> Option<Answered> {
+fn parse(result: &serde_json::Value) -> Result<Answered, String> {
     let mut answered = Answered::new();
-    for entry in result.as_array()? {
-        let metric = entry["metric"].as_object()?;
-        let labels = metric.iter().filter_map(|(name, value)| Some((&**name, value.as_str()?)));
-        let of = match setup::series_key(labels) {
-            Some(key) => Of::Series(key),
-            None => Of::Group(metric.get("grp")?.as_str()?.to_owned()),
-        };
-        let values = match entry.get("values") {
-            Some(values) => values.as_array()?.iter().map(point).collect::<Option<_>>()?,
-            None => vec![point(&entry["value"])?],
+    for entry in result.as_array().ok_or("no list of series")? {
+        let of =
+            of_labels(&entry["metric"]).ok_or_else(|| format!("series {}", entry["metric"]))?;
+        let values = match (entry.get("values"), entry.get("histograms"), &of) {
+            (Some(values), None, _) => points(values, point)?,
+            (None, Some(histograms), Of::Series((_, series))) => {
+                points(histograms, |value| histogram_point(*series, value))?
+            }
+            _ => vec![point(&entry["value"])?],
         };
         // The same series twice would be an error of the merge.
         if answered.insert(of, values).is_some() {
-            return None;
+            return Err(format!("{} is there twice", entry["metric"]));
         }
     }
-    Some(answered)
+    Ok(answered)
 }
 
-fn point(value: &serde_json::Value) -> Option<(TimestampMs, f64)> {
-    let time = value.get(0)?.as_f64()?;
-    let value = value.get(1)?.as_str()?.parse().ok()?;
-    Some(((time * 1000.0).round() as i64, value))
+fn of_labels(metric: &serde_json::Value) -> Option<Of> {
+    let metric = metric.as_object()?;
+    let labels = metric.iter().filter_map(|(name, value)| Some((&**name, value.as_str()?)));
+    if metric.contains_key("__replica__") {
+        return None;
+    }
+    Some(match setup::series_key(labels) {
+        Some(key) => Of::Series(key),
+        None => Of::Group(metric.get("grp")?.as_str()?.to_owned()),
+    })
+}
+
+fn points(
+    values: &serde_json::Value,
+    point: impl Fn(&serde_json::Value) -> Result<(TimestampMs, f64), String>,
+) -> Result<Vec<(TimestampMs, f64)>, String> {
+    values.as_array().ok_or("no list of samples")?.iter().map(point).collect()
+}
+
+fn at_ms(value: &serde_json::Value) -> Option<TimestampMs> {
+    Some((value.get(0)?.as_f64()? * 1000.0).round() as i64)
+}
+
+fn point(value: &serde_json::Value) -> Result<(TimestampMs, f64), String> {
+    let number = || value.get(1)?.as_str()?.parse().ok();
+    at_ms(value).zip(number()).ok_or_else(|| format!("sample {value}"))
+}
+
+/// A histogram, compared with what was written; its value is its count.
+fn histogram_point(series: usize, value: &serde_json::Value) -> Result<(TimestampMs, f64), String> {
+    let at_ms = at_ms(value).ok_or_else(|| format!("histogram {value}"))?;
+    Ok((at_ms, histograms::compare(series, at_ms, &value[1])?))
 }

@@ -9,9 +9,9 @@ use rt::{CancellationToken, TaskGroup};
 
 use crate::bugs::Bug;
 use crate::cluster::Cluster;
-use crate::setup::{self, Kind};
+use crate::setup;
 use crate::world::World;
-use crate::{checks, faults, queries, workload};
+use crate::{checks, faults, queries, scale, workload};
 
 /// How much happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Size {
 impl Size {
     /// Half a day, as it were: more than thousand writes, more than hundred queries.
     pub const FULL: Self =
-        Self { minutes: 31, faults: 12, write_period_ms: 4_000, query_period_ms: 14_000 };
+        Self { minutes: 31, faults: 12, write_period_ms: 6_600, query_period_ms: 14_000 };
     /// What a test has time for.
     pub const SHORT: Self =
         Self { minutes: 7, faults: 5, write_period_ms: 8_000, query_period_ms: 12_000 };
@@ -64,13 +64,15 @@ pub struct Outcome {
 /// How long it goes on when everything must work.
 const CALM_SPAN: Duration = Duration::from_secs(45);
 /// What each full seed must have at least.
-const NEEDED: [(&str, u64); 8] = [
+const NEEDED: [(&str, u64); 10] = [
     ("faults", 10),
     ("writes acknowledged", 1000),
     ("queries answered", 100),
     ("blocks uploaded", 1),
     ("blocks compacted", 1),
     ("ingesters added", 1),
+    ("ingesters left", 1),
+    ("writes of replicas that are not elected", 1),
     ("fault: restarted in order", 1),
     ("blocks marked for deletion", 1),
 ];
@@ -139,14 +141,20 @@ async fn simulate(world: &Arc<World>, size: Size) {
     rt::time::sleep(Duration::from_secs(15)).await;
     let tasks = TaskGroup::new(&CancellationToken::new());
     let writers = TaskGroup::new(&CancellationToken::new());
-    for tenant in 0..setup::TENANTS {
+    for tenant in 0..setup::HA_TENANT {
         let writer = workload::write_for_ever(Arc::clone(&cluster), tenant, size.write_period_ms);
         writers.spawn("writer", writer);
+    }
+    for replica in 0..2 {
+        let period_ms = size.write_period_ms;
+        let writer = workload::write_as_replica(Arc::clone(&cluster), replica, period_ms);
+        writers.spawn("replica", writer);
     }
     tasks.spawn("reader", queries::query_for_ever(Arc::clone(&cluster), size.query_period_ms));
     tasks.spawn("owners", checks::one_owner(Arc::clone(&cluster)));
     let span = Duration::from_secs(size.minutes * 60);
-    tasks.spawn("reshard", reshard(Arc::clone(&cluster), span));
+    tasks.spawn("grow", scale::grow(Arc::clone(&cluster), span));
+    tasks.spawn("shrink", scale::shrink(Arc::clone(&cluster), span));
     let disturbed = span.saturating_sub(Duration::from_secs(75));
     let end = rt::time::sleep(span);
     let faults = async {
@@ -163,17 +171,4 @@ async fn simulate(world: &Arc<World>, size: Size) {
     world.cover_by("samples acknowledged", acked);
     cluster.all().iter().for_each(|node| node.kill(crate::node::DiskLoss::None));
     cluster.shared.links.tasks.abort_all();
-}
-
-/// One more ingester a zone, each at its time.
-async fn reshard(cluster: Arc<Cluster>, span: Duration) {
-    let world = Arc::clone(&cluster.shared.world);
-    let seconds = span.as_secs();
-    rt::time::sleep(Duration::from_secs(world.between(seconds / 8, seconds / 2))).await;
-    for zone in setup::ZONES {
-        let node = cluster.add(Kind::Ingester, &format!("ingester-{zone}-3"));
-        node.start().await;
-        world.cover("ingesters added");
-        rt::time::sleep(Duration::from_secs(world.between(5, 60))).await;
-    }
 }

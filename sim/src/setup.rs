@@ -11,11 +11,19 @@ use crate::truth::SeriesKey;
 use crate::world::World;
 
 /// How many tenants write.
-pub(crate) const TENANTS: usize = 3;
+pub(crate) const TENANTS: usize = 4;
+/// The tenant whose samples come from two replicas of a sender, of which one is elected.
+pub(crate) const HA_TENANT: usize = 3;
 /// The tenant whose samples may come late.
 pub(crate) const LATE_TENANT: usize = 2;
 /// Series of each tenant.
 pub(crate) const SERIES: usize = 8;
+/// The series from this one on are native histograms.
+pub(crate) const FIRST_HISTOGRAM: usize = 6;
+/// So long must the elected replica have been silent before another one is elected, ms.
+pub(crate) const HA_FAILOVER_MS: i64 = 20_000;
+/// How old the time at which it was seen may become before the store is told, ms.
+pub(crate) const HA_UPDATE_MS: i64 = 3_000;
 /// The zones.
 pub(crate) const ZONES: [&str; 3] = ["a", "b", "c"];
 /// Between two syncs of a write-ahead log, ms.
@@ -25,6 +33,9 @@ pub(crate) const FSYNC_INTERVAL_MS: i64 = 1_000;
 pub(crate) const UNSYNCED_MS: i64 = 10 * FSYNC_INTERVAL_MS;
 /// The age up to which ingesters are asked, ms.
 pub(crate) const INGESTERS_WITHIN_MS: i64 = 720_000;
+
+/// The age up to which samples are asked of ingesters alone, ms.
+pub(crate) const INGESTERS_ONLY_MS: i64 = 360_000;
 
 /// What a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,10 +86,15 @@ pub(crate) fn other_tenant(of: &TenantId) -> TenantId {
     (0..TENANTS).map(tenant).find(|other| other != of).unwrap_or_else(|| of.clone())
 }
 
+/// The metric that a series is of.
+pub(crate) fn metric_of(series: usize) -> &'static str {
+    if series < FIRST_HISTOGRAM { "sim_metric" } else { "sim_histogram" }
+}
+
 /// The labels of a series, sorted by name.
 pub(crate) fn labels((tenant, series): SeriesKey) -> [(&'static str, String); 4] {
     [
-        ("__name__", "sim_metric".to_owned()),
+        ("__name__", metric_of(series).to_owned()),
         ("grp", format!("g{}", group_of(series))),
         ("series", series.to_string()),
         ("tenant", format!("team-{tenant}")),
@@ -116,6 +132,8 @@ pub(crate) struct Variant {
     pub(crate) compresses_wal: bool,
     pub(crate) minimizes_requests: bool,
     pub(crate) splits_blocks: bool,
+    /// Whether the rings are kept by gossip, not in a store that all share.
+    pub(crate) gossips: bool,
 }
 
 impl Variant {
@@ -129,6 +147,7 @@ impl Variant {
             compresses_wal: world.chance(300),
             minimizes_requests: world.chance(700),
             splits_blocks: world.chance(300),
+            gossips: world.chance(100),
         }
     }
 }
@@ -142,7 +161,7 @@ pub(crate) fn config(variant: Variant) -> Config {
     let mut config = Config::default();
     let tsdb = &mut config.blocks_storage.tsdb;
     tsdb.dir = "/tsdb".to_owned();
-    tsdb.block_ranges_period = DurationList(vec![secs(120)]);
+    tsdb.block_ranges_period = DurationList(vec![secs(180)]);
     tsdb.retention_period = secs(780);
     tsdb.ship_interval = secs(15);
     tsdb.head_compaction_interval = secs(30);
@@ -163,18 +182,22 @@ pub(crate) fn config(variant: Variant) -> Config {
     store.ignore_blocks_within = secs(0);
     store.bucket_index.max_stale_period = secs(240);
     store.bucket_index.update_on_error_interval = secs(10);
-    config.querier.query_store_after = secs(360);
+    config.querier.query_store_after = GoDuration::from_millis(INGESTERS_ONLY_MS);
     config.querier.timeout = secs(60);
     config.querier.lookback_delta = secs(60);
     config.querier.minimize_ingester_requests = variant.minimizes_requests;
     config.querier.minimize_ingester_requests_hedging_delay = secs(1);
     config.compactor.data_dir = "/compact".to_owned();
-    config.compactor.block_ranges = DurationList(vec![secs(120), secs(240), secs(480)]);
-    config.compactor.compaction_interval = secs(45);
-    config.compactor.cleanup_interval = secs(30);
+    config.compactor.block_ranges = DurationList(vec![secs(180), secs(360), secs(720)]);
+    config.compactor.compaction_interval = secs(60);
+    config.compactor.cleanup_interval = secs(45);
     config.compactor.first_level_compaction_wait_period = secs(60);
     config.compactor.deletion_delay = secs(400);
     config.distributor.remote_timeout = secs(2);
+    config.distributor.ha_tracker.enable_ha_tracker = true;
+    config.limits.ha_tracker_update_timeout = PromDuration::from_millis(HA_UPDATE_MS);
+    config.limits.ha_tracker_update_timeout_jitter_max = PromDuration::from_millis(1_000);
+    config.limits.ha_tracker_failover_timeout = PromDuration::from_millis(HA_FAILOVER_MS);
     let ring = &mut config.ingester.ring;
     ring.zone_awareness_enabled = true;
     ring.num_tokens = 24;
@@ -208,7 +231,7 @@ pub(crate) fn config_of(shared: &Config, name: &str) -> Config {
     config
 }
 
-/// The tenants' limits: one has a shard of the ingesters, one may write late.
+/// The tenants' limits: one has a shard of the ingesters, one may write late, one has replicas.
 pub(crate) fn overrides(config: &Config, variant: Variant) -> Arc<Overrides> {
     let shards = if variant.splits_blocks { 2 } else { 0 };
     let of_shard = Limits {
@@ -219,7 +242,8 @@ pub(crate) fn overrides(config: &Config, variant: Variant) -> Arc<Overrides> {
     };
     let late =
         Limits { out_of_order_time_window: PromDuration::from_secs(120), ..config.limits.clone() };
-    let tenants = [(1, of_shard), (LATE_TENANT, late)];
+    let ha = Limits { accept_ha_samples: true, ..config.limits.clone() };
+    let tenants = [(1, of_shard), (LATE_TENANT, late), (HA_TENANT, ha)];
     let named = tenants.into_iter().map(|(number, limits)| (tenant(number).to_string(), limits));
     Arc::new(Overrides::new(config).with_tenants(named))
 }

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::TimestampMs;
 
+use crate::setup::INGESTERS_ONLY_MS;
+
 /// Where a series is: the numbers of its tenant and of itself.
 pub(crate) type SeriesKey = (usize, usize);
 
@@ -17,6 +19,9 @@ pub(crate) type SeriesKey = (usize, usize);
 #[derive(Default)]
 pub(crate) struct Truth {
     series: BTreeMap<SeriesKey, BTreeMap<TimestampMs, Sample>>,
+    /// The ingesters that left for good, and when all of their samples could be found in the
+    /// bucket.
+    left: BTreeMap<u8, TimestampMs>,
 }
 
 /// A sample that was written.
@@ -30,10 +35,69 @@ pub(crate) struct Sample {
 /// An ingester has answered that it keeps the sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Promise {
-    node: String,
+    node: IngesterId,
     at_ms: TimestampMs,
     /// What it was kept on is gone.
     is_void: bool,
+}
+
+/// An ingester by its name, `ingester-<zone>-<number>`: a bit of a [`NodeSet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct IngesterId(u8);
+
+/// Numbers of ingesters in a zone.
+const PER_ZONE: u8 = 16;
+
+impl IngesterId {
+    fn of(name: &str) -> Option<Self> {
+        let zone = zone_of(name).bytes().next()?.checked_sub(b'a')?;
+        let number: u8 = name.rsplit('-').next()?.parse().ok()?;
+        (zone < 4 && number < PER_ZONE).then_some(Self(zone * PER_ZONE + number))
+    }
+
+    fn zone(self) -> u8 {
+        self.0 / PER_ZONE
+    }
+
+    fn name(self) -> String {
+        let zone = char::from(b'a' + self.zone());
+        format!("ingester-{zone}-{}", self.0 % PER_ZONE)
+    }
+}
+
+/// Some of the ingesters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NodeSet(u64);
+
+impl NodeSet {
+    /// Those with these names.
+    pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut set = Self::default();
+        names.into_iter().for_each(|name| set.insert(name));
+        set
+    }
+
+    pub(crate) fn insert(&mut self, name: &str) {
+        self.0 |= IngesterId::of(name).map_or(0, |id| 1 << id.0);
+    }
+
+    /// Those of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    fn has(self, id: IngesterId) -> bool {
+        self.0 & (1 << id.0) != 0
+    }
+}
+
+/// What one who asks can know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    /// The ingesters in the ring that it sees.
+    pub(crate) knows: NodeSet,
+    /// When it asks, ms.
+    pub(crate) now_ms: TimestampMs,
 }
 
 impl Truth {
@@ -51,11 +115,18 @@ impl Truth {
         }
     }
 
+    /// Its writer was told that it is not needed: another replica is elected. Nowhere may it be.
+    pub(crate) fn refused(&mut self, key: SeriesKey, at_ms: TimestampMs) {
+        if let Some(samples) = self.series.get_mut(&key) {
+            samples.remove(&at_ms);
+        }
+    }
+
     /// An ingester has it.
     pub(crate) fn promised(&mut self, key: SeriesKey, at_ms: TimestampMs, by: (&str, TimestampMs)) {
-        let (node, at) = (by.0.to_owned(), by.1);
+        let Some(node) = IngesterId::of(by.0) else { return };
         if let Some(sample) = self.sample(key, at_ms) {
-            sample.promises.push(Promise { node, at_ms: at, is_void: false });
+            sample.promises.push(Promise { node, at_ms: by.1, is_void: false });
         }
     }
 
@@ -65,11 +136,17 @@ impl Truth {
 
     /// What `node` promised since `since_ms` is gone.
     pub(crate) fn lost(&mut self, node: &str, since_ms: TimestampMs) {
+        let Some(node) = IngesterId::of(node) else { return };
         for sample in self.series.values_mut().flat_map(BTreeMap::values_mut) {
             for promise in &mut sample.promises {
                 promise.is_void |= promise.node == node && since_ms <= promise.at_ms;
             }
         }
+    }
+
+    /// `node` has left for good; all that it had can be found in the bucket from then on.
+    pub(crate) fn left(&mut self, node: &str, found_from_ms: TimestampMs) {
+        self.left.extend(IngesterId::of(node).map(|node| (node.0, found_from_ms)));
     }
 
     /// The tenant's acknowledged samples of `[start, end]`.
@@ -106,20 +183,31 @@ impl Truth {
     }
 }
 
-impl Sample {
-    /// Whether an answer must have it, of a querier that knows the ingesters `knows`.
-    pub(crate) fn is_required(&self, knows: &dyn Fn(&str) -> bool) -> bool {
-        let is_good = |promise: &&Promise| !promise.is_void && knows(&promise.node);
-        let good: Vec<&Promise> = self.promises.iter().filter(is_good).collect();
-        let zones: BTreeSet<&str> = good.iter().map(|promise| zone_of(&promise.node)).collect();
-        self.is_acked && (good.len() == self.promises.len() || zones.len() >= 2)
+impl Truth {
+    /// Whether an answer must have the sample of `at_ms`.
+    pub(crate) fn is_required(&self, sample: &Sample, at_ms: TimestampMs, view: &View) -> bool {
+        // Blocks are not asked for younger samples.
+        let is_old = at_ms < view.now_ms - INGESTERS_ONLY_MS;
+        let is_found = |node: IngesterId| {
+            is_old && self.left.get(&node.0).is_some_and(|from_ms| *from_ms <= view.now_ms)
+        };
+        let is_known = |node| view.knows.has(node) || is_found(node);
+        let is_good = |promise: &Promise| !promise.is_void && is_known(promise.node);
+        let (mut good, mut zones) = (0, 0_u8);
+        for promise in sample.promises.iter().filter(|promise| is_good(promise)) {
+            good += 1;
+            zones |= 1 << promise.node.zone();
+        }
+        sample.is_acked && (good == sample.promises.len() || zones.count_ones() >= 2)
     }
+}
 
+impl Sample {
     /// Who promised it, for reports.
     pub(crate) fn describe(&self) -> String {
         let name = |promise: &Promise| {
             let void = if promise.is_void { " (lost)" } else { "" };
-            format!("{}{void}", promise.node)
+            format!("{}{void}", promise.node.name())
         };
         self.promises.iter().map(name).collect::<Vec<_>>().join(", ")
     }
@@ -142,17 +230,24 @@ mod tests {
         for node in ["ingester-a-1", "ingester-b-1"] {
             truth.promised(key, 10, (node, 100));
         }
-        let all = |_: &str| true;
-        assert!(!truth.written(key, 10).unwrap().is_required(&all), "not acknowledged");
+        let nodes = ["ingester-a-1", "ingester-b-1", "ingester-c-1"];
+        let is_required = |truth: &Truth, knows: &[&str], now_ms| {
+            let view = View { knows: NodeSet::of(knows.iter().copied()), now_ms };
+            truth.is_required(truth.written(key, 10).unwrap(), 10, &view)
+        };
+        assert!(!is_required(&truth, &nodes, 0), "not acknowledged");
         truth.acked(key, 10);
-        assert!(truth.written(key, 10).unwrap().is_required(&all));
+        assert!(is_required(&truth, &nodes, 0));
         truth.lost("ingester-a-1", 101);
-        assert!(truth.written(key, 10).unwrap().is_required(&all), "it was synced before");
+        assert!(is_required(&truth, &nodes, 0), "it was synced before");
         truth.lost("ingester-a-1", 100);
-        assert!(!truth.written(key, 10).unwrap().is_required(&all));
+        assert!(!is_required(&truth, &nodes, 0));
         truth.promised(key, 10, ("ingester-c-1", 120));
-        assert!(truth.written(key, 10).unwrap().is_required(&all));
-        let not_c = |node: &str| node != "ingester-c-1";
-        assert!(!truth.written(key, 10).unwrap().is_required(&not_c));
+        assert!(is_required(&truth, &nodes, 0));
+        assert!(!is_required(&truth, &nodes[..2], 0));
+        truth.left("ingester-c-1", 5);
+        let old_ms = 11 + INGESTERS_ONLY_MS;
+        assert!(!is_required(&truth, &nodes[..2], old_ms - 1));
+        assert!(is_required(&truth, &nodes[..2], old_ms), "it is in the bucket");
     }
 }

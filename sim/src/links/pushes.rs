@@ -92,8 +92,10 @@ impl Links {
         for series in &batch.series {
             let labels = batch.labels_of(series).iter().map(|label| (label.name, label.value));
             let Some(key) = setup::series_key(labels) else { continue };
-            for sample in batch.samples_of(series) {
-                truth.promised(key, sample.timestamp_ms, (node, now_ms));
+            let floats = batch.samples_of(series).iter().map(|sample| sample.timestamp_ms);
+            let histograms = batch.histograms_of(series).iter().map(|sample| sample.timestamp_ms);
+            for at_ms in floats.chain(histograms) {
+                truth.promised(key, at_ms, (node, now_ms));
             }
         }
         Ok(())

@@ -8,18 +8,20 @@ use bucket::{Bucket, BucketMetrics, IndexLoader, IndexLoaderOptions};
 use compactor::{Compactor, JobSharding, RingJobs};
 use config::{AllowedTenants, Config, KvStoreConfig};
 use distributor::Distributor;
+use distributor::ha_tracker::{HaTracker, HaTrackerParts, ReplicaCodec};
 use distributor::replication::{ReplicatedPush, ReplicationParts};
-use ingester::{Ingester, IngesterService};
+use ingester::{Ingester, IngesterService, RingMembership};
 use model::batch::SeriesHasher;
 use model::env::{Inline, SeededRandom};
 use model::{Clock, Random};
 use query::ingesters::{RingIngesters, RingIngestersParts};
 use query::{ActivityTracker, Blocks, BlocksDependencies, QueryService, RingGateways};
-use ring::kv::Client;
+use ring::kv::{Client, Store};
 use ring::lifecycler::{Lifecycler, LifecyclerParts};
+use ring::memberlist::MemberlistKv;
 use ring::options::RingSetup;
 use ring::reader::{ReaderParts, RingReader};
-use ring::{BlockReplication, Desc, RingCodec, RingView};
+use ring::{BlockReplication, Desc, Ring, RingCodec, RingView};
 use rt::{
     BlockingHandle, BoxError, ComputeOptions, ComputePool, Fibers, Metrics, Service, TaskGroup,
 };
@@ -29,6 +31,7 @@ use tsdb::fs::SharedFs;
 use super::{Node, Shared};
 use crate::disk::Disk;
 use crate::fibers::NodeFibers;
+use crate::gossip::{self, NodeGossip};
 use crate::kv::NodeKv;
 use crate::links::{GatewayLinks, PushLinks, ReadLinks, ServedGateway};
 use crate::objects::NodeObjects;
@@ -43,6 +46,7 @@ pub(super) struct Built {
     pub(super) services: Vec<Arc<dyn Service>>,
     pub(super) router: Option<Router>,
     pub(super) ingesters: Option<RingView>,
+    pub(super) ring: Option<(Client<Desc>, &'static str)>,
     pub(super) own_ring: Option<RingView>,
     pub(super) jobs: Option<Arc<dyn JobSharding>>,
 }
@@ -60,6 +64,7 @@ struct Env<'a> {
     blocking: BlockingHandle,
     disk: &'a Disk,
     objects: &'a Arc<NodeObjects>,
+    gossip: Option<Arc<MemberlistKv>>,
 }
 
 /// Builds what runs on `node`.
@@ -67,29 +72,36 @@ pub(super) fn build(
     node: &Node,
     tasks: &Arc<TaskGroup>,
     disk: &Disk,
-    objects: &Arc<NodeObjects>,
+    (objects, gossip): (&Arc<NodeObjects>, &Arc<NodeGossip>),
 ) -> Result<Built, BoxError> {
     let fibers: Arc<dyn Fibers> = Arc::new(NodeFibers::new(Arc::clone(tasks)));
+    let clock: Arc<dyn Clock> = Arc::clone(&node.clock) as _;
+    let (random, metrics) = (node.shared.world.fork(), Metrics::new());
+    let member = || gossip::member(gossip, (Arc::clone(&clock), random.clone()), metrics.clone());
+    let member = node.shared.variant.gossips.then(member);
     let env = Env {
         node,
         shared: &node.shared,
         config: setup::config_of(&node.shared.config, &node.name),
-        clock: Arc::clone(&node.clock) as _,
-        random: node.shared.world.fork(),
-        metrics: Metrics::new(),
+        clock: Arc::clone(&clock),
+        random,
+        metrics,
+        gossip: member.clone(),
         tasks,
         blocking: BlockingHandle::of_fibers(Arc::clone(&fibers)),
         fibers,
         disk,
         objects,
     };
-    match node.kind {
-        Kind::Distributor => Ok(env.distributor()?),
-        Kind::Ingester => Ok(env.ingester()?),
-        Kind::Querier => Ok(env.querier()?),
-        Kind::Gateway => Ok(env.gateway()),
-        Kind::Compactor => Ok(env.compactor()),
-    }
+    let mut built = match node.kind {
+        Kind::Distributor => env.distributor()?,
+        Kind::Ingester => env.ingester()?,
+        Kind::Querier => env.querier()?,
+        Kind::Gateway => env.gateway(),
+        Kind::Compactor => env.compactor(),
+    };
+    built.services.splice(0..0, member.map(|member| member as Arc<dyn Service>));
+    Ok(built)
 }
 
 fn view(reader: &Arc<RingReader>) -> RingView {
@@ -130,13 +142,21 @@ impl Env<'_> {
         Arc::new(IndexLoader::new(self.bucket("store-gateway"), options, clock, &self.metrics))
     }
 
-    fn client(&self, config: &KvStoreConfig) -> Client<Desc> {
-        let store = NodeKv {
+    /// The store that all share. Where rings are kept by gossip it has the HA tracker's keys.
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(NodeKv {
             kv: Arc::clone(&self.shared.kv),
             network: Arc::clone(&self.shared.links.network),
             node: self.node.name.clone(),
+        })
+    }
+
+    fn client(&self, config: &KvStoreConfig) -> Client<Desc> {
+        let store = match &self.gossip {
+            Some(member) => Arc::clone(member) as Arc<dyn Store>,
+            None => self.store(),
         };
-        Client::new(Arc::new(store), Arc::new(RingCodec), &config.prefix)
+        Client::new(store, Arc::new(RingCodec), &config.prefix)
     }
 
     fn reader(&self, setup: &RingSetup, config: &KvStoreConfig) -> Arc<RingReader> {
@@ -148,7 +168,7 @@ impl Env<'_> {
         Arc::new(RingReader::new(setup.name, setup.rules.clone(), parts))
     }
 
-    fn lifecycler(&self, setup: RingSetup, config: &KvStoreConfig) -> Arc<dyn Service> {
+    fn lifecycler(&self, setup: RingSetup, config: &KvStoreConfig) -> Arc<Lifecycler> {
         let parts = LifecyclerParts {
             client: self.client(config),
             clock: Arc::clone(&self.clock),
@@ -170,17 +190,33 @@ impl Env<'_> {
             blocking: self.blocking.clone(),
             tasks: Arc::clone(self.tasks),
         });
-        let distributor = Arc::new(Distributor::new(distributor::Dependencies {
+        let distributor = Distributor::new(distributor::Dependencies {
             config: self.config.distributor.clone(),
             overrides: Arc::clone(&self.shared.overrides),
             ingester: Arc::new(pushes),
             clock: Arc::clone(&self.clock),
             hasher: SeriesHasher::default(),
             metrics: self.metrics.clone(),
-        }));
+        });
+        let tracker = self.ha_tracker();
+        let distributor = Arc::new(distributor.with_ha_tracker(Arc::clone(&tracker)));
         let router = distributor::http::routes(distributor, self.pool("write"), self.random());
-        let (ingesters, services) = (Some(view(&reader)), vec![reader as Arc<dyn Service>]);
+        let ingesters = Some(view(&reader));
+        let services: Vec<Arc<dyn Service>> = vec![reader, tracker];
         Ok(Built { services, router: Some(router), ingesters, ..Built::default() })
+    }
+
+    fn ha_tracker(&self) -> Arc<HaTracker> {
+        let kvstore = self.config.distributor.ha_tracker.kvstore.kvstore();
+        Arc::new(HaTracker::new(HaTrackerParts {
+            client: Client::new(self.store(), Arc::new(ReplicaCodec), &kvstore.prefix),
+            overrides: Arc::clone(&self.shared.overrides),
+            clock: Arc::clone(&self.clock),
+            random: self.random(),
+            blocking: self.blocking.clone(),
+            metrics: self.metrics.clone(),
+            shows_elected: false,
+        }))
     }
 
     fn ingester(&self) -> Result<Built, BoxError> {
@@ -199,10 +235,19 @@ impl Env<'_> {
         let served = Arc::clone(&ingester);
         self.shared.links.ingesters.lock().insert(self.node.name.clone(), served);
         let setup = ring::options::ingester(&self.config.ingester.ring, PORT)?;
-        let lifecycler = self.lifecycler(setup, &self.config.ingester.ring.kvstore);
+        let (config, key) = (&self.config.ingester.ring.kvstore, setup.name.key);
+        // No limit is divided among ingesters here: nothing is read from the ring.
+        let empty = Arc::new(Ring::new(Desc::default(), setup.rules.clone()));
+        let lifecycler = self.lifecycler(setup, config);
+        ingester.join_ring(RingMembership {
+            ring: Arc::new(move || Arc::clone(&empty)),
+            lifecycler: Arc::clone(&lifecycler),
+        });
+        let router = Some(ingester::http::routes(Arc::clone(&ingester)));
         let services: Vec<Arc<dyn Service>> =
             vec![Arc::new(IngesterService::new(ingester)), lifecycler];
-        Ok(Built { services, ..Built::default() })
+        let ring = Some((self.client(config), key));
+        Ok(Built { services, router, ring, ..Built::default() })
     }
 
     fn gateway(&self) -> Built {

@@ -6,7 +6,7 @@ use model::TimestampMs;
 
 use super::{Answered, Of, Query, Question};
 use crate::setup;
-use crate::truth::{Sample, SeriesKey, Truth};
+use crate::truth::{Sample, SeriesKey, Truth, View};
 
 /// How far back an instant selector looks, ms; see `setup::config`.
 const LOOKBACK_MS: i64 = 60_000;
@@ -22,8 +22,8 @@ pub(super) struct Check {
 /// What is true when the answer is there.
 pub(super) struct Bounds<'a> {
     pub(super) truth: &'a Truth,
-    /// The ingesters that the querier knew all the time.
-    pub(super) knows: &'a dyn Fn(&str) -> bool,
+    /// What the querier knew all the time.
+    pub(super) view: View,
 }
 
 impl Check {
@@ -35,7 +35,8 @@ impl Check {
         };
         // Ranges are open at their beginning.
         let start_ms = query.at_ms - range_ms + 1;
-        let acked = truth.acked_in(query.tenant, (start_ms, query.at_ms));
+        let mut acked = truth.acked_in(query.tenant, (start_ms, query.at_ms));
+        acked.retain(|(key, _)| is_asked(query, *key));
         Self { query: *query, start_ms, acked }
     }
 
@@ -55,11 +56,20 @@ impl Check {
         }
     }
 
+    /// The samples of the series that are asked for.
+    fn series<'a>(
+        &self,
+        bounds: &Bounds<'a>,
+    ) -> impl Iterator<Item = (&'a SeriesKey, &'a BTreeMap<TimestampMs, Sample>)> {
+        let all = bounds.truth.of_tenant(self.query.tenant);
+        all.filter(|(key, _)| is_asked(&self.query, **key))
+    }
+
     /// Whether the answer must have the sample.
     fn is_required(&self, key: SeriesKey, at_ms: TimestampMs, bounds: &Bounds<'_>) -> bool {
         let sample = || bounds.truth.written(key, at_ms);
         self.acked.contains(&(key, at_ms))
-            && sample().is_some_and(|sample| sample.is_required(bounds.knows))
+            && sample().is_some_and(|s| bounds.truth.is_required(s, at_ms, &bounds.view))
     }
 
     fn samples(&self, answer: &Answered, bounds: &Bounds<'_>) -> Result<(), String> {
@@ -68,6 +78,9 @@ impl Check {
             let Of::Series(key) = of else { return Err(format!("{of:?} in the answer")) };
             let mut last_ms = TimestampMs::MIN;
             for (at_ms, value) in points {
+                if !is_asked(&self.query, *key) {
+                    return Err(format!("{key:?} in the answer"));
+                }
                 if *at_ms <= last_ms {
                     return Err(format!("{at_ms} after {last_ms} in {key:?}"));
                 }
@@ -94,7 +107,7 @@ impl Check {
     }
 
     fn counts(&self, answer: &Answered, bounds: &Bounds<'_>) -> Result<(), String> {
-        for (key, samples) in bounds.truth.of_tenant(self.query.tenant) {
+        for (key, samples) in self.series(bounds) {
             let window = || samples.range(self.start_ms..=self.query.at_ms);
             let required = window().filter(|(at_ms, _)| self.is_required(*key, **at_ms, bounds));
             let (min, max) = (required.count(), window().count());
@@ -109,7 +122,7 @@ impl Check {
 
     fn sums(&self, answer: &Answered, bounds: &Bounds<'_>) -> Result<(), String> {
         let mut groups: BTreeMap<String, Range> = BTreeMap::new();
-        for (key, samples) in bounds.truth.of_tenant(self.query.tenant) {
+        for (key, samples) in self.series(bounds) {
             let group = format!("g{}", setup::group_of(key.1));
             let newest = self.newest(*key, samples, bounds);
             groups.entry(group).or_default().add(newest);
@@ -147,6 +160,10 @@ impl Check {
         // It may have none.
         Range { min: range.min.min(0.0), max: range.max.max(0.0), must_exist: false }
     }
+}
+
+fn is_asked(query: &Query, (_, series): SeriesKey) -> bool {
+    setup::metric_of(series) == query.metric()
 }
 
 /// Between what a value is.
