@@ -14,7 +14,7 @@ fn is_found_within(bug: Bug, mut seeds: std::ops::Range<u64>) {
 
 #[test]
 fn nothing_is_lost_in_short_seeds() {
-    for seed in 0..8 {
+    for seed in 0..32 {
         let outcome = short(seed, None);
         let log = outcome.lines.join("\n");
         assert!(outcome.violations.is_empty(), "{log}\nseed {seed}: {:?}", outcome.violations);
