@@ -6,6 +6,7 @@
 //! `-querier.minimize-ingester-requests` asks the smallest number first, and others when one fails
 //! or the hedging delay has passed.
 
+mod counts;
 mod gather;
 mod replaced;
 mod zones;
@@ -27,6 +28,7 @@ use wire::client::{
     MetadataFilter, OwnedMetadata, SeriesVisitor, UserStats, ValueVisitor,
 };
 
+use counts::Estimate;
 use gather::{Asked, Groups};
 use replaced::{ReplacedSet, Spares};
 
@@ -109,10 +111,24 @@ impl RingIngesters {
         Ok(self.gather(tenant, job)?.answers.into_iter().flatten().collect())
     }
 
-    /// How many ingesters hold each sample, as far as counts of several are concerned.
-    fn replication_factor(&self) -> u64 {
+    /// The same for what is counted: the answers by groups of which each counts everything or its
+    /// share, and how their counts become one.
+    fn counts<T, F>(
+        &self,
+        tenant: &TenantId,
+        job: F,
+    ) -> Result<(Vec<Vec<T>>, Estimate), StorageError>
+    where
+        F: Fn(&dyn IngesterQuery) -> Result<T, StorageError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let mut set = self.replication_set(tenant)?;
         let factor = (self.parts.ring)().rules().replication_factor;
-        u64::try_from(factor).unwrap_or(1).max(1)
+        let estimate = Estimate::of(&mut set, factor);
+        let groups = Groups::new(&set, &*self.parts.random);
+        let asked =
+            self.parts.blocking.block_on(gather::gather(&self.parts, groups, Arc::new(job)))?;
+        Ok((asked.answers, estimate))
     }
 }
 
@@ -168,15 +184,17 @@ impl IngesterQuery for RingIngesters {
 
     fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
         let asked = tenant.clone();
-        let all = self.answers(tenant, move |ingester| ingester.user_stats(&asked))?;
-        let factor = self.replication_factor();
-        let sum = |of: fn(&UserStats) -> f64| all.iter().map(of).sum::<f64>() / factor as f64;
+        let (groups, estimate) =
+            self.counts(tenant, move |ingester| ingester.user_stats(&asked))?;
+        let total = |of: fn(&UserStats) -> f64| {
+            estimate.total(groups.iter().map(|group| group.iter().map(of).sum()))
+        };
         Ok(UserStats {
-            ingestion_rate: sum(|stats| stats.ingestion_rate),
-            num_series: all.iter().map(|stats| stats.num_series).sum::<u64>() / factor,
-            api_ingestion_rate: sum(|stats| stats.api_ingestion_rate),
-            rule_ingestion_rate: sum(|stats| stats.rule_ingestion_rate),
-            max_time_ms: all.iter().filter_map(|stats| stats.max_time_ms).max(),
+            ingestion_rate: total(|stats| stats.ingestion_rate),
+            num_series: total(|stats| stats.num_series as f64) as u64,
+            api_ingestion_rate: total(|stats| stats.api_ingestion_rate),
+            rule_ingestion_rate: total(|stats| stats.rule_ingestion_rate),
+            max_time_ms: groups.iter().flatten().filter_map(|stats| stats.max_time_ms).max(),
         })
     }
 
@@ -228,7 +246,7 @@ impl IngesterQuery for RingIngesters {
         visit: CountVisitor<'_>,
     ) -> Result<(), StorageError> {
         let (question, asked) = (OwnedQuestion::new(query), name.to_owned());
-        let all = self.answers(query.tenant, move |ingester| {
+        let (groups, estimate) = self.counts(query.tenant, move |ingester| {
             let mut found = Vec::new();
             ingester.label_values_cardinality(question.query(), &asked, &mut |value, count| {
                 found.push((value.to_owned(), count));
@@ -236,12 +254,15 @@ impl IngesterQuery for RingIngesters {
             })?;
             Ok(found)
         })?;
-        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-        for (value, count) in all.into_iter().flatten() {
-            *sums.entry(value).or_default() += count;
+        let count_of_groups = groups.len();
+        let mut sums: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (number, group) in groups.into_iter().enumerate() {
+            for (value, count) in group.into_iter().flatten() {
+                let sums = sums.entry(value).or_insert_with(|| vec![0.0; count_of_groups]);
+                sums[number] += count as f64;
+            }
         }
-        let factor = self.replication_factor();
-        sums.iter().try_for_each(|(value, sum)| visit(value, sum.div_ceil(factor)))
+        sums.into_iter().try_for_each(|(value, sums)| visit(&value, estimate.total(sums) as u64))
     }
 
     fn active_series(
@@ -266,10 +287,10 @@ impl IngesterQuery for RingIngesters {
 
     fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
         let (asked, counted) = (query.tenant.clone(), query.counted);
-        let all = self.answers(query.tenant, move |ingester| {
+        let (groups, estimate) = self.counts(query.tenant, move |ingester| {
             ingester.series_count(CardinalityQuery { tenant: &asked, matchers: &[], counted })
         })?;
-        Ok(all.into_iter().sum::<u64>() / self.replication_factor())
+        Ok(estimate.total(groups.iter().map(|group| group.iter().sum::<u64>() as f64)) as u64)
     }
 }
 

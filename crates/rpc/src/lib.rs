@@ -9,6 +9,7 @@
 //! Nothing here decides who is asked: that is the ring's and its users' business.
 
 mod client;
+pub mod compression;
 mod convert;
 pub mod ingester;
 mod messages;

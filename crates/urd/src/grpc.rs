@@ -8,6 +8,7 @@ use config::ServerConfig;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use rpc::compression::UnpackLayer;
 use rt::service::ServiceStatus;
 use rt::tls::ServerTls;
 use rt::{BoxError, CancellationToken, Service};
@@ -26,6 +27,7 @@ pub(crate) struct GrpcServer {
     listener: Mutex<Option<TcpListener>>,
     components: Mutex<Routes>,
     max_concurrent_streams: u32,
+    max_message_bytes: usize,
     services: ServiceStatus,
     tls: Option<ServerTls>,
 }
@@ -41,6 +43,7 @@ impl GrpcServer {
             listener: Mutex::new(Some(listener)),
             components: Mutex::default(),
             max_concurrent_streams: config.grpc_server_max_concurrent_streams,
+            max_message_bytes: config.grpc_server_max_recv_msg_size,
             services,
             tls: None,
         }
@@ -63,6 +66,7 @@ impl GrpcServer {
         let bound = Some(self.max_concurrent_streams).filter(|&count| count > 0);
         let server = Server::builder()
             .max_concurrent_streams(bound)
+            .layer(UnpackLayer { max_message_bytes: self.max_message_bytes })
             .add_routes(components.add_service(health));
         let stopped = stop.clone().cancelled_owned();
         let serve = match self.tls.clone() {

@@ -49,6 +49,9 @@ impl IngesterQuery for FakeIngester {
     }
 
     fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
+        if self.conduct == Conduct::IsDown {
+            return Err(StorageError::Unavailable("it is down".to_owned()));
+        }
         let num_series = self.samples.len() as u64;
         Ok(UserStats { num_series, ..UserStats::default() })
     }
@@ -250,4 +253,20 @@ async fn no_more_replicas_are_asked_than_must_answer() {
     let world = world([OK; 3], true, true);
     assert_eq!(world.read().await.unwrap(), acknowledged());
     assert_eq!(world.asked.iter().map(|count| *count.lock()).sum::<usize>(), 2);
+}
+
+/// Each of the three counts 20 series, of which each series is on three.
+#[tokio::test]
+async fn counts_are_made_of_all_ingesters_or_of_whole_zones() {
+    let series = async |conducts, by_zone| {
+        let World { ingesters, pool, .. } = world(conducts, true, by_zone);
+        let team = TenantId::new("team").unwrap();
+        let stats = pool.run(move || ingesters.user_stats(&team)).await.unwrap();
+        stats.map(|stats| stats.num_series).ok()
+    };
+    let one_down = [OK, Conduct::IsDown, OK];
+    assert_eq!(series([OK; 3], false).await, Some(20));
+    assert_eq!(series(one_down, false).await, None, "a part of the sum would be missing");
+    assert_eq!(series([OK; 3], true).await, Some(20));
+    assert_eq!(series(one_down, true).await, Some(20), "a zone has everything");
 }

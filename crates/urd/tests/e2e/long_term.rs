@@ -184,10 +184,6 @@ fn reader(dir: &Path, s3: &S3Server, memcached_port: u16) -> Server {
     let mut args = options(s3);
     args.push("-querier.max-fetched-chunks-per-query=0".to_owned());
     args.push("-querier.timeout=10m".to_owned());
-    // All chunks of all days together are more than a request may take.
-    for limit in ["max-request-memory-bytes", "max-inflight-memory-bytes"] {
-        args.push(format!("-blocks-storage.bucket-store.{limit}=0"));
-    }
     for cache in ["chunks-cache", "metadata-cache"] {
         let flag = format!("-blocks-storage.bucket-store.{cache}");
         args.push(format!("{flag}.backend=memcached"));
