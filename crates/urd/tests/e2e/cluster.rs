@@ -82,7 +82,8 @@ pub(crate) fn write(distributor: &Server, t: i64, model: &mut Model) -> Answer {
 
 /// All samples that the querier has.
 pub(crate) fn read(querier: &Server) -> Result<Model, Answer> {
-    let params = [("query", "{__name__=~\"metric_.+\"}[1h]"), ("time", "1700001000")];
+    // A writer adds a second with every write, however long the test goes on.
+    let params = [("query", "{__name__=~\"metric_.+\"}[1d]"), ("time", "1700080000")];
     let answer = querier.api("/prometheus/api/v1/query", &params);
     if answer.status != 200 {
         return Err(answer);
