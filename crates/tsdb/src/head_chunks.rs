@@ -67,6 +67,8 @@ pub struct HeadChunks {
     max_file_bytes: u64,
     files: RwLock<BTreeMap<u32, Arc<ChunkFile>>>,
     writer: Mutex<Writer>,
+    /// The number of the first file of this process.
+    first_own: u32,
 }
 
 /// A file that can be read from.
@@ -113,7 +115,8 @@ impl HeadChunks {
         }
         let next = files.last_key_value().map_or(1, |(&number, _)| number + 1);
         let writer = Mutex::new(Writer::new(next));
-        Ok(Self { fs, dir: dir.to_owned(), max_file_bytes, files: RwLock::new(files), writer })
+        let (dir, files) = (dir.to_owned(), RwLock::new(files));
+        Ok(Self { fs, dir, max_file_bytes, files, writer, first_own: next })
     }
 
     /// Hands out every chunk of the earlier process in the order of writing. To be called once,
@@ -195,6 +198,12 @@ impl HeadChunks {
     pub fn discard_all(&self) -> Result<(), TsdbError> {
         self.writer.lock().drop_file();
         self.remove_from(0)
+    }
+
+    /// Deletes the files that this process has begun. References to them lead nowhere afterwards.
+    pub fn discard_own(&self) -> Result<(), TsdbError> {
+        self.writer.lock().drop_file();
+        self.remove_from(self.first_own)
     }
 
     /// Gives the memory of what was read back to the system. After a compaction has read all of

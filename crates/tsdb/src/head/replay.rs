@@ -151,7 +151,7 @@ impl Head {
             if replay.read_log(snapshot)? {
                 break;
             }
-            replay.forget_everything();
+            replay.forget_everything()?;
         }
         replay.read_wbl()?;
         Ok(replay.finish())
@@ -268,15 +268,20 @@ impl<'r> Replay<'r> {
         Ok(())
     }
 
-    /// Makes the head and the replay as they were at the beginning, except for the report.
-    fn forget_everything(&mut self) {
+    /// Makes the head and the replay as they were at the beginning, except for the report: also
+    /// chunks that were cut of a record of which the rest makes no sense must not stay.
+    fn forget_everything(&mut self) -> Result<(), TsdbError> {
         self.head.clear();
+        if let Some(files) = &self.head.files {
+            files.discard_own()?;
+        }
         self.mapped = Vec::new();
         self.refs = RefTable::default();
         self.second_refs = Mutex::default();
         self.counts = Counts::default();
         self.snapshot_has_ended = false;
         self.report.snapshot_series = 0;
+        Ok(())
     }
 
     /// Numbers all series and takes over times and references.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::Crash;
 use tsdb::head::AppendLimits;
+use tsdb::wal::record::SamplesEncoder;
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
 
 use crate::support::*;
@@ -114,6 +115,36 @@ fn a_torn_tail_is_cut_off_and_told() {
     let db = world.open();
     assert!(db.replay_report().damage.is_empty());
     assert_eq!(contents(&db)[&labels(1)].len(), 51);
+}
+
+/// A record that is whole by its checksum and of which only the beginning makes sense: none of it
+/// counts, also not the chunks that fill up before it is noticed.
+#[test]
+fn of_a_record_that_makes_no_sense_nothing_comes_back_at_a_later_start() {
+    let world = World::new();
+    let start = 10 * HOUR;
+    let db = world.open();
+    append(&db, &[float(1, start, 0.5)]);
+    let want = contents(&db);
+    drop(db);
+    let mut record = SamplesEncoder::default();
+    (1..400).for_each(|i| record.push(1, start + i * 1000, i as f64));
+    let mut record = record.record().to_vec();
+    record.push(0x80);
+    let path = Path::new(DIR).join("wal/00000000");
+    world.fs.corrupt(&path, |bytes| {
+        bytes.push(1);
+        bytes.extend_from_slice(&(record.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&tsdb::encoding::crc32c(&record).to_be_bytes());
+        bytes.extend_from_slice(&record);
+    });
+    let db = world.open();
+    assert_eq!(contents(&db), want);
+    assert_eq!(db.replay_report().damage.len(), 1);
+    drop(db);
+    let db = world.open();
+    assert!(db.replay_report().damage.is_empty());
+    assert_eq!(contents(&db), want);
 }
 
 /// A series that left the head and came back has two references in the log, and the replay keeps

@@ -60,7 +60,7 @@ impl Replay<'_> {
             self.report
                 .damage
                 .push(format!("snapshot {path} was not used: {reason}; kept as {aside}"));
-            self.forget_everything();
+            self.forget_everything()?;
             self.read_files()?;
         }
         Ok(None)
