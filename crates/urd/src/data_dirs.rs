@@ -38,7 +38,11 @@ fn check_writable(path: &str, option: &'static str) -> Result<(), NotWritable> {
     let check = || {
         fs::create_dir_all(&path)?;
         fs::write(&probe, b"x")?;
-        fs::remove_file(&probe)
+        match fs::remove_file(&probe) {
+            // Processes that share a bucket's directory start at the same time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     };
     check().map_err(|source| NotWritable { path: path.clone(), option, source })
 }
@@ -66,6 +70,17 @@ mod tests {
         for name in ["tsdb", "sync", "blocks"] {
             assert_eq!(fs::read_dir(dir.path().join(name)).unwrap().count(), 0, "{name}");
         }
+    }
+
+    #[test]
+    fn processes_that_share_a_directory_may_start_at_the_same_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| prepare(&config).unwrap()));
+            }
+        });
     }
 
     #[test]
