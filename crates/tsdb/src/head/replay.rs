@@ -290,10 +290,7 @@ impl<'r> Replay<'r> {
         // Before the index needs memory.
         self.mapped = Vec::new();
         self.spare_buffers = Mutex::default();
-        // No log has so many series: a reference above is damage that its checksum does not show,
-        // and must not leave new series without references.
-        const MAX_REF: u64 = 1 << 62;
-        let next_ref = self.refs.max_ref().min(MAX_REF) + 1;
+        let next_ref = self.refs.max_ref() + 1;
         self.refs = RefTable::default();
         let head = self.head;
         let mut without_samples = Vec::new();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::Crash;
 use tsdb::head::AppendLimits;
-use tsdb::wal::record::SamplesEncoder;
+use tsdb::wal::record::{SamplesEncoder, SeriesEncoder};
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
 
 use crate::support::*;
@@ -131,13 +131,7 @@ fn of_a_record_that_makes_no_sense_nothing_comes_back_at_a_later_start() {
     (1..400).for_each(|i| record.push(1, start + i * 1000, i as f64));
     let mut record = record.record().to_vec();
     record.push(0x80);
-    let path = Path::new(DIR).join("wal/00000000");
-    world.fs.corrupt(&path, |bytes| {
-        bytes.push(1);
-        bytes.extend_from_slice(&(record.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(&tsdb::encoding::crc32c(&record).to_be_bytes());
-        bytes.extend_from_slice(&record);
-    });
+    add_to_log(&world, &record);
     let db = world.open();
     assert_eq!(contents(&db), want);
     assert_eq!(db.replay_report().damage.len(), 1);
@@ -145,6 +139,47 @@ fn of_a_record_that_makes_no_sense_nothing_comes_back_at_a_later_start() {
     let db = world.open();
     assert!(db.replay_report().damage.is_empty());
     assert_eq!(contents(&db), want);
+}
+
+/// Nothing tells under which of two series the samples of their common reference belong: the log
+/// counts up to where the second one is named.
+#[test]
+fn a_reference_of_two_series_ends_the_log() {
+    let world = World::new();
+    let start = 10 * HOUR;
+    let db = world.open();
+    append(&db, &[float(1, start, 0.5)]);
+    let want = contents(&db);
+    drop(db);
+    let mut series = SeriesEncoder::default();
+    let of = |i| label_strings(i);
+    for i in [1, 2] {
+        series.push(1, of(i).iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+    let mut samples = SamplesEncoder::default();
+    samples.push(1, start + 1000, 1.5);
+    add_to_log(&world, series.record());
+    add_to_log(&world, samples.record());
+    let db = world.open();
+    assert_eq!(contents(&db), want);
+    assert_eq!(db.replay_report().damage.len(), 1);
+    append(&db, &[float(2, start + 1000, 2.5)]);
+    let want = contents(&db);
+    drop(db);
+    let db = world.open();
+    assert!(db.replay_report().damage.is_empty());
+    assert_eq!(contents(&db), want);
+}
+
+/// Adds a record with the right checksum.
+fn add_to_log(world: &World, record: &[u8]) {
+    let path = Path::new(DIR).join("wal/00000000");
+    world.fs.corrupt(&path, |bytes| {
+        bytes.push(1);
+        bytes.extend_from_slice(&(record.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&tsdb::encoding::crc32c(record).to_be_bytes());
+        bytes.extend_from_slice(record);
+    });
 }
 
 /// A series that left the head and came back has two references in the log, and the replay keeps

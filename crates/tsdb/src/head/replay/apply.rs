@@ -27,11 +27,10 @@ impl Replay<'_> {
         let series = collect(self.executor, runs.len(), &|i| {
             SeriesRun::decode(batch, runs[i].clone(), (shards, self.head.hasher))
         });
+        let mut contradiction = None;
         if series.iter().any(|run| !run.is_empty()) {
             let found = collect(self.executor, shards.len(), &|i| self.apply_series(i, &series));
-            for (series_ref, location) in found.into_iter().flatten() {
-                self.refs.insert(series_ref, location);
-            }
+            contradiction = self.note_refs(found);
         }
         let min_valid = self.head.min_valid_time_ms.load(Ordering::Acquire);
         let samples = collect(self.executor, runs.len(), &|i| {
@@ -39,10 +38,20 @@ impl Replay<'_> {
             SampleRun::decode(batch, runs[i].clone(), &self.refs, (buffers, min_valid))
         });
         self.executor.for_each(shards.len(), &|i| self.apply_samples(i, &samples));
-        let bad = series.iter().filter_map(|run| run.bad_record);
+        let bad = series.iter().filter_map(|run| run.bad_record).chain(contradiction);
         let bad = bad.chain(samples.iter().filter_map(|run| run.bad_record)).min();
         self.finish_runs(samples);
         bad.map(|index| batch.corruption(index))
+    }
+
+    /// Notes the series of references. Returns the first record that gives the reference of another
+    /// series: nothing tells under which one the samples behind it belong.
+    pub(super) fn note_refs(&mut self, found: Vec<Vec<FoundSeries>>) -> Option<usize> {
+        let mut found: Vec<FoundSeries> = found.into_iter().flatten().collect();
+        found.sort_by_key(|series| series.record);
+        let mut contradictions =
+            found.iter().filter(|found| !self.refs.insert(found.series_ref, found.location));
+        contradictions.next().map(|found| found.record as usize)
     }
 
     /// An empty vector for each shard, with memory of an earlier batch if there is some.
@@ -68,13 +77,13 @@ impl Replay<'_> {
     }
 
     /// Finds or creates the series of one shard.
-    fn apply_series(&self, index: usize, runs: &[SeriesRun<'_>]) -> Vec<(u64, Location)> {
+    fn apply_series(&self, index: usize, runs: &[SeriesRun<'_>]) -> Vec<FoundSeries> {
         let mut found = Vec::new();
         let mut shard = self.head.shards.lock(index);
         for run in runs {
             for item in run.of_shard(index) {
                 let slot = self.find_or_create(&mut shard, run, item);
-                found.extend(slot.map(|slot| (item.series_ref, Location::new(index, slot))));
+                found.extend(slot.map(|slot| FoundSeries::new(item, Location::new(index, slot))));
             }
         }
         found
@@ -187,6 +196,19 @@ impl Replay<'_> {
     pub(super) fn note_times(&self, min: TimestampMs, max: TimestampMs) {
         self.head.min_time_ms.fetch_min(min, Ordering::AcqRel);
         self.head.max_time_ms.fetch_max(max, Ordering::AcqRel);
+    }
+}
+
+/// A series of a record and its place in the head.
+pub(super) struct FoundSeries {
+    series_ref: u64,
+    location: Location,
+    record: u32,
+}
+
+impl FoundSeries {
+    pub(super) fn new(item: &SeriesItem, location: Location) -> Self {
+        Self { series_ref: item.series_ref, location, record: item.record }
     }
 }
 

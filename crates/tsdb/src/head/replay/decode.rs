@@ -11,7 +11,7 @@ use model::{Label, TimestampMs};
 use super::super::shards::{Location, Shards};
 use super::exemplars::{self, ExemplarItem};
 use super::metadata::{self, MetadataItem};
-use super::refs::RefTable;
+use super::refs::{self, RefTable};
 use crate::error::DecodeError;
 use crate::tombstones::Interval;
 use crate::wal::record::{Record, SeriesIter};
@@ -109,6 +109,8 @@ pub(super) struct SeriesItem {
     pub(super) series_ref: u64,
     pub(super) hash: u64,
     pub(super) shard: u32,
+    /// Index of its record in the batch.
+    pub(super) record: u32,
     first_label: u32,
     label_count: u32,
 }
@@ -123,7 +125,7 @@ impl<'a> SeriesRun<'a> {
         let mut this = Self::default();
         for index in run {
             let decoded = match Record::decode(batch.record(index)) {
-                Ok(Record::Series(series)) => this.decode_record(series, (shards, hasher)),
+                Ok(Record::Series(series)) => this.decode_record((index, series), (shards, hasher)),
                 Ok(_) => Ok(()),
                 Err(e) => Err(e),
             };
@@ -137,25 +139,26 @@ impl<'a> SeriesRun<'a> {
 
     fn decode_record(
         &mut self,
-        mut series: SeriesIter<'a>,
+        (record, mut series): (usize, SeriesIter<'a>),
         (shards, hasher): (&Shards, SeriesHasher),
     ) -> Result<(), DecodeError> {
         let mut canonical = Vec::with_capacity(512);
         while let Some(item) = series.next_item() {
             let item = item?;
-            // No writer gives it out: a file of head chunks could not tell it from its end. The
-            // samples count as those of an unknown series.
-            if item.series_ref == 0 {
+            // Its samples count as those of an unknown series.
+            if !refs::is_possible(item.series_ref) {
                 continue;
             }
-            self.add((item.series_ref, item.labels), (shards, hasher), &mut canonical);
+            let series = (item.series_ref, item.labels);
+            self.add(record, series, (shards, hasher), &mut canonical);
         }
         Ok(())
     }
 
-    /// Adds a series; [`SeriesRun::of_shard`] wants them in order of their shards.
+    /// Adds a series of a record; [`SeriesRun::of_shard`] wants them in order of their shards.
     pub(super) fn add(
         &mut self,
+        record: usize,
         (series_ref, labels): (u64, &[(&'a str, &'a str)]),
         (shards, hasher): (&Shards, SeriesHasher),
         canonical: &mut Vec<u8>,
@@ -174,6 +177,7 @@ impl<'a> SeriesRun<'a> {
             series_ref,
             hash,
             shard: shards.index_of(hash) as u32,
+            record: record as u32,
             first_label: first_label as u32,
             label_count: labels.len() as u32,
         };

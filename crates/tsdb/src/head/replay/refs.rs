@@ -8,6 +8,16 @@ use super::super::shards::Location;
 const PAGE_BITS: u32 = 10;
 const PAGE_LEN: usize = 1 << PAGE_BITS;
 
+/// The highest reference that is taken for one. No head lives to give it out: a higher one is
+/// damage that its checksum does not show, and must not leave new series without references.
+const MAX_REF: u64 = 1 << 62;
+
+/// Whether a head may have given out a reference. Zero is none: a file of head chunks could not
+/// tell it from its end.
+pub(super) fn is_possible(series_ref: u64) -> bool {
+    (1..=MAX_REF).contains(&series_ref)
+}
+
 /// A place in four bytes; all ones where there is none.
 #[derive(Debug, Clone, Copy)]
 struct MaybeLocation(u32);
@@ -29,12 +39,18 @@ pub(super) struct RefTable {
 }
 
 impl RefTable {
-    /// Notes the series of a reference.
-    pub(super) fn insert(&mut self, series_ref: u64, location: Location) {
+    /// Notes the series of a reference. False where it leads to another one already: that stays.
+    #[must_use]
+    pub(super) fn insert(&mut self, series_ref: u64, location: Location) -> bool {
         let page = self.pages.entry(series_ref >> PAGE_BITS);
         let page = page.or_insert_with(|| Box::new([MaybeLocation::NOTHING; PAGE_LEN]));
-        page[series_ref as usize % PAGE_LEN] = MaybeLocation(location.bits());
+        let place = &mut page[series_ref as usize % PAGE_LEN];
+        if place.get().is_some_and(|known| known != location) {
+            return false;
+        }
+        *place = MaybeLocation(location.bits());
         self.max_ref = self.max_ref.max(series_ref);
+        true
     }
 
     /// The series of a reference.
@@ -59,12 +75,15 @@ mod tests {
         let refs = [1, 2, 1023, 1024, 5_000_000, (1 << 40) - 1];
         for (i, &series_ref) in refs.iter().enumerate() {
             assert_eq!(table.get(series_ref), None);
-            table.insert(series_ref, Location::new(i % 3, i as u32));
+            assert!(table.insert(series_ref, Location::new(i % 3, i as u32)));
         }
         for (i, &series_ref) in refs.iter().enumerate() {
             assert_eq!(table.get(series_ref), Some(Location::new(i % 3, i as u32)));
         }
         assert_eq!(table.get(3), None);
+        assert!(table.insert(1024, Location::new(0, 3)), "a checkpoint repeats the log");
+        assert!(!table.insert(1024, Location::new(0, 4)));
+        assert_eq!(table.get(1024), Some(Location::new(0, 3)));
         assert_eq!(table.max_ref(), (1 << 40) - 1);
     }
 }

@@ -16,12 +16,12 @@ use super::super::series::FullChunk;
 use super::super::shards::{Location, Shard, Shards};
 use super::super::snapshot::record::{SnapshotChunk, SnapshotRecord};
 use super::super::snapshot::{SnapshotDir, has_its_files, list, set_aside};
-use super::apply::{RUN_BYTES, collect};
+use super::apply::{FoundSeries, RUN_BYTES, collect};
 use super::decode::{RecordBatch, SampleValue, SeriesItem, SeriesRun};
 use super::late::SamplesByTime;
 use super::progress::ReplayStage;
 use super::source::Source;
-use super::{Replay, exemplars, late};
+use super::{Replay, exemplars, late, refs};
 use crate::chunk::ChunkEncoding;
 use crate::error::{DecodeError, TsdbError};
 use crate::tombstones::Tombstones;
@@ -110,8 +110,8 @@ impl Replay<'_> {
         let found = collect(self.executor, self.head.shards.len(), &|i| {
             self.apply_shard(i, &decoded, &bad)
         });
-        for (series_ref, location) in found.into_iter().flatten() {
-            self.refs.insert(series_ref, location);
+        if let Some(record) = self.note_refs(found) {
+            *bad.lock() = Some(record);
         }
         for (series_ref, intervals) in decoded.iter().flat_map(|run| run.deleted.iter()) {
             let deleted = &self.head.deleted;
@@ -138,20 +138,20 @@ impl Replay<'_> {
         index: usize,
         runs: &[SnapshotRun<'_>],
         bad: &Mutex<Option<usize>>,
-    ) -> Vec<(u64, Location)> {
+    ) -> Vec<FoundSeries> {
         let mut found = Vec::new();
         let mut shard = self.head.shards.lock(index);
         for run in runs {
             for item in run.of_shard(index) {
                 let Some(slot) = self.find_or_create(&mut shard, &run.series, &item.series) else {
-                    *bad.lock() = Some(item.record);
+                    *bad.lock() = Some(item.series.record as usize);
                     return found;
                 };
-                found.push((item.series.series_ref, Location::new(index, slot)));
+                found.push(FoundSeries::new(&item.series, Location::new(index, slot)));
                 let put =
                     item.chunk.map_or(Ok(()), |chunk| self.put_chunk(&mut shard, slot, chunk));
                 if put.is_err() {
-                    *bad.lock() = Some(item.record);
+                    *bad.lock() = Some(item.series.record as usize);
                     return found;
                 }
             }
@@ -246,7 +246,6 @@ struct SnapshotRun<'a> {
 }
 
 struct SnapshotItem<'a> {
-    record: usize,
     series: SeriesItem,
     chunk: Option<SnapshotChunk<'a>>,
 }
@@ -257,17 +256,21 @@ impl<'a> SnapshotRun<'a> {
         let mut canonical = Vec::with_capacity(512);
         for record in run {
             match SnapshotRecord::decode(batch.record(record)) {
-                Ok(SnapshotRecord::Series { series_ref, labels, chunk }) => {
-                    let series = this.series.add((series_ref, &labels), context, &mut canonical);
-                    this.items.push(SnapshotItem { record, series, chunk });
+                Ok(SnapshotRecord::Series { series_ref, labels, chunk })
+                    if refs::is_possible(series_ref) =>
+                {
+                    let series = (series_ref, labels.as_slice());
+                    let series = this.series.add(record, series, context, &mut canonical);
+                    this.items.push(SnapshotItem { series, chunk });
                 }
                 Ok(SnapshotRecord::Tombstones(deleted)) => {
                     this.has_end = true;
                     this.deleted = deleted;
                 }
                 Ok(SnapshotRecord::Exemplars(body)) => this.exemplars.push((record, body)),
-                Err(_) if this.bad_record.is_none() => this.bad_record = Some(record),
-                Err(_) => {}
+                Ok(SnapshotRecord::Series { .. }) | Err(_) => {
+                    this.bad_record.get_or_insert(record);
+                }
             }
         }
         this.items.sort_by_key(|item| item.series.shard);
