@@ -148,21 +148,6 @@ impl Store for NodeKv {
     }
 
     /// Of values that follow each other fast only the last is reported, late.
-    fn watch_key<'a>(
-        &'a self,
-        key: &'a str,
-        codec: &'a dyn Codec,
-        on_change: &'a mut OnChange<'_>,
-    ) -> BoxFuture<'a, ()> {
-        async move {
-            let mut only = |changed: &str, value: Option<SharedValue>| {
-                changed != key || on_change(changed, value)
-            };
-            self.watch_prefix(key, codec, &mut only).await;
-        }
-        .boxed()
-    }
-
     fn watch_prefix<'a>(
         &'a self,
         prefix: &'a str,

@@ -1,6 +1,7 @@
 //! What changes while the process runs, read from the files of `-runtime-config.file`: overrides by
-//! tenant, bounds of the process, and which stores of `multi` are used. Components hold an `Overrides` and ask it for a tenant's limits on every
-//! request; whoever owns the timer calls `reload`. A reload that fails changes nothing.
+//! tenant, bounds of the process, and which stores of `multi` are used. Components hold an
+//! `Overrides` and ask it for a tenant's limits on every request; whoever owns the timer calls
+//! `reload`. A reload that fails changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -97,8 +97,16 @@ impl RingIngesters {
         F: Fn(&dyn IngesterQuery) -> Result<T, StorageError> + Send + Sync + 'static,
         T: Send + 'static,
     {
-        let set = self.replication_set(tenant)?;
-        let groups = Groups::new(&set, &*self.parts.random);
+        self.gather_of(&self.replication_set(tenant)?, job)
+    }
+
+    /// The same of the ingesters of a set.
+    fn gather_of<T, F>(&self, set: &ReplicationSet, job: F) -> Result<Asked<T>, StorageError>
+    where
+        F: Fn(&dyn IngesterQuery) -> Result<T, StorageError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let groups = Groups::new(set, &*self.parts.random);
         self.parts.blocking.block_on(gather::gather(&self.parts, groups, Arc::new(job)))
     }
 
@@ -125,10 +133,7 @@ impl RingIngesters {
         let mut set = self.replication_set(tenant)?;
         let factor = (self.parts.ring)().rules().replication_factor;
         let estimate = Estimate::of(&mut set, factor);
-        let groups = Groups::new(&set, &*self.parts.random);
-        let asked =
-            self.parts.blocking.block_on(gather::gather(&self.parts, groups, Arc::new(job)))?;
-        Ok((asked.answers, estimate))
+        Ok((self.gather_of(&set, job)?.answers, estimate))
     }
 }
 

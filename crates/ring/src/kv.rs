@@ -13,6 +13,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use rt::{BoxError, BoxFuture};
 
 pub use client::Client;
@@ -169,13 +170,21 @@ pub trait Store: Send + Sync {
     /// The keys that begin with `prefix`, sorted.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, KvError>>;
 
-    /// Reports every value of a key.
+    /// Reports every value of a key. A store that can watch one alone does so.
     fn watch_key<'a>(
         &'a self,
         key: &'a str,
         codec: &'a dyn Codec,
         on_change: &'a mut OnChange<'_>,
-    ) -> BoxFuture<'a, ()>;
+    ) -> BoxFuture<'a, ()> {
+        async move {
+            let mut only = |changed: &str, value: Option<SharedValue>| {
+                changed != key || on_change(changed, value)
+            };
+            self.watch_prefix(key, codec, &mut only).await;
+        }
+        .boxed()
+    }
 
     /// Reports every value of every key that begins with `prefix`.
     fn watch_prefix<'a>(

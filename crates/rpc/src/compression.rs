@@ -8,7 +8,7 @@ mod s2;
 
 use std::task::{Context, Poll};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::{BoxFuture, Either};
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -89,13 +89,13 @@ async fn unpacked(
         Err(error) if error.is::<LengthLimitError>() => return Err(too_large(max_bytes)),
         Err(error) => return Err(Status::internal(format!("the request broke off: {error}"))),
     };
-    let message = unpack(&packed, max_bytes)?;
+    let message = unpack(packed, max_bytes)?;
     parts.headers.remove(ENCODING);
     Ok(http::Request::from_parts(parts, Body::new(Full::new(message))))
 }
 
 /// The one message of a request, unpacked, with its head.
-fn unpack(packed: &[u8], max_bytes: usize) -> Result<Bytes, Status> {
+fn unpack(packed: Bytes, max_bytes: usize) -> Result<Bytes, Status> {
     let broken = |text: &str| Status::internal(format!("a compressed message: {text}"));
     let Some((&[flag, a, b, c, d], data)) = packed.split_first_chunk() else {
         return Err(broken("it has no head"));
@@ -104,19 +104,16 @@ fn unpack(packed: &[u8], max_bytes: usize) -> Result<Bytes, Status> {
         return Err(broken("its length is not that of the request"));
     }
     if flag == 0 {
-        return Ok(Bytes::copy_from_slice(packed));
+        return Ok(packed);
     }
-    let mut plain =
-        BytesMut::with_capacity(HEAD_BYTES + data.len().saturating_mul(4).min(max_bytes));
-    plain.put_bytes(0, HEAD_BYTES);
-    let unpacked = s2::unpack(data, max_bytes).map_err(|error| match error {
+    let mut plain = vec![0; HEAD_BYTES];
+    s2::unpack(data, max_bytes, &mut plain).map_err(|error| match error {
         s2::UnpackError::TooLarge => too_large(max_bytes),
         s2::UnpackError::Broken(text) => broken(text),
     })?;
-    let length = u32::try_from(unpacked.len()).map_err(|_| too_large(max_bytes))?;
-    plain[1..].copy_from_slice(&length.to_be_bytes());
-    plain.extend_from_slice(&unpacked);
-    Ok(plain.freeze())
+    let length = u32::try_from(plain.len() - HEAD_BYTES).map_err(|_| too_large(max_bytes))?;
+    plain[1..HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(plain.into())
 }
 
 fn too_large(max_bytes: usize) -> Status {

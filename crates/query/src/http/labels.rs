@@ -73,16 +73,8 @@ pub(super) async fn values(
 }
 
 /// The bytes of a part of a path.
-fn unescaped(mut text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    while let Some((plain, rest)) = text.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(b'%'));
-        text = if byte.is_some() { &rest[2..] } else { rest };
-    }
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
+fn unescaped(part: &str) -> Vec<u8> {
+    percent_encoding::percent_decode_str(part).collect()
 }
 
 /// Leaves only values that begin with `prefix`: for the completion of what a user types. Storage

@@ -146,16 +146,12 @@ impl Params {
     /// The selectors of `match[]` of a series request, each with at least one matcher that is not
     /// empty.
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.checked_selectors()
+        self.label_selectors()
             .map_err(|error| ApiError::invalid_parameter("match[]", error.message))
     }
 
     /// The same for label requests, whose errors do not say which parameter they are about.
     pub(super) fn label_selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.checked_selectors()
-    }
-
-    fn checked_selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let parse = |text: &str| {
             let matchers = parse_metric_selector(text)
                 .map_err(|error| ApiError::bad_data(error.to_string()))?;

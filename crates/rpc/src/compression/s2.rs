@@ -22,9 +22,13 @@ const PLAIN: u8 = 0x01;
 const FIRST_SKIPPABLE: u8 = 0x80;
 const IDENTIFIER: u8 = 0xff;
 
-/// Unpacks a stream to at most `max_bytes`.
-pub(super) fn unpack(mut data: &[u8], max_bytes: usize) -> Result<Vec<u8>, UnpackError> {
-    let mut out = Vec::new();
+/// Appends what a stream holds to `out`: at most `max_bytes`.
+pub(super) fn unpack(
+    mut data: &[u8],
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), UnpackError> {
+    let end = out.len().saturating_add(max_bytes);
     let mut is_identified = false;
     while let Some((&[kind, a, b, c], rest)) = data.split_first_chunk() {
         let length = u32::from_le_bytes([a, b, c, 0]) as usize;
@@ -34,22 +38,19 @@ pub(super) fn unpack(mut data: &[u8], max_bytes: usize) -> Result<Vec<u8>, Unpac
             IDENTIFIER if IDENTIFIERS.contains(&chunk) => is_identified = true,
             IDENTIFIER => return Err(Broken("an unknown identifier")),
             _ if !is_identified => return Err(Broken("no identifier")),
-            COMPRESSED | PLAIN => add_chunk(kind, chunk, (&mut out, max_bytes))?,
+            COMPRESSED | PLAIN => add_chunk(kind, chunk, (out, end))?,
             FIRST_SKIPPABLE.. => {}
             _ => return Err(Broken("an unknown kind of chunk")),
         }
     }
-    if data.is_empty() { Ok(out) } else { Err(Broken("the head of a chunk is torn")) }
+    if data.is_empty() { Ok(()) } else { Err(Broken("the head of a chunk is torn")) }
 }
 
-fn add_chunk(
-    kind: u8,
-    chunk: &[u8],
-    (out, max_bytes): (&mut Vec<u8>, usize),
-) -> Result<(), UnpackError> {
+/// Appends a chunk, at most up to the length `end`.
+fn add_chunk(kind: u8, chunk: &[u8], (out, end): (&mut Vec<u8>, usize)) -> Result<(), UnpackError> {
     let (checksum, data) = chunk.split_first_chunk().ok_or(Broken("a chunk has no checksum"))?;
     let start = out.len();
-    let room = max_bytes - start;
+    let room = end - start;
     if kind == COMPRESSED {
         unpack_block(data, (out, room))?;
     } else if room < data.len() {
@@ -168,6 +169,11 @@ mod tests {
 
     use super::*;
 
+    fn unpacked(data: &[u8], max_bytes: usize) -> Result<Vec<u8>, UnpackError> {
+        let mut out = b"before".to_vec();
+        unpack(data, max_bytes, &mut out).map(|()| out.split_off(6))
+    }
+
     fn block(data: &[u8], room: usize) -> Result<Vec<u8>, UnpackError> {
         let mut out = vec![9];
         unpack_block(data, (&mut out, room)).map(|()| out[1..].to_vec())
@@ -202,10 +208,10 @@ mod tests {
             let mut writer = snap::write::FrameEncoder::new(Vec::new());
             writer.write_all(&data).unwrap();
             let packed = writer.into_inner().unwrap();
-            prop_assert_eq!(unpack(&packed, data.len()), Ok(data.clone()));
+            prop_assert_eq!(unpacked(&packed, data.len()), Ok(data.clone()));
             if !data.is_empty() {
-                prop_assert_eq!(unpack(&packed, data.len() - 1), Err(TooLarge));
-                prop_assert!(unpack(&packed[..packed.len() - 1], data.len()).is_err());
+                prop_assert_eq!(unpacked(&packed, data.len() - 1), Err(TooLarge));
+                prop_assert!(unpacked(&packed[..packed.len() - 1], data.len()).is_err());
             }
         }
 
