@@ -6,6 +6,7 @@
 //! files is rebuilt from there; a file is synced before the next one begins, so that nothing is
 //! ever missing in the middle. Byte diagram: `docs/format/head_chunks.md`.
 
+mod provisional;
 mod record;
 mod writer;
 
@@ -109,6 +110,7 @@ impl HeadChunks {
             return Err(TsdbError::Invalid(format!("head chunk files of {max_file_bytes} bytes")));
         }
         fs.create_dir_all(dir).map_err(|e| TsdbError::io("create directory", dir, e))?;
+        provisional::remove(&fs, dir)?;
         let mut files = BTreeMap::new();
         for file in open_files(&fs, dir)? {
             files.insert(file.number, Arc::new(file));
@@ -204,6 +206,18 @@ impl HeadChunks {
     pub fn discard_own(&self) -> Result<(), TsdbError> {
         self.writer.lock().drop_file();
         self.remove_from(self.first_own)
+    }
+
+    /// From now on files count only when [`HeadChunks::confirm`] is called: if the process dies
+    /// before, the next one deletes them.
+    pub fn begin_provisional(&self) {
+        self.writer.lock().begin_provisional();
+    }
+
+    /// What was written since [`HeadChunks::begin_provisional`] stays; `synced` where it must not
+    /// be the beginning that stays after a power cut.
+    pub fn confirm(&self, synced: bool) -> Result<(), TsdbError> {
+        self.writer.lock().confirm(self, synced)
     }
 
     /// Gives the memory of what was read back to the system. After a compaction has read all of

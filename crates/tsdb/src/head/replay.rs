@@ -145,6 +145,9 @@ impl Head {
             counts: Counts::default(),
             report: ReplayReport::default(),
         };
+        if let Some(files) = &self.files {
+            files.begin_provisional();
+        }
         loop {
             replay.read_files()?;
             let snapshot = replay.read_snapshot()?;
@@ -154,6 +157,10 @@ impl Head {
             replay.forget_everything()?;
         }
         replay.read_wbl()?;
+        if let Some(files) = &self.files {
+            // Only a late sample makes a chunk that an earlier one must not outlive.
+            files.confirm(*replay.counts.late.get_mut() > 0)?;
+        }
         Ok(replay.finish())
     }
 }

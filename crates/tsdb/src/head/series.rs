@@ -168,15 +168,20 @@ impl Cold {
         self.full.push(chunk);
     }
 
-    /// Adds a full chunk at its place; false, and nothing changes, where it overlaps another one.
-    pub(super) fn insert_full(&mut self, chunk: FullChunk) -> bool {
-        let position = self.full.partition_point(|full| full.max_time_ms < chunk.min_time_ms);
-        let is_free =
-            self.full.get(position).is_none_or(|next| next.min_time_ms > chunk.max_time_ms);
-        if is_free {
-            self.full.insert(position, chunk);
+    /// Adds a full chunk at its place, instead of those that it overlaps if `replaces` says so of
+    /// each; otherwise false, and nothing changes.
+    pub(super) fn insert_full(
+        &mut self,
+        chunk: FullChunk,
+        replaces: impl Fn(&FullChunk) -> bool,
+    ) -> bool {
+        let first = self.full.partition_point(|full| full.max_time_ms < chunk.min_time_ms);
+        let end = self.full.partition_point(|full| full.min_time_ms <= chunk.max_time_ms);
+        let is_right = self.full[first..end].iter().all(replaces);
+        if is_right {
+            self.full.splice(first..end, [chunk]);
         }
-        is_free
+        is_right
     }
 
     /// The newest time in full chunks.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use super::provisional;
 use super::record::{FILE_HEADER_BYTES, HeadChunk, file_header, put};
 use super::{ChunkDiskRef, ChunkFile, HeadChunks, View};
 use crate::error::TsdbError;
@@ -18,6 +19,16 @@ pub(super) struct Writer {
     next_number: u32,
     current: Option<Current>,
     buffer: Vec<u8>,
+    provisional: Provisional,
+}
+
+/// Whether files count only when they are confirmed.
+enum Provisional {
+    No,
+    /// There is none yet.
+    Unmarked,
+    /// Those from a number on.
+    MarkedFrom(u32),
 }
 
 struct Current {
@@ -30,7 +41,8 @@ struct Current {
 impl Writer {
     /// Writes nothing until the first chunk comes.
     pub(super) fn new(next_number: u32) -> Self {
-        Self { next_number, current: None, buffer: Vec::new() }
+        let provisional = Provisional::No;
+        Self { next_number, current: None, buffer: Vec::new(), provisional }
     }
 
     /// The number of the file that is begun next.
@@ -51,6 +63,23 @@ impl Writer {
             synced.map_err(|e| TsdbError::io("sync", &current.file.path, e))?;
         }
         self.current = None;
+        Ok(())
+    }
+
+    /// As [`HeadChunks::begin_provisional`].
+    pub(super) fn begin_provisional(&mut self) {
+        self.provisional = Provisional::Unmarked;
+    }
+
+    /// As [`HeadChunks::confirm`].
+    pub(super) fn confirm(&mut self, chunks: &HeadChunks, synced: bool) -> Result<(), TsdbError> {
+        if let Provisional::MarkedFrom(number) = self.provisional {
+            if synced {
+                self.finish_file()?;
+            }
+            provisional::unmark(&chunks.fs, &chunks.dir, number)?;
+        }
+        self.provisional = Provisional::No;
         Ok(())
     }
 
@@ -85,6 +114,10 @@ impl Writer {
 
     fn begin(&mut self, chunks: &HeadChunks) -> Result<Current, TsdbError> {
         let number = self.next_number;
+        if matches!(self.provisional, Provisional::Unmarked) {
+            provisional::mark(&chunks.fs, &chunks.dir, number)?;
+            self.provisional = Provisional::MarkedFrom(number);
+        }
         let path = chunks.dir.join(format!("{number:06}"));
         let created = chunks.fs.create(&path).and_then(|handle| {
             handle.write_all_at(&file_header(), 0)?;

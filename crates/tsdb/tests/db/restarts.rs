@@ -171,17 +171,6 @@ fn a_reference_of_two_series_ends_the_log() {
     assert_eq!(contents(&db), want);
 }
 
-/// Adds a record with the right checksum.
-fn add_to_log(world: &World, record: &[u8]) {
-    let path = Path::new(DIR).join("wal/00000000");
-    world.fs.corrupt(&path, |bytes| {
-        bytes.push(1);
-        bytes.extend_from_slice(&(record.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(&tsdb::encoding::crc32c(record).to_be_bytes());
-        bytes.extend_from_slice(record);
-    });
-}
-
 /// A series that left the head and came back has two references in the log, and the replay keeps
 /// the first one. The labels of the second one must not go before its samples do.
 #[test]

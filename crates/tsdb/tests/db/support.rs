@@ -162,3 +162,14 @@ fn to_map(buffer: &SampleBuffer, start: i64, end: i64) -> Samples {
     let histograms = histograms.map(|(&t, h)| (t, Value::Histogram(Box::new((**h).clone()))));
     floats.chain(histograms).filter(|(t, _)| (start..=end).contains(t)).collect()
 }
+
+/// Adds a record to the first segment of the log, with the right checksum.
+pub(crate) fn add_to_log(world: &World, record: &[u8]) {
+    let path = Path::new(DIR).join("wal/00000000");
+    world.fs.corrupt(&path, |bytes| {
+        bytes.push(1);
+        bytes.extend_from_slice(&(record.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&tsdb::encoding::crc32c(record).to_be_bytes());
+        bytes.extend_from_slice(record);
+    });
+}

@@ -125,16 +125,20 @@ impl Replay<'_> {
                 // It was whole when it was found; the log has its samples.
                 continue;
             };
-            // Chunks that overlap, also those of a second reference, are left to the log. Those of
-            // a second reference may be earlier ones.
+            // Those of a second reference may be earlier ones. Of chunks that overlap the one that
+            // was written last has the samples of the others: it was made of them and of what a
+            // replay met late.
             let comes_last = newest_time(shard, slot).is_none_or(|newest| min > newest);
             let is_open = shard.series[slot as usize].open != Open::Nothing;
             let place = ChunkPlace::Mapped(disk_ref);
             let chunk = FullChunk { min_time_ms: min, max_time_ms: max, place };
             if comes_last {
                 shard.cold_or_new(slot).push_full(chunk);
-            } else if is_open || !shard.cold_or_new(slot).insert_full(chunk) {
-                continue;
+            } else {
+                let is_older = |other: &FullChunk| matches!(other.place, ChunkPlace::Mapped(r) if r < disk_ref);
+                if is_open || !shard.cold_or_new(slot).insert_full(chunk, is_older) {
+                    continue;
+                }
             }
             self.note_times(min, max);
             shard.set_in_files(slot, max);
