@@ -22,11 +22,31 @@ fn reserve<T>(
         return Ok(());
     }
     let bytes = column.len().saturating_mul(size_of::<T>());
-    let _copy = match bytes < SMALL_BYTES {
-        true => None,
-        false => Some(account.reserve(0, bytes as u64)?),
-    };
-    column.reserve(more);
+    if bytes < SMALL_BYTES {
+        column.reserve(more);
+        return Ok(());
+    }
+    let _copy = account.reserve(0, bytes as u64)?;
+    move_to(column, column.len().saturating_add(more.max(column.len())), account)
+}
+
+/// Moves a column to where there is more room, and stops on the way when the query must stop: a
+/// copy of half a gigabyte takes a tenth of a second.
+fn move_to<T>(
+    column: &mut Vec<T>,
+    capacity: usize,
+    account: &SampleAccount,
+) -> Result<(), QueryError> {
+    /// Bytes that are moved at one go.
+    const PIECE_BYTES: usize = 8 << 20;
+    let piece = PIECE_BYTES / size_of::<T>();
+    let mut moved = Vec::with_capacity(capacity);
+    let mut items = std::mem::take(column).into_iter();
+    while items.len() > 0 {
+        account.check()?;
+        moved.extend(items.by_ref().take(piece));
+    }
+    *column = moved;
     Ok(())
 }
 
@@ -77,8 +97,11 @@ impl SeriesBatch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
     use model::env::ManualClock;
-    use model::{Labels, QueryContext, QueryLimits};
+    use model::{Clock, Labels, QueryContext, QueryLimits, TimestampMs};
 
     use super::*;
 
@@ -106,6 +129,35 @@ mod tests {
         assert!(matches!(pushed, Err(QueryError::Limit(_))), "{pushed:?}");
         let bytes = (batch.floats.len() * size_of::<f64>()) as u64;
         assert!((LIMIT / 4..=LIMIT / 2 + (1 << 18)).contains(&bytes), "{bytes}");
+    }
+
+    /// The time is up at the third question.
+    #[derive(Default)]
+    struct Questions(AtomicU64);
+
+    impl Clock for Questions {
+        fn now_ms(&self) -> TimestampMs {
+            0
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(if self.0.fetch_add(1, Ordering::Relaxed) > 1 { 10 } else { 0 })
+        }
+    }
+
+    #[test]
+    fn a_long_column_is_moved_in_pieces() {
+        let long: Vec<f64> = (0_i32..3 << 20).map(f64::from).collect();
+        let mut column = long.clone();
+        move_to(&mut column, long.len() + 5, &account()).unwrap();
+        assert!(column == long && column.capacity() >= long.len() + 5);
+        let limits =
+            QueryLimits { timeout: Some(Duration::from_secs(1)), ..QueryLimits::default() };
+        // The first question is when the time began, the second one before the first piece.
+        let context = QueryContext::new(limits, Arc::new(Questions::default()));
+        let account = SampleAccount::new(0, Arc::new(context));
+        let stopped = move_to(&mut column, long.len() + 5, &account);
+        assert!(matches!(stopped, Err(QueryError::TimedOut)), "{stopped:?}");
     }
 
     #[test]
