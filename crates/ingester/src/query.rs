@@ -226,6 +226,10 @@ impl SampleReader for CountedSamples {
         self.counted(out, |samples, out| samples.read_all(out))
     }
 
+    fn chunk_count(&self) -> usize {
+        self.samples.chunk_count()
+    }
+
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         self.samples.encoded_chunks()
     }

@@ -216,6 +216,12 @@ pub trait SampleReader: Send {
         Ok(())
     }
 
+    /// How many chunks there are, as far as it is known without reading them; for limits that
+    /// are checked before that.
+    fn chunk_count(&self) -> usize {
+        1
+    }
+
     /// The chunks as they are stored, where the samples come from chunks that may be handed on
     /// as they are (they may overlap in time); `None` otherwise. To be called instead of the
     /// reading functions, not after them.

@@ -17,8 +17,8 @@ const WAITING_SERIES_BYTES: u64 = 256;
 
 /// What is sent next.
 pub(crate) enum Piece {
-    /// Labels of series; `true` behind the last ones.
-    Labels(Vec<Labels>, bool),
+    /// Labels of series with the numbers of their chunks; `true` behind the last ones.
+    Labels(Vec<(Labels, usize)>, bool),
     /// Chunks of series, by their index.
     Chunks(Vec<(u64, Vec<EncodedChunk>)>),
 }
@@ -74,7 +74,7 @@ impl SeriesStream {
             let Some(series) = set.next_series()? else {
                 return Ok(Piece::Labels(labels, true));
             };
-            labels.push(series.labels);
+            labels.push((series.labels, series.samples.chunk_count()));
             if self.with_chunks {
                 self.context.reserve_memory(WAITING_SERIES_BYTES)?;
                 self.waiting.push_back(series.samples);

@@ -47,6 +47,10 @@ impl SampleReader for ChunkSamples {
         Ok(true)
     }
 
+    fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         let chunks = std::mem::take(&mut self.chunks);
         let encoded = |(meta, chunk): (ChunkMeta, StoredChunk)| EncodedChunk {

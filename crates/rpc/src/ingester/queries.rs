@@ -63,8 +63,10 @@ fn message_of(piece: Piece) -> QueryStreamResponse {
         Piece::Labels(series, is_end_of_series_stream) => QueryStreamResponse {
             streaming_series: series
                 .iter()
-                // The count is an estimate for Mimir's limits, and not known before chunks are read.
-                .map(|labels| QueryStreamSeries { labels: labels_out(labels), chunk_count: 1 })
+                .map(|(labels, chunks)| QueryStreamSeries {
+                    labels: labels_out(labels),
+                    chunk_count: i64::try_from(*chunks).unwrap_or(i64::MAX),
+                })
                 .collect(),
             is_end_of_series_stream,
             streaming_series_chunks: Vec::new(),

@@ -160,14 +160,15 @@ async fn series(
     Ok(Box::pin(futures::stream::iter([Ok(first)]).chain(rest)))
 }
 
-/// The messages of a piece. Behind the last labels stands an estimate of the number of chunks:
-/// one a series, of which `count` were sent before.
+/// The messages of a piece. Behind the last labels stands an estimate of the number of
+/// chunks, of which `count` belong to series that were sent before.
 fn messages_of(piece: Piece, count: u64) -> (Vec<SeriesResponse>, u64) {
     let of = |result| SeriesResponse { result: Some(result) };
     match piece {
         Piece::Labels(series, is_end_of_series_stream) => {
-            let count = count + series.len() as u64;
-            let series = series.iter().map(|labels| StreamingSeries { labels: labels_out(labels) });
+            let count = count + series.iter().map(|(_, chunks)| *chunks as u64).sum::<u64>();
+            let series = series.iter();
+            let series = series.map(|(labels, _)| StreamingSeries { labels: labels_out(labels) });
             let batch = StreamingSeriesBatch { series: series.collect(), is_end_of_series_stream };
             let mut messages = vec![of(SeriesResult::StreamingSeries(batch))];
             if is_end_of_series_stream {

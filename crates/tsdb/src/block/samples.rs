@@ -76,6 +76,10 @@ impl SampleReader for BlockSamples {
         Ok(true)
     }
 
+    fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         if self.chunks.as_slice().iter().any(|chunk| self.is_touched(chunk)) {
             return Ok(None);

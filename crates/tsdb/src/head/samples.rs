@@ -150,6 +150,10 @@ impl SampleReader for HeadSamples {
         Ok(true)
     }
 
+    fn chunk_count(&self) -> usize {
+        self.rest.len()
+    }
+
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         let mut chunks = Vec::with_capacity(self.rest.len());
         while let Some(chunk) = self.rest.pop() {

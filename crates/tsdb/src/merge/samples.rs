@@ -127,6 +127,11 @@ impl SampleReader for MergeSamples {
         }
     }
 
+    fn chunk_count(&self) -> usize {
+        let readers = self.sources.iter().filter_map(|source| source.reader.as_ref());
+        readers.map(|reader| reader.chunk_count()).sum()
+    }
+
     fn encoded_chunks(&mut self) -> Result<Option<Vec<EncodedChunk>>, StorageError> {
         let mut all = Vec::new();
         for source in &mut self.sources {

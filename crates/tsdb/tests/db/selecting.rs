@@ -251,3 +251,30 @@ fn active_native_histograms_are_counted_with_their_buckets() {
     };
     assert_eq!((all, tracked[0]), (want(3, 2, 7), want(2, 1, 3)));
 }
+
+/// As Mimir's queriers limit them before they take any.
+#[test]
+fn a_reader_knows_how_many_chunks_it_hands_out() {
+    let world = World::new();
+    let db = world.open();
+    let start = 100 * HOUR;
+    for i in 0..900 {
+        append(&db, &[float(1, start + i * 15_000, i as f64)]);
+    }
+    let counts = || {
+        let context = Arc::new(QueryContext::unlimited());
+        let querier = db.querier(TimeRange::new(i64::MIN, i64::MAX), &context).unwrap();
+        let all = [Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()];
+        let mut set = querier.select(&all, &SelectHints::default()).unwrap();
+        let mut samples = set.next_series().unwrap().unwrap().samples;
+        let said = samples.chunk_count();
+        (said, samples.encoded_chunks().unwrap().unwrap().len())
+    };
+    let (said, handed_out) = counts();
+    assert_eq!(said, handed_out);
+    assert!(said >= 5, "of 120 samples each: {said}");
+    db.compact_head(CompactionMode::Regular).unwrap();
+    assert!(!db.blocks().is_empty() && db.stats().series == 1, "in a block and in the head");
+    let (said, handed_out) = counts();
+    assert_eq!(said, handed_out);
+}
