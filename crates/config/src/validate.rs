@@ -25,6 +25,7 @@ pub(crate) fn config(config: &Config) -> Check {
     prefixes(config)?;
     retry_after(&config.distributor.retry_after_header)?;
     rings(config)?;
+    clients(config)?;
     blocks_storage(&config.blocks_storage)?;
     compactor(&config.compactor)?;
     queries(config)?;
@@ -122,6 +123,21 @@ fn ha_tracker(limits: &Limits) -> Check {
              timeout - max jitter ({})",
             PromDuration::from_millis(least)
         ));
+    }
+    Ok(())
+}
+
+/// Mimir takes any name for store-gateways, and then every call fails.
+fn clients(config: &Config) -> Check {
+    let clients = [
+        ("ingester_client", &config.ingester_client.grpc_client_config),
+        ("querier.store_gateway_client", &config.querier.store_gateway_client.grpc),
+    ];
+    for (name, client) in clients {
+        let wanted = client.grpc_compression.as_str();
+        if !["", "gzip", "snappy", "s2"].contains(&wanted) {
+            return Err(format!("invalid {name} config: unsupported compression type: {wanted:?}"));
+        }
     }
     Ok(())
 }

@@ -317,7 +317,12 @@ fn contradictions_have_mimirs_messages() {
         results";
     refused(&["-querier.query-ingesters-within=12h"], LOOKBACK);
     refused(&["-querier.query-store-after=13h"], LOOKBACK);
-    for args in [["-querier.query-ingesters-within=0"], ["-querier.query-store-after=0"]] {
+    for args in [
+        ["-querier.query-ingesters-within=0"],
+        ["-querier.query-store-after=0"],
+        ["-ingester.client.grpc-compression=s2"],
+        ["-querier.store-gateway-client.grpc-compression=snappy"],
+    ] {
         assert!(resolve(&args).is_ok(), "{args:?}");
     }
     for (arg, expected) in [
@@ -354,6 +359,10 @@ fn contradictions_have_mimirs_messages() {
             "-compactor.ring.multi.primary and -compactor.ring.multi.secondary must be set",
         ),
         ("-ingester.ring.store=consul", "-ingester.ring.store: the store consul is not built yet"),
+        (
+            "-ingester.client.grpc-compression=zstd",
+            "invalid ingester_client config: unsupported compression type: \"zstd\"",
+        ),
         (
             "-server.path-prefix=x",
             "-server.path-prefix: HTTP prefix should be empty or start with /",

@@ -16,6 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::compression::Compression;
+use crate::compression::client::Pack;
 use crate::messages::common::{HealthCheckRequest, HealthCheckResponse};
 use crate::status::{for_tenant, storage_error};
 
@@ -34,8 +36,8 @@ pub struct ClientOptions {
     pub max_recv_message_bytes: usize,
     /// The largest message that is sent, bytes.
     pub max_send_message_bytes: usize,
-    /// Whether messages are sent compressed with gzip.
-    pub gzip: bool,
+    /// How messages are sent.
+    pub compression: Compression,
     /// Bytes of a stream, and of a connection, that may be under way.
     pub windows: (u32, u32),
     /// TLS, where it is spoken.
@@ -45,7 +47,7 @@ pub struct ClientOptions {
 /// A connection to one process, made at the first call and again after it was lost.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    channel: Channel,
+    channel: Pack<Channel>,
     options: ClientOptions,
     blocking: BlockingHandle,
 }
@@ -66,15 +68,16 @@ impl Connection {
             .initial_stream_window_size(Some(options.windows.0))
             .initial_connection_window_size(Some(options.windows.1));
         let channel = endpoint.connect_with_connector_lazy(Connector::new(options.tls.clone()));
+        let channel = Pack::new(channel, options.compression, options.max_recv_message_bytes);
         Ok(Self { channel, options: options.clone(), blocking })
     }
 
-    async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
+    async fn grpc(&self) -> Result<Grpc<Pack<Channel>>, Status> {
         let mut grpc = Grpc::new(self.channel.clone())
             .max_decoding_message_size(self.options.max_recv_message_bytes)
             .max_encoding_message_size(self.options.max_send_message_bytes)
             .accept_compressed(CompressionEncoding::Gzip);
-        if self.options.gzip {
+        if self.options.compression == Compression::Gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;

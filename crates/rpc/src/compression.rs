@@ -1,75 +1,53 @@
-//! Messages as Mimir's clients compress them with `-*.grpc-compression=snappy` or `s2`. Every
-//! request of these services is one message: it is unpacked before the services see it. Answers
-//! are sent as they are, which every client takes.
+//! Messages compressed with snappy or S2, as Mimir's processes send them to each other with
+//! `-*.grpc-compression=snappy` or `s2`, and which tonic does not know. This is the framing that
+//! both sides share; [`server`] unpacks requests, [`client`] packs them and unpacks answers.
 //!
-//! Wrapped around all services by the gRPC server.
+//! ```text
+//! +------+----------------+--------------------------------------+
+//! | flag | length, BE u32 | message; with flag 1 a snappy stream |
+//! +------+----------------+--------------------------------------+
+//! ```
 
+pub(crate) mod client;
 mod s2;
+pub(crate) mod server;
 
-use std::task::{Context, Poll};
+use std::io::Write as _;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either};
 use http::HeaderMap;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use snap::write::FrameEncoder;
 use tonic::Status;
-use tonic::body::Body;
-use tower::{Layer, Service};
 
 /// Tells how messages are compressed.
 const ENCODING: &str = "grpc-encoding";
 /// A flag and a length stand before each message.
 const HEAD_BYTES: usize = 5;
 
-/// Unpacks compressed requests.
-#[derive(Debug, Clone, Copy)]
-pub struct UnpackLayer {
-    /// The largest message that is taken, packed or not, bytes.
-    pub max_message_bytes: usize,
+/// How a client compresses the messages that it sends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// By tonic.
+    Gzip,
+    /// In the framing of snappy.
+    Snappy,
+    /// In the same, which readers of S2 take: what S2 has beyond snappy is for readers here.
+    S2,
 }
 
-impl<S> Layer<S> for UnpackLayer {
-    type Service = Unpack<S>;
-
-    fn layer(&self, inner: S) -> Unpack<S> {
-        Unpack { inner, max_bytes: self.max_message_bytes }
-    }
-}
-
-/// A service whose requests are unpacked.
-#[derive(Debug, Clone)]
-pub struct Unpack<S> {
-    inner: S,
-    max_bytes: usize,
-}
-
-impl<S> Service<http::Request<Body>> for Unpack<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Self::Response, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if !is_packed(request.headers()) {
-            return Either::Left(self.inner.call(request));
+impl Compression {
+    /// By the names of `-*.grpc-compression`; empty is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "" => Some(Self::None),
+            "gzip" => Some(Self::Gzip),
+            "snappy" => Some(Self::Snappy),
+            "s2" => Some(Self::S2),
+            _ => None,
         }
-        // The clone takes the next call: this one is ready.
-        let next = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, next);
-        let max_bytes = self.max_bytes;
-        Either::Right(Box::pin(async move {
-            match unpacked(request, max_bytes).await {
-                Ok(request) => inner.call(request).await,
-                Err(status) => Ok(status.into_http()),
-            }
-        }))
     }
 }
 
@@ -78,119 +56,63 @@ fn is_packed(headers: &HeaderMap) -> bool {
     headers.get(ENCODING).is_some_and(|encoding| encoding == "snappy" || encoding == "s2")
 }
 
-async fn unpacked(
-    request: http::Request<Body>,
-    max_bytes: usize,
-) -> Result<http::Request<Body>, Status> {
-    let (mut parts, body) = request.into_parts();
-    let limited = Limited::new(body, max_bytes.saturating_add(HEAD_BYTES));
-    let packed = match limited.collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large(max_bytes)),
-        Err(error) => return Err(Status::internal(format!("the request broke off: {error}"))),
-    };
-    let message = unpack(packed, max_bytes)?;
-    parts.headers.remove(ENCODING);
-    Ok(http::Request::from_parts(parts, Body::new(Full::new(message))))
+/// What stands before a message.
+struct Head {
+    is_packed: bool,
+    /// Of the message as it is sent, bytes.
+    length: usize,
 }
 
-/// The one message of a request, unpacked, with its head.
-fn unpack(packed: Bytes, max_bytes: usize) -> Result<Bytes, Status> {
-    let broken = |text: &str| Status::internal(format!("a compressed message: {text}"));
-    let Some((&[flag, a, b, c, d], data)) = packed.split_first_chunk() else {
-        return Err(broken("it has no head"));
-    };
-    if u32::from_be_bytes([a, b, c, d]) as usize != data.len() {
-        return Err(broken("its length is not that of the request"));
+impl Head {
+    /// Reads the head that `data` starts with; `None` while it is not complete.
+    fn read(data: &[u8]) -> Result<Option<Self>, Status> {
+        let Some(&[flag, a, b, c, d]) = data.first_chunk() else { return Ok(None) };
+        let is_packed = match flag {
+            0 => false,
+            1 => true,
+            _ => {
+                let text = format!("grpc: received unexpected payload format {flag}");
+                return Err(Status::internal(text));
+            }
+        };
+        Ok(Some(Self { is_packed, length: u32::from_be_bytes([a, b, c, d]) as usize }))
     }
-    if flag == 0 {
-        return Ok(packed);
-    }
+}
+
+/// A packed message without its head, as an unpacked one with a head.
+fn unpack(data: &[u8], max_bytes: usize) -> Result<Bytes, Status> {
     let mut plain = vec![0; HEAD_BYTES];
     s2::unpack(data, max_bytes, &mut plain).map_err(|error| match error {
         s2::UnpackError::TooLarge => too_large(max_bytes),
         s2::UnpackError::Broken(text) => broken(text),
     })?;
-    let length = u32::try_from(plain.len() - HEAD_BYTES).map_err(|_| too_large(max_bytes))?;
-    plain[1..HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(plain.into())
+    with_length(plain, max_bytes)
+}
+
+/// A message without its head, as a packed one with a head.
+fn pack(message: &[u8]) -> Result<Bytes, Status> {
+    let mut packed = Vec::with_capacity(HEAD_BYTES + message.len() / 2);
+    packed.extend_from_slice(&[1, 0, 0, 0, 0]);
+    let mut writer = FrameEncoder::new(&mut packed);
+    let done = writer.write_all(message).and_then(|()| writer.flush());
+    drop(writer);
+    done.map_err(|error| Status::internal(format!("grpc: error while compressing: {error}")))?;
+    with_length(packed, u32::MAX as usize)
+}
+
+/// Fills in the length in the head of a message.
+fn with_length(mut message: Vec<u8>, max_bytes: usize) -> Result<Bytes, Status> {
+    let length = u32::try_from(message.len() - HEAD_BYTES).map_err(|_| too_large(max_bytes))?;
+    message[1..HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(message.into())
+}
+
+fn broken(text: &str) -> Status {
+    Status::internal(format!("a compressed message: {text}"))
 }
 
 fn too_large(max_bytes: usize) -> Status {
     Status::resource_exhausted(format!(
         "grpc: received message after decompression larger than max {max_bytes}"
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::io::Write as _;
-
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    fn packed(message: &[u8]) -> Vec<u8> {
-        let mut writer = snap::write::FrameEncoder::new(Vec::new());
-        writer.write_all(message).unwrap();
-        let data = writer.into_inner().unwrap();
-        let mut request = vec![1];
-        request.extend_from_slice(&(data.len() as u32).to_be_bytes());
-        request.extend_from_slice(&data);
-        request
-    }
-
-    /// Sends back what it gets, and how it says that it is compressed.
-    fn echo() -> Unpack<
-        impl Service<
-            http::Request<Body>,
-            Response = http::Response<Body>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-        + 'static,
-    > {
-        let echo = tower::service_fn(|request: http::Request<Body>| async {
-            let is_marked = request.headers().contains_key(ENCODING);
-            let mut answer = http::Response::new(request.into_body());
-            answer.headers_mut().insert("marked", i32::from(is_marked).into());
-            Ok::<_, Infallible>(answer)
-        });
-        UnpackLayer { max_message_bytes: 100_000 }.layer(echo)
-    }
-
-    fn ask(encoding: &str, body: Vec<u8>) -> (HeaderMap, Bytes) {
-        let body = Body::new(Full::new(Bytes::from(body)));
-        let request = http::Request::builder().header(ENCODING, encoding).body(body).unwrap();
-        let answer = echo().call(request).now_or_never().unwrap().unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().now_or_never().unwrap().unwrap();
-        (parts.headers, body.to_bytes())
-    }
-
-    #[test]
-    fn services_see_the_message_as_if_it_had_not_been_compressed() {
-        let message: Vec<u8> = (0..90_000_u32).map(|i| (i / 50) as u8).collect();
-        for encoding in ["snappy", "s2"] {
-            let (headers, body) = ask(encoding, packed(&message));
-            assert_eq!(headers["marked"], "0");
-            assert_eq!(body[..HEAD_BYTES], [0, 0, 1, 0x5f, 0x90]);
-            assert_eq!(body[HEAD_BYTES..], message);
-        }
-        let (headers, body) = ask("gzip", vec![7; 9]);
-        assert_eq!((&headers["marked"], &body[..]), (&"1".parse().unwrap(), &[7; 9][..]));
-    }
-
-    #[test]
-    fn what_is_too_large_or_broken_is_an_error_of_grpc() {
-        let status = |body: Vec<u8>| ask("snappy", body).0["grpc-status"].clone();
-        assert_eq!(status(packed(&[5; 200_000])), "8", "resource exhausted");
-        assert_eq!(status(vec![1; 200_000]), "8");
-        let mut torn = packed(b"message");
-        torn.pop();
-        assert_eq!(status(torn), "13");
-        assert_eq!(status(vec![1, 0]), "13");
-    }
 }

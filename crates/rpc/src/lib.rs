@@ -9,7 +9,7 @@
 //! Nothing here decides who is asked: that is the ring's and its users' business.
 
 mod client;
-pub mod compression;
+mod compression;
 mod convert;
 pub mod ingester;
 mod messages;
@@ -21,5 +21,7 @@ pub mod store_gateway;
 mod stream;
 
 pub use client::ClientOptions;
+pub use compression::Compression;
+pub use compression::server::UnpackLayer;
 pub use pool::HealthCheck;
 pub use service::ServerLimits;

@@ -8,7 +8,7 @@ use config::ServerConfig;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use rpc::compression::UnpackLayer;
+use rpc::UnpackLayer;
 use rt::service::ServiceStatus;
 use rt::tls::ServerTls;
 use rt::{BoxError, CancellationToken, Service};

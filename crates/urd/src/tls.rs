@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use config::{ByteSize, GrpcClientConfig, ServerConfig, ServerTlsConfig};
-use rpc::ClientOptions;
+use rpc::{ClientOptions, Compression};
 use rt::tls::{Allowed, ClientAuth, ClientTls, ServerTls, ServerTlsOptions};
 
 /// The smallest window of HTTP/2; a smaller one is not obeyed, as in Mimir.
@@ -51,15 +51,14 @@ pub(crate) fn of_server(
 pub(crate) fn of_client(peers: &str, config: &GrpcClientConfig) -> anyhow::Result<ClientOptions> {
     let tls = ring::options::tls(config.tls_enabled, &config.tls);
     let tls = tls.and_then(|tls| tls.as_ref().map(ClientTls::new).transpose());
-    if !["", "gzip"].contains(&config.grpc_compression.as_str()) {
-        let wanted = &config.grpc_compression;
-        tracing::warn!(%peers, %wanted, "messages are sent without compression: only gzip is known");
-    }
+    let compression = Compression::parse(&config.grpc_compression);
     Ok(ClientOptions {
         connect_timeout: config.connect_timeout.std(),
         max_recv_message_bytes: config.max_recv_msg_size,
         max_send_message_bytes: config.max_send_msg_size,
-        gzip: config.grpc_compression == "gzip",
+        compression: compression.with_context(|| {
+            format!("clients of {peers}: unsupported compression {:?}", config.grpc_compression)
+        })?,
         windows: (
             window(&config.initial_stream_window_size, STREAM_WINDOW)?,
             window(&config.initial_connection_window_size, CONNECTION_WINDOW)?,

@@ -31,7 +31,7 @@ config! {
         max_recv_msg_size: usize = "104857600", "grpc-max-recv-msg-size", Advanced;
         /// Largest message that is sent, in bytes.
         max_send_msg_size: usize = "104857600", "grpc-max-send-msg-size", Advanced;
-        /// Compression of messages: gzip or empty for none. Other names are taken for none, with a warning; servers take gzip, snappy and s2.
+        /// Compression of messages: gzip, snappy, s2, or empty for none. Servers take all of them.
         grpc_compression: String = "", "grpc-compression", Advanced;
         /// Calls a second that are made; 0 is any number.
         rate_limit: f64 = "0", "grpc-client-rate-limit", Advanced, Later;

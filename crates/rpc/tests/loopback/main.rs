@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "the servers of a test end with its runtime")]
 
+mod compressed;
 mod pool;
 mod support;
 

@@ -14,8 +14,9 @@ use model::{
 use parking_lot::Mutex;
 use rpc::ingester::{IngesterServer, IngesterServerParts};
 use rpc::store_gateway::{StoreGatewayServer, StoreGatewayServerParts};
-use rpc::{ClientOptions, ServerLimits};
+use rpc::{ClientOptions, Compression, ServerLimits};
 use rt::{ComputeOptions, ComputePool};
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tsdb::db::{Db, DbEnv, DbOptions};
@@ -30,11 +31,11 @@ pub(crate) const OPTIONS: ClientOptions = ClientOptions {
     connect_timeout: Duration::from_secs(5),
     max_recv_message_bytes: 16 << 20,
     max_send_message_bytes: 16 << 20,
-    gzip: false,
+    compression: Compression::None,
     windows: (1 << 20, 4 << 20),
     tls: None,
 };
-const LIMITS: ServerLimits =
+pub(crate) const LIMITS: ServerLimits =
     ServerLimits { max_recv_message_bytes: 16 << 20, max_send_message_bytes: 16 << 20 };
 
 pub(crate) fn hasher() -> SeriesHasher {
@@ -153,13 +154,11 @@ fn pool(name: &'static str) -> ComputePool {
     ComputePool::new(ComputeOptions { name, threads: 2, queue_capacity: 100 }).unwrap()
 }
 
-/// Serves what there is until the test ends; returns the address.
-pub(crate) async fn serve(
+/// Services for what there is.
+pub(crate) fn services(
     ingester: Option<Arc<FakeIngester>>,
     gateway: Option<Arc<FakeGateway>>,
-) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+) -> Routes {
     let ingester = ingester.map(|ingester| {
         IngesterServer::new(IngesterServerParts {
             push: Arc::clone(&ingester) as _,
@@ -174,7 +173,30 @@ pub(crate) async fn serve(
         let (queries, limits) = (pool("queries"), LIMITS);
         StoreGatewayServer::new(StoreGatewayServerParts { gateway, queries, limits })
     });
-    let server = Server::builder().add_optional_service(ingester).add_optional_service(gateway);
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let mut routes = Routes::builder();
+    if let Some(service) = ingester {
+        routes.add_service(service);
+    }
+    if let Some(service) = gateway {
+        routes.add_service(service);
+    }
+    routes.routes()
+}
+
+/// Serves what there is until the test ends; returns the address.
+pub(crate) async fn serve(
+    ingester: Option<Arc<FakeIngester>>,
+    gateway: Option<Arc<FakeGateway>>,
+) -> String {
+    let (incoming, address) = incoming().await;
+    let server = Server::builder().add_routes(services(ingester, gateway));
+    tokio::spawn(server.serve_with_incoming(incoming));
     address
+}
+
+/// A port that is listened on, and its address.
+pub(crate) async fn incoming() -> (TcpIncoming, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (TcpIncoming::from(listener), address)
 }
