@@ -1,8 +1,6 @@
 //! LZW as Go's `compress/lzw` has it with 8 literal bits, least significant bits first: the
 //! compression of gossip packets and streams. Reads foreign bytes, up to a bound.
 
-use hashbrown::HashMap;
-
 const CLEAR: u16 = 256;
 const END: u16 = 257;
 const FIRST_WIDTH: u32 = 9;
@@ -27,7 +25,7 @@ pub enum LzwError {
 /// The compressed bytes.
 pub(crate) fn compress(plain: &[u8]) -> Vec<u8> {
     let mut bits = BitWriter::default();
-    let (mut table, mut next, mut width) = (HashMap::new(), END, FIRST_WIDTH);
+    let (mut longer, mut next, mut width) = (LongerCodes::new(), END, FIRST_WIDTH);
     bits.push(CLEAR, width);
     let Some((&first, rest)) = plain.split_first() else {
         bits.push(END, width);
@@ -35,23 +33,63 @@ pub(crate) fn compress(plain: &[u8]) -> Vec<u8> {
     };
     let mut code = u16::from(first);
     for &byte in rest {
-        let key = u32::from(code) << 8 | u32::from(byte);
-        if let Some(longer) = table.get(&key) {
-            code = *longer;
-            continue;
-        }
+        let place = match longer.find(code, byte) {
+            Ok(found) => {
+                code = found;
+                continue;
+            }
+            Err(place) => place,
+        };
         bits.push(code, width);
-        code = u16::from(byte);
         if advance(&mut next, &mut width, &mut bits) {
-            table.insert(key, next);
+            longer.put(place, (code, byte), next);
         } else {
-            table.clear();
+            longer = LongerCodes::new();
         }
+        code = u16::from(byte);
     }
     bits.push(code, width);
     advance(&mut next, &mut width, &mut bits);
     bits.push(END, width);
     bits.finish()
+}
+
+/// The codes for a text and one more byte: a table of a fixed size without removals, since a packet
+/// is short and a general map would spend its time growing.
+struct LongerCodes {
+    /// Code of the text, byte and code of both, in 12, 8 and 12 bits; 0 = free: no text of
+    /// several bytes has the code 0.
+    entries: Vec<u32>,
+}
+
+impl LongerCodes {
+    /// At most half of the places are taken.
+    const PLACE_BITS: u32 = MAX_WIDTH + 1;
+
+    fn new() -> Self {
+        Self { entries: vec![0; 1 << Self::PLACE_BITS] }
+    }
+
+    /// The code, or the place where it belongs.
+    fn find(&self, code: u16, byte: u8) -> Result<u16, usize> {
+        let key = u32::from(code) << 8 | u32::from(byte);
+        let mut place = (key.wrapping_mul(0x9e37_79b1) >> (32 - Self::PLACE_BITS)) as usize;
+        loop {
+            let entry = self.entries[place];
+            if entry == 0 {
+                return Err(place);
+            }
+            if entry >> MAX_WIDTH == key {
+                return Ok((entry & u32::from(MAX_CODE)) as u16);
+            }
+            place = (place + 1) % self.entries.len();
+        }
+    }
+
+    fn put(&mut self, place: usize, (code, byte): (u16, u8), longer: u16) {
+        let key = u32::from(code) << 8 | u32::from(byte);
+        self.entries[place] = key << MAX_WIDTH | u32::from(longer);
+    }
 }
 
 /// Goes to the next code; `false` when all were used and the table starts over.
