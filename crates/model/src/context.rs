@@ -284,11 +284,23 @@ impl QueryContext {
     pub fn reserve_memory(&self, bytes: u64) -> Result<(), LimitError> {
         let now = self.memory_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed);
-        let limit = self.limits.max_memory_bytes;
-        if limit != 0 && now > limit - limit / 8 {
+        if self.memory_limit().is_some_and(|limit| now > limit) {
+            let limit = self.limits.max_memory_bytes;
             return Err(LimitError { kind: LimitKind::Memory, limit });
         }
         Ok(())
+    }
+
+    /// How many bytes more could be taken now; `None` where there is no limit.
+    pub fn memory_left(&self) -> Option<u64> {
+        let now = self.memory_bytes.load(Ordering::Relaxed);
+        self.memory_limit().map(|limit| limit.saturating_sub(now))
+    }
+
+    /// Without the allocator's share.
+    fn memory_limit(&self) -> Option<u64> {
+        let limit = self.limits.max_memory_bytes;
+        (limit != 0).then(|| limit - limit / 8)
     }
 
     /// Gives back what [`QueryContext::reserve_memory`] took (also after it failed).
@@ -382,6 +394,7 @@ mod tests {
         let context = QueryContext::new(limits, Arc::new(ManualClock::new(0)));
         assert!(context.reserve_memory(80).is_ok());
         context.release_memory(80);
+        assert_eq!(context.memory_left(), Some(88));
         assert!(context.reserve_memory(88).is_ok());
         assert!(context.reserve_memory(1).is_err(), "an eighth is the allocator's");
         assert_eq!(context.usage().peak_memory_bytes, 89);

@@ -147,8 +147,8 @@ const TOO_LARGE: &[&str] = &[
     "max_over_time(c_total[100m:1s])",
 ];
 
-/// A limit holds for what is allocated, not for what is in the end in use: at most the new room of
-/// a column that moves is allocated and not written to yet.
+/// A limit holds for what is allocated, not for what is in the end in use: at most room of a column
+/// that was not written to comes on top, which takes no memory in truth.
 fn a_limit_bounds_what_is_allocated(storage: &MemoryStorage) {
     const LIMIT: usize = 16 << 20;
     let text = format!("label_replace(c_total, \"a\", \"{}\", \"\", \"\")", "x".repeat(100_000));
@@ -161,7 +161,7 @@ fn a_limit_bounds_what_is_allocated(storage: &MemoryStorage) {
         let real = PEAK_BYTES.load(Ordering::Relaxed) - before;
         assert!(matches!(result, Err(QueryError::Limit(_))), "{query}");
         let name = &query[..query.len().min(60)];
-        assert!(real <= LIMIT + (3 << 20), "{name}: {real} bytes");
+        assert!(real <= LIMIT + LIMIT / 2 + (2 << 20), "{name}: {real} bytes");
     }
 }
 

@@ -29,6 +29,11 @@ impl SampleAccount {
         self.context.check()
     }
 
+    /// How many bytes more could be held now; `None` where there is no limit.
+    pub(crate) fn memory_left(&self) -> Option<u64> {
+        self.context.memory_left()
+    }
+
     /// The bytes that are held now.
     pub(crate) fn current_bytes(&self) -> u64 {
         self.current_bytes.load(Ordering::Relaxed)
