@@ -33,7 +33,7 @@ pub(crate) struct Links {
     pub(crate) world: Arc<World>,
     pub(crate) network: Arc<Network>,
     pub(crate) truth: Mutex<Truth>,
-    /// The replica of the pair of senders of which samples were taken last, and when.
+    /// The replica of the pair of senders of which samples were taken last, and since when.
     pub(crate) elected: Mutex<Option<(usize, std::time::Duration)>>,
     /// The processes that serve, by the names of their nodes.
     pub(crate) ingesters: Mutex<BTreeMap<String, Arc<Ingester>>>,
