@@ -19,7 +19,8 @@ pub(crate) const CALM: Duration = Duration::from_secs(100);
 /// How long the end waits for an answer.
 const FINAL_TRIES: u32 = 4;
 
-/// Whether everything must work.
+/// Whether everything must work. What takes less than [`CALM`] asks before and after it: a fault may
+/// have come and gone meanwhile.
 pub(crate) fn is_calm(world: &World) -> bool {
     world.calm_for().is_some_and(|calm| CALM < calm)
 }

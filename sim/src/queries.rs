@@ -133,7 +133,7 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, query: Query) -> Asked {
         Asked::Right => world.cover("queries answered"),
         Asked::Failed(error) => {
             world.cover("queries failed");
-            if is_calm && !world.is_disturbed() {
+            if is_calm && checks::is_calm(world) {
                 world.violation(format!("{query:?} failed although nothing was wrong: {error}"));
             }
         }

@@ -136,7 +136,7 @@ pub(crate) async fn write(cluster: &Cluster, batch: Batch<'_>) -> End {
         rt::time::sleep(Duration::from_millis(500 << attempt)).await;
     }
     note(cluster, batch, (end, is_certain));
-    if is_calm && end == End::Unknown && !world.is_disturbed() {
+    if is_calm && end == End::Unknown && checks::is_calm(world) {
         let tenant = batch.tenant;
         world.violation(format!("team-{tenant} could not write although nothing was wrong"));
     }
