@@ -182,25 +182,24 @@ impl Table {
 #[derive(Default)]
 struct BitWriter {
     out: Vec<u8>,
-    buffer: u32,
+    buffer: u64,
     count: u32,
 }
 
 impl BitWriter {
     fn push(&mut self, code: u16, width: u32) {
-        self.buffer |= u32::from(code) << self.count;
+        self.buffer |= u64::from(code) << self.count;
         self.count += width;
-        while 8 <= self.count {
-            self.out.push(self.buffer as u8);
-            self.buffer >>= 8;
-            self.count -= 8;
+        if 32 <= self.count {
+            self.out.extend_from_slice(&(self.buffer as u32).to_le_bytes());
+            self.buffer >>= 32;
+            self.count -= 32;
         }
     }
 
     fn finish(mut self) -> Vec<u8> {
-        if self.count > 0 {
-            self.out.push(self.buffer as u8);
-        }
+        let rest = self.count.div_ceil(8) as usize;
+        self.out.extend_from_slice(&self.buffer.to_le_bytes()[..rest]);
         self.out
     }
 }

@@ -614,26 +614,9 @@ fn read_push_pull(reader: &mut Reader<'_>) -> Result<PushPull, MessageError> {
     Ok(state)
 }
 
-/// CRC-32 of IEEE, four bits at a time: packets are small.
+/// CRC-32 of IEEE.
 fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 16] = {
-        let (mut table, mut i) = ([0u32; 16], 0);
-        while i < 16 {
-            let (mut value, mut bit) = (i as u32, 0);
-            while bit < 4 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
-                bit += 1;
-            }
-            table[i] = value;
-            i += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        let crc = crc ^ u32::from(*byte);
-        let crc = TABLE[(crc & 0xf) as usize] ^ (crc >> 4);
-        TABLE[(crc & 0xf) as usize] ^ (crc >> 4)
-    })
+    crc_fast::crc32_iso_hdlc(bytes)
 }
 
 #[cfg(test)]
