@@ -202,14 +202,18 @@ impl HeadChunks {
         self.remove_from(0)
     }
 
-    /// Deletes the files that this process has begun. References to them lead nowhere afterwards.
+    /// Deletes the files that this process has begun, and begins with the first of them again.
+    /// References to them lead nowhere afterwards.
     pub fn discard_own(&self) -> Result<(), TsdbError> {
-        self.writer.lock().drop_file();
-        self.remove_from(self.first_own)
+        let mut writer = self.writer.lock();
+        writer.drop_file();
+        self.remove_from(self.first_own)?;
+        writer.begin_at(self.first_own);
+        Ok(())
     }
 
-    /// From now on files count only when [`HeadChunks::confirm`] is called: if the process dies
-    /// before, the next one deletes them.
+    /// The files of this process count only when [`HeadChunks::confirm`] is called: if it dies
+    /// before, the next one deletes them. To be called before anything is written.
     pub fn begin_provisional(&self) {
         self.writer.lock().begin_provisional();
     }

@@ -22,13 +22,13 @@ pub(super) struct Writer {
     provisional: Provisional,
 }
 
-/// Whether files count only when they are confirmed.
+/// Whether the files of this process count only when they are confirmed.
+#[derive(PartialEq, Eq)]
 enum Provisional {
     No,
     /// There is none yet.
     Unmarked,
-    /// Those from a number on.
-    MarkedFrom(u32),
+    Marked,
 }
 
 struct Current {
@@ -73,11 +73,11 @@ impl Writer {
 
     /// As [`HeadChunks::confirm`].
     pub(super) fn confirm(&mut self, chunks: &HeadChunks, synced: bool) -> Result<(), TsdbError> {
-        if let Provisional::MarkedFrom(number) = self.provisional {
+        if self.provisional == Provisional::Marked {
             if synced {
                 self.finish_file()?;
             }
-            provisional::unmark(&chunks.fs, &chunks.dir, number)?;
+            provisional::unmark(&chunks.fs, &chunks.dir, chunks.first_own)?;
         }
         self.provisional = Provisional::No;
         Ok(())
@@ -86,6 +86,11 @@ impl Writer {
     /// Forgets the file that is written to.
     pub(super) fn drop_file(&mut self) {
         self.current = None;
+    }
+
+    /// The next file has this number, which is free.
+    pub(super) fn begin_at(&mut self, number: u32) {
+        self.next_number = number;
     }
 
     /// Appends a chunk.
@@ -114,9 +119,9 @@ impl Writer {
 
     fn begin(&mut self, chunks: &HeadChunks) -> Result<Current, TsdbError> {
         let number = self.next_number;
-        if matches!(self.provisional, Provisional::Unmarked) {
-            provisional::mark(&chunks.fs, &chunks.dir, number)?;
-            self.provisional = Provisional::MarkedFrom(number);
+        if self.provisional == Provisional::Unmarked {
+            provisional::mark(&chunks.fs, &chunks.dir, chunks.first_own)?;
+            self.provisional = Provisional::Marked;
         }
         let path = chunks.dir.join(format!("{number:06}"));
         let created = chunks.fs.create(&path).and_then(|handle| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use model::Labels;
 use proptest::prelude::*;
 use tsdb::db::{CompactionMode, Db};
-use tsdb::fs::Crash;
+use tsdb::fs::{Crash, FileSystem as _};
 use tsdb::head::AppendLimits;
 use tsdb::wal::record::{SamplesEncoder, SeriesEncoder};
 use tsdb::wal::{Compression, FsyncPolicy, WalOptions};
@@ -17,6 +17,14 @@ type Contents = BTreeMap<Labels, Samples>;
 
 fn wal_options(world: &mut World) -> &mut WalOptions {
     world.options.wal.as_mut().expect("the default has a log")
+}
+
+/// Starts, and finds this, and so many kinds of damage.
+fn opened(world: &World, want: &Contents, damages: usize) -> Db {
+    let db = world.open();
+    assert_eq!(contents(&db), *want);
+    assert_eq!(db.replay_report().damage.len(), damages);
+    db
 }
 
 fn insert(contents: &mut Contents, sample: &TestSample) {
@@ -107,9 +115,7 @@ fn a_torn_tail_is_cut_off_and_told() {
         // The head of a record whose data never came.
         bytes.extend_from_slice(&[1, 0, 200, 1, 2, 3, 4, 9, 9]);
     });
-    let db = world.open();
-    assert_eq!(contents(&db), want);
-    assert_eq!(db.replay_report().damage.len(), 1);
+    let db = opened(&world, &want, 1);
     append(&db, &[float(1, 10 * HOUR + 100, 0.0)]);
     drop(db);
     let db = world.open();
@@ -132,13 +138,36 @@ fn of_a_record_that_makes_no_sense_nothing_comes_back_at_a_later_start() {
     let mut record = record.record().to_vec();
     record.push(0x80);
     add_to_log(&world, &record);
+    drop(opened(&world, &want, 1));
+    opened(&world, &want, 0);
+}
+
+/// The files of head chunks that such a record begins go again, and leave no gap in the numbers.
+#[test]
+fn chunks_follow_each_other_around_a_record_that_makes_no_sense() {
+    let world = World::new();
+    let start = 10 * HOUR;
+    let append_run = |db: &Db, from: i64| {
+        (from..from + 300).for_each(|i| {
+            append(db, &[float(1, start + i * 1000, i as f64)]);
+        });
+    };
     let db = world.open();
-    assert_eq!(contents(&db), want);
-    assert_eq!(db.replay_report().damage.len(), 1);
+    append_run(&db, 0);
+    let want = contents(&db);
     drop(db);
-    let db = world.open();
-    assert!(db.replay_report().damage.is_empty());
-    assert_eq!(contents(&db), want);
+    let mut record = SamplesEncoder::default();
+    (300..700).for_each(|i| record.push(1, start + i * 1000, i as f64));
+    add_to_log(&world, &[record.record(), &[0x80]].concat());
+    let db = opened(&world, &want, 1);
+    append_run(&db, 300);
+    let want = contents(&db);
+    assert_eq!(want[&labels(1)].len(), 600);
+    drop(db);
+    let files = world.fs.read_dir(&Path::new(DIR).join("chunks_head")).unwrap();
+    let files: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(files, ["000001", "000002"]);
+    opened(&world, &want, 0);
 }
 
 /// Nothing tells under which of two series the samples of their common reference belong: the log
@@ -160,15 +189,11 @@ fn a_reference_of_two_series_ends_the_log() {
     samples.push(1, start + 1000, 1.5);
     add_to_log(&world, series.record());
     add_to_log(&world, samples.record());
-    let db = world.open();
-    assert_eq!(contents(&db), want);
-    assert_eq!(db.replay_report().damage.len(), 1);
+    let db = opened(&world, &want, 1);
     append(&db, &[float(2, start + 1000, 2.5)]);
     let want = contents(&db);
     drop(db);
-    let db = world.open();
-    assert!(db.replay_report().damage.is_empty());
-    assert_eq!(contents(&db), want);
+    opened(&world, &want, 0);
 }
 
 /// A series that left the head and came back has two references in the log, and the replay keeps
