@@ -174,6 +174,7 @@ impl Compactor {
                     tracing::info!(%user, block = %id, "deleted a block");
                     catalog.blocks.remove(&id);
                     catalog.partial.retain(|partial| *partial != id);
+                    catalog.malformed.retain(|malformed| *malformed != id);
                     catalog.deletion_marks.remove(&id);
                 }
                 Err(error) => {

@@ -71,6 +71,7 @@ fn action_options() -> Vec<(String, String)> {
         ("help", "", "Print the basic options."),
         ("help-all", "", "Print all options, advanced and experimental ones too."),
         ("modules", "", "List what -target may name."),
+        ("print.config", "", "Print the configuration as it would apply."),
         ("version", "", "Print the version."),
     ]
     .map(|(name, kind, doc)| (name.to_owned(), format!("  -{name}{kind}\n    \t{doc}\n")))

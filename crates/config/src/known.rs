@@ -23,7 +23,6 @@ const EXTRA_FLAGS: &[(&str, bool)] = &[
     ("log.rate-limit-logs-burst-size", false),
     ("log.rate-limit-logs-per-second", false),
     ("mem-ballast-size-bytes", false),
-    ("print.config", true),
 ];
 
 /// Flags that Urd acts on before there is a configuration.
@@ -34,6 +33,7 @@ pub(crate) const ACTION_FLAGS: &[(&str, Shape)] = &[
     ("help", Shape::Bool),
     ("help-all", Shape::Bool),
     ("modules", Shape::Bool),
+    ("print.config", Shape::Bool),
     ("version", Shape::Bool),
 ];
 

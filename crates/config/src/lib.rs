@@ -17,6 +17,7 @@
 //! ```
 
 pub mod descriptor;
+mod directories;
 pub mod docs;
 mod document;
 mod dump;
@@ -40,6 +41,7 @@ mod validate;
 mod value;
 mod yaml;
 
+pub use directories::DataDirectory;
 pub use dump::{DumpMode, dump};
 pub use env::process_env;
 pub use error::ConfigError;

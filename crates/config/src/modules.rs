@@ -1,5 +1,7 @@
-//! What `-target` may name, and what of it is built. Called by `main` for `-modules` and by the
-//! checks.
+//! What `-target` may name, what of it is built, and what the named components use. Called by
+//! `main` for `-modules`, by the checks, and by the wiring.
+
+use crate::Config;
 
 /// A component that a process can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,27 @@ pub const MODULES: &[Module] = &[
     Module { name: "store-gateway", in_all: true, alone: true },
     module("usage-tracker", false),
 ];
+
+/// The rings, each under the component whose instances it holds, and the components that use it.
+const RING_USERS: &[(&str, &[&str])] = &[
+    ("ingester", &["ingester", "distributor", "querier"]),
+    ("distributor", &["distributor"]),
+    ("store-gateway", &["store-gateway", "querier"]),
+    ("compactor", &["compactor"]),
+];
+
+impl Config {
+    /// Whether a process with this configuration runs a component.
+    pub fn runs(&self, component: &str) -> bool {
+        self.target.0.iter().any(|target| target == "all" || target == component)
+    }
+
+    /// Whether it runs a component that has to know the ring of `component`'s instances.
+    pub fn uses_ring(&self, component: &str) -> bool {
+        let mut rings = RING_USERS.iter().filter(|(ring, _)| *ring == component);
+        rings.any(|(_, users)| users.iter().any(|user| self.runs(user)))
+    }
+}
 
 /// Checks the value of `-target`.
 pub(crate) fn check_target(targets: &[String]) -> Result<(), String> {

@@ -23,6 +23,8 @@ pub enum Action {
     Version,
     /// Print what `-target` may name.
     Modules,
+    /// Print the configuration as it would apply.
+    PrintConfig,
 }
 
 /// A command line whose flags are all known.
@@ -91,6 +93,7 @@ impl CommandLine {
             }
             "version" => Action::Version,
             "modules" => Action::Modules,
+            "print.config" => Action::PrintConfig,
             "help-all" => Action::HelpAll,
             _ => Action::Help,
         };

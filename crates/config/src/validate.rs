@@ -3,15 +3,14 @@
 
 mod object_storage;
 
-use std::path::{Component, Path, PathBuf};
-
 use model::TenantId;
 
 use crate::Config;
+use crate::directories;
 use crate::modules;
 use crate::options::{
-    BackendName, BlocksStorageConfig, BucketStoreConfig, CacheBackend, CompactorConfig,
-    IndexCacheBackend, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
+    BlocksStorageConfig, BucketStoreConfig, CacheBackend, CompactorConfig, IndexCacheBackend,
+    IngesterRingConfig, KvBackend, KvStoreConfig, Limits, RetryAfterConfig, TsdbConfig, WalFsync,
 };
 use crate::value::{GoDuration, PromDuration};
 
@@ -29,7 +28,7 @@ pub(crate) fn config(config: &Config) -> Check {
     blocks_storage(&config.blocks_storage)?;
     compactor(&config.compactor)?;
     queries(config)?;
-    directories(config)?;
+    directories::check_apart(&config.data_directories())?;
     if config.blocks_storage.tsdb.early_head_compaction_min_in_memory_series > 0
         && !config.ingester.active_series_metrics_enabled
     {
@@ -144,17 +143,24 @@ fn clients(config: &Config) -> Check {
 
 fn rings(config: &Config) -> Check {
     let ha_tracker = &config.distributor.ha_tracker;
-    if ha_tracker.enable_ha_tracker {
+    if ha_tracker.enable_ha_tracker && config.runs("distributor") {
         ring_store("distributor.ha-tracker", &ha_tracker.kvstore.kvstore())?;
     }
     let stores = [
-        ("ingester.ring", &config.ingester.ring.kvstore),
-        ("distributor.ring", &config.distributor.ring.kvstore),
-        ("store-gateway.sharding-ring", &config.store_gateway.sharding_ring.kvstore),
-        ("compactor.ring", &config.compactor.sharding_ring.kvstore),
+        ("ingester", "ingester.ring", &config.ingester.ring.kvstore),
+        ("distributor", "distributor.ring", &config.distributor.ring.kvstore),
+        (
+            "store-gateway",
+            "store-gateway.sharding-ring",
+            &config.store_gateway.sharding_ring.kvstore,
+        ),
+        ("compactor", "compactor.ring", &config.compactor.sharding_ring.kvstore),
     ];
-    for (prefix, kvstore) in stores {
+    for (_, prefix, kvstore) in stores.iter().filter(|(ring, ..)| config.uses_ring(ring)) {
         ring_store(prefix, kvstore)?;
+    }
+    if config.runs("ingester") {
+        ingester_tokens(&config.ingester.ring)?;
     }
     let timeouts = [
         config.ingester.ring.heartbeat_timeout,
@@ -179,6 +185,19 @@ fn rings(config: &Config) -> Check {
     }
     if dynamic.enabled && dynamic.multiple < 2 {
         return fail("invalid dynamic replication factor, the value must be at least 2");
+    }
+    Ok(())
+}
+
+fn ingester_tokens(ring: &IngesterRingConfig) -> Check {
+    if ring.num_tokens == 0 {
+        return fail("ring tokens can only be disabled when gRPC push is disabled");
+    }
+    if ring.token_generation_strategy == "random" && ring.spread_minimizing_join_ring_in_order {
+        return fail(
+            "\"spread-minimizing-join-ring-in-order\" must be false when using \
+             \"random\" token generation strategy",
+        );
     }
     Ok(())
 }
@@ -344,58 +363,4 @@ fn queries(config: &Config) -> Check {
         }
     }
     Ok(())
-}
-
-/// Directories that two parts of the process would write into. A path that cannot be made absolute
-/// is left out, as in Mimir: the check must not be what keeps a process from starting.
-fn directories(config: &Config) -> Check {
-    let storage = &config.blocks_storage;
-    let bucket = Path::new(&storage.bucket.filesystem.dir).join(&storage.bucket.storage_prefix);
-    let mut named = vec![
-        ("tsdb directory", &storage.tsdb.dir, PathBuf::from(&storage.tsdb.dir)),
-        (
-            "bucket store sync directory",
-            &storage.bucket_store.sync_dir,
-            PathBuf::from(&storage.bucket_store.sync_dir),
-        ),
-        (
-            "compactor data directory",
-            &config.compactor.data_dir,
-            PathBuf::from(&config.compactor.data_dir),
-        ),
-    ];
-    if storage.bucket.backend == BackendName::Filesystem {
-        let dir = &storage.bucket.filesystem.dir;
-        named.insert(0, ("blocks storage filesystem directory", dir, bucket));
-    }
-    for (i, (first, first_dir, first_path)) in named.iter().enumerate() {
-        for (second, second_dir, second_path) in &named[i + 1..] {
-            let (Some(a), Some(b)) = (absolute(first_path), absolute(second_path)) else {
-                continue;
-            };
-            if a.starts_with(&b) || b.starts_with(&a) {
-                return Err(format!(
-                    "the configured {first} {first_dir:?} cannot overlap with the configured \
-                     {second} {second_dir:?}; please set different paths, also ensuring one is \
-                     not a subdirectory of the other one"
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The absolute path without `.` and `..`, links not followed.
-fn absolute(path: &Path) -> Option<PathBuf> {
-    let mut clean = PathBuf::new();
-    for component in std::path::absolute(path).ok()?.components() {
-        match component {
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::CurDir => {}
-            component => clean.push(component),
-        }
-    }
-    Some(clean)
 }

@@ -129,6 +129,7 @@ fn actions() {
         (&["--help-all"], Action::HelpAll),
         (&["-version"], Action::Version),
         (&["-modules", "-target=all"], Action::Modules),
+        (&["-print.config", "-target=all"], Action::PrintConfig),
         (&["-version=false"], Action::Run),
     ] {
         assert_eq!(CommandLine::parse(&owned(args)).unwrap().action(), expected, "{args:?}");
@@ -379,6 +380,43 @@ fn contradictions_have_mimirs_messages() {
         ),
     ] {
         refused(&[arg], &format!("invalid configuration: {expected}"));
+    }
+}
+
+#[test]
+fn a_shared_configuration_is_checked_for_the_components_of_the_process() {
+    // As Mimir's Helm chart has it: the paths overlap, but no process uses two of them.
+    let chart = "\
+blocks_storage:
+  tsdb: {dir: /data/tsdb}
+  bucket_store: {sync_dir: /data/tsdb-sync}
+  backend: filesystem
+  filesystem: {dir: /bucket}
+compactor: {data_dir: /data}
+";
+    for target in ["ingester", "store-gateway", "compactor", "distributor", "querier"] {
+        let resolved = resolve_file(chart, &[&format!("-target={target}")]);
+        assert!(resolved.is_ok(), "{target}: {}", message(resolved));
+    }
+    assert!(message(resolve_file(chart, &["-target=all"])).contains("cannot overlap"));
+
+    let stores = "distributor: {ring: {kvstore: {store: consul}}}";
+    assert!(resolve_file(stores, &["-target=compactor"]).is_ok());
+    assert!(message(resolve_file(stores, &["-target=distributor"])).contains("consul"));
+
+    for (arg, expected) in [
+        (
+            "-ingester.ring.num-tokens=0",
+            "ring tokens can only be disabled when gRPC push is disabled",
+        ),
+        (
+            "-ingester.ring.spread-minimizing-join-ring-in-order=true",
+            "\"spread-minimizing-join-ring-in-order\" must be false when using \"random\" token \
+             generation strategy",
+        ),
+    ] {
+        refused(&[arg], &format!("invalid configuration: {expected}"));
+        assert!(resolve(&[arg, "-target=querier"]).is_ok(), "a querier has no tokens: {arg}");
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) fn decode(error: &DecodeError) -> PushError {
 }
 
 pub(crate) fn request_rate(prepared: &Prepared) -> PushError {
-    let rate = prepared.request_rate.map_or((0.0, 0.0), |rate| (rate.per_second, rate.burst));
+    let rate =
+        prepared.request_rate.map_or((0.0, 0.0), |rate| (rate.per_second, rate.burst_tokens()));
     PushError::hard(
         PushErrorCause::RequestRateLimited,
         format!(
@@ -64,6 +65,20 @@ pub(crate) fn request_rate(prepared: &Prepared) -> PushError {
              configure -distributor.request-rate-limit and -distributor.request-burst-size, or \
              contact your service administrator.",
             rate.0, rate.1
+        ),
+    )
+}
+
+/// More items in one request than fit into the bucket of this distributor.
+pub(crate) fn ingestion_burst(burst: f64, items: usize) -> PushError {
+    PushError::hard(
+        PushErrorCause::IngestionRateLimited,
+        format!(
+            "the request has been rejected because the tenant exceeded the ingestion burst size \
+             limit, set to {burst}, with {items} items. This limit is applied on the total number \
+             of samples, exemplars and metadata received across all distributors \
+             (err-mimir-tenant-max-ingestion-rate). To adjust the related per-tenant limit, \
+             configure -distributor.ingestion-burst-size, or contact your service administrator."
         ),
     )
 }
@@ -78,7 +93,8 @@ pub(crate) fn ingestion_rate(prepared: &Prepared) -> PushError {
              (err-mimir-tenant-max-ingestion-rate). To adjust the related per-tenant limits, \
              configure -distributor.ingestion-rate-limit and -distributor.ingestion-burst-size, \
              or contact your service administrator.",
-            prepared.item_rate.per_second, prepared.item_rate.burst
+            prepared.item_rate.per_second,
+            prepared.item_rate.burst_tokens()
         ),
     )
 }

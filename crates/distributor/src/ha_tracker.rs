@@ -4,7 +4,8 @@
 //! Contract with Mimir: keys `ha-tracker/<tenant>/<cluster>` with the same values, options
 //! `-distributor.ha-tracker.*`, limits `ha_*`, metrics `cortex_ha_tracker_*`, the page
 //! `/distributor/ha_tracker`. A request is judged by its first series. `clusters.rs` decides,
-//! purely; this service carries it out. A push waits for the store only when its cluster is new.
+//! purely; this service carries it out. A push waits for the store only when its cluster is new:
+//! then it leaves its compute thread, waits, and begins anew.
 
 mod clusters;
 mod desc;
@@ -21,7 +22,7 @@ use futures::FutureExt;
 use model::{Clock, Random, TenantId, WriteBatch};
 use parking_lot::Mutex;
 use ring::kv::{Client, KvError};
-use rt::{BlockingHandle, BoxError, BoxFuture, CancellationToken, Metrics, Service};
+use rt::{BoxError, BoxFuture, CancellationToken, Metrics, Service};
 use wire::client::{PushError, PushErrorCause};
 
 use clusters::{Clusters, Proposal, Sighting, Timeouts, Verdict, elect};
@@ -47,8 +48,6 @@ pub struct HaTrackerParts {
     pub clock: Arc<dyn Clock>,
     /// Jitter.
     pub random: Arc<dyn Random>,
-    /// Waits for the store on the threads of pushes.
-    pub blocking: BlockingHandle,
     /// The registry.
     pub metrics: Metrics,
     /// Whether each elected replica has a metric.
@@ -63,12 +62,22 @@ pub struct HaTracker {
 }
 
 /// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Dedup {
     /// It is of the elected replica: its replica label has been removed.
     Stripped,
     /// It does not say of which cluster and replica it is.
     NotHa,
+    /// Its cluster is not known: it is judged again after the election.
+    Unknown(Election),
+}
+
+/// A proposal of a replica for a cluster of a tenant.
+#[derive(Debug)]
+pub(crate) struct Election {
+    tenant: TenantId,
+    cluster: String,
+    proposal: Proposal,
 }
 
 impl HaTracker {
@@ -83,41 +92,37 @@ impl HaTracker {
         page::routes(Arc::clone(self))
     }
 
-    /// Judges a request by its first series. Runs on a compute thread.
+    /// Judges a request by its first series. `Some` where its cluster is not known.
     fn judge(
         &self,
         tenant: &TenantId,
         seen: Sighting<'_>,
         limits: &Limits,
-    ) -> Result<(), PushError> {
-        let verdict = self.clusters.lock().see(tenant.as_str(), seen);
-        if let Verdict::Unknown { clusters } = verdict {
-            let most = limits.ha_max_clusters;
-            if most > 0 && most <= clusters as u64 {
-                return Err(too_many_clusters(most));
-            }
-            let proposal = seen.proposal();
-            let proposed = self.propose((tenant.as_str(), seen.cluster), &proposal);
-            let bounded = async { rt::time::timeout(STORE_TIMEOUT, proposed).await };
-            let failed = |error: &dyn std::fmt::Display| {
-                let message = format!("failed to store the elected replica: {error}");
-                PushError::hard(PushErrorCause::Unknown, message)
-            };
-            let proposed = self.parts.blocking.block_on(bounded);
-            proposed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        }
-        let verdict = match verdict {
-            Verdict::Unknown { .. } => self.clusters.lock().see(tenant.as_str(), seen),
-            known => known,
-        };
-        match verdict {
-            Verdict::Elected => Ok(()),
+    ) -> Result<Option<Election>, PushError> {
+        match self.clusters.lock().see(tenant.as_str(), seen) {
+            Verdict::Elected => Ok(None),
             Verdict::Other { elected } => Err(replicas_did_not_match(seen.replica, &elected)),
-            // It was deleted at this moment.
-            Verdict::Unknown { .. } => {
-                Err(PushError::hard(PushErrorCause::Unknown, "the elected replica is not known"))
+            Verdict::Unknown { clusters } => {
+                let most = limits.ha_max_clusters;
+                if most > 0 && most <= clusters as u64 {
+                    return Err(too_many_clusters(most));
+                }
+                let (tenant, cluster) = (tenant.clone(), seen.cluster.to_owned());
+                Ok(Some(Election { tenant, cluster, proposal: seen.proposal() }))
             }
         }
+    }
+
+    /// Elects a replica of a cluster that is not known, or learns who is elected.
+    pub(crate) async fn elect(&self, election: &Election) -> Result<(), PushError> {
+        let Election { tenant, cluster, proposal } = election;
+        let failed = |error: &dyn std::fmt::Display| {
+            let message = format!("failed to store the elected replica: {error}");
+            PushError::hard(PushErrorCause::Unknown, message)
+        };
+        let proposed = self.propose((tenant.as_str(), cluster), proposal);
+        let proposed = rt::time::timeout(STORE_TIMEOUT, proposed).await;
+        proposed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
     /// Puts a proposal into the store if that agrees, and learns what stands there then.
@@ -343,7 +348,10 @@ pub(crate) fn dedup(
     if let Some(tracker) = tracker {
         let by_samples = limits.ha_tracker_sample_failover_timeout.millis() > 0;
         let sample_ms = if by_samples { labels::earliest_ms(batch, now_ms) } else { now_ms };
-        tracker.judge(tenant, Sighting { cluster, replica, now_ms, sample_ms }, limits)?;
+        let seen = Sighting { cluster, replica, now_ms, sample_ms };
+        if let Some(election) = tracker.judge(tenant, seen, limits)? {
+            return Ok(Dedup::Unknown(election));
+        }
     }
     labels::remove(batch, &limits.ha_replica_label);
     Ok(Dedup::Stripped)

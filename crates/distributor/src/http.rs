@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::{Random, TenantId};
-use rt::ComputePool;
+use rt::{ComputeError, ComputePool};
 use wire::client::{PushError, PushErrorCause};
 
 use crate::Distributor;
 use crate::errors;
+use crate::push::{Begun, PushRequest, Round};
 
 /// What the handler works with.
 #[derive(Clone)]
@@ -48,7 +49,8 @@ async fn push(
     }
 }
 
-/// Reads the body, bounded, and pushes it on a compute thread.
+/// Reads the body, bounded, and pushes it. A request of which the length was not told counts with
+/// what was read.
 async fn take(
     state: &PushState,
     tenant: TenantId,
@@ -70,24 +72,42 @@ async fn take(
             return Err(PushError::hard(PushErrorCause::BadData, message));
         }
     };
-    let distributor = Arc::clone(&state.distributor);
-    let job = move || {
-        let _inflight = inflight;
-        distributor.push_body(&tenant, &body)
-    };
-    match state.pool.run(job).await {
-        Ok(result) => result,
-        Err(error) => Err(PushError::hard(PushErrorCause::TooBusy, error.to_string())),
+    let untold = (body.len() as u64).saturating_sub(length.unwrap_or(0));
+    state.distributor.grow(&inflight, untold)?;
+    push_body(state, PushRequest { tenant, body, inflight: Arc::new(inflight) }).await
+}
+
+/// Pushes a body: on a compute thread until its samples are on their way.
+async fn push_body(state: &PushState, request: PushRequest) -> Result<(), PushError> {
+    let mut round = Round::First;
+    loop {
+        let (distributor, of_job) = (Arc::clone(&state.distributor), request.clone());
+        let begun = state.pool.run(move || distributor.begin(&of_job, round)).await;
+        let begun = begun.map_err(|error| too_busy(&error))?;
+        match begun? {
+            Begun::Sent(sent) => {
+                // The body is not needed any more; what is on its way holds its place itself.
+                drop(request);
+                return sent.ended().await;
+            }
+            Begun::Elects(election) => {
+                state.distributor.elect(&election).await?;
+                round = Round::AfterElection;
+            }
+        }
     }
+}
+
+fn too_busy(error: &ComputeError) -> PushError {
+    PushError::hard(PushErrorCause::TooBusy, error.to_string())
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// An error text for content types and encodings that are not served. A sender of remote write
-/// 2.0 falls back to 1.0 when it sees 415. A missing header stands for what the specification
-/// prescribes.
+/// An error text for content types and encodings that are not served, as those of remote write
+/// 2.0 are not. A missing header stands for what the specification prescribes.
 fn negotiate(headers: &HeaderMap) -> Result<(), String> {
     if let Some(content_type) = headers.get(header::CONTENT_TYPE) {
         check_content_type(content_type.to_str().unwrap_or_default())?;
@@ -143,16 +163,19 @@ fn attempt(headers: &HeaderMap) -> u32 {
     given.unwrap_or(1).max(1)
 }
 
-/// `min_backoff` doubled with each attempt up to `max_backoff`, give or take half.
+/// `min_backoff` doubled with each attempt, give or take half, within `min_backoff` and
+/// `max_backoff`.
 fn retry_after_seconds(
     config: &config::RetryAfterConfig,
     attempt: u32,
     random: &dyn Random,
 ) -> u64 {
     let doubled = config.min_backoff.secs_f64() * 2f64.powi(attempt.min(32) as i32 - 1);
-    let base = doubled.min(config.max_backoff.secs_f64());
+    let (min, max) = (config.min_backoff.secs_f64(), config.max_backoff.secs_f64());
+    let base = doubled.min(max);
     let jitter = 0.5 + random.below(1 << 20) as f64 / (1u64 << 20) as f64;
-    (base * jitter).ceil().max(1.0) as u64
+    // A maximum below the minimum loses.
+    (base * jitter).min(max).max(min) as u64
 }
 
 #[cfg(test)]
@@ -192,7 +215,8 @@ mod tests {
         for (attempt, base) in [(1, 6.0), (2, 12.0), (5, 96.0), (1000, 96.0)] {
             for _ in 0..50 {
                 let got = retry_after_seconds(&config, attempt, &random) as f64;
-                assert!((base * 0.5..=base * 1.5 + 1.0).contains(&got), "{attempt}: {got}");
+                let (low, high) = (f64::max(base * 0.5, 6.0), f64::min(base * 1.5, 96.0));
+                assert!((low.floor()..=high).contains(&got), "{attempt}: {got}");
             }
         }
     }

@@ -23,7 +23,52 @@ pub(crate) struct Inflight {
 #[derive(Debug)]
 pub(crate) struct InflightRequest {
     inflight: Arc<Inflight>,
-    bytes: u64,
+    bytes: AtomicU64,
+}
+
+impl InflightRequest {
+    /// Counts more bytes of the request, unless those of all would go over the limit.
+    pub(crate) fn grow(
+        &self,
+        bytes: u64,
+        limits: &DistributorInstanceLimits,
+    ) -> Result<(), InstanceLimit> {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let total_bytes = self.inflight.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if is_over(total_bytes, limits.max_inflight_push_requests_bytes) {
+            return Err(InstanceLimit::Bytes);
+        }
+        Ok(())
+    }
+}
+
+/// What this process has too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InstanceLimit {
+    Requests,
+    Rate,
+    Bytes,
+}
+
+impl InstanceLimit {
+    pub(crate) const ALL: [Self; 3] = [Self::Requests, Self::Rate, Self::Bytes];
+
+    /// The label `reason` of `cortex_distributor_instance_rejected_requests_total`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Requests => "distributor_max_inflight_push_requests",
+            Self::Rate => "distributor_max_ingestion_rate",
+            Self::Bytes => "distributor_max_inflight_push_requests_bytes",
+        }
+    }
+
+    pub(crate) fn error(self) -> PushError {
+        match self {
+            Self::Requests => errors::too_many_inflight(),
+            Self::Rate => errors::instance_ingestion_rate(),
+            Self::Bytes => errors::too_many_inflight_bytes(),
+        }
+    }
 }
 
 impl Inflight {
@@ -32,19 +77,20 @@ impl Inflight {
         self: &Arc<Self>,
         (bytes, now): (u64, Duration),
         limits: &DistributorInstanceLimits,
-    ) -> Result<InflightRequest, PushError> {
+    ) -> Result<InflightRequest, InstanceLimit> {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let total_bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let bytes = AtomicU64::new(bytes);
         let request = InflightRequest { inflight: Arc::clone(self), bytes };
         if is_over(requests, limits.max_inflight_push_requests) {
-            return Err(errors::too_many_inflight());
+            return Err(InstanceLimit::Requests);
         }
         if limits.max_ingestion_rate > 0.0 && self.rate.per_second(now) >= limits.max_ingestion_rate
         {
-            return Err(errors::instance_ingestion_rate());
+            return Err(InstanceLimit::Rate);
         }
         if is_over(total_bytes, limits.max_inflight_push_requests_bytes) {
-            return Err(errors::too_many_inflight_bytes());
+            return Err(InstanceLimit::Bytes);
         }
         Ok(request)
     }
@@ -97,7 +143,7 @@ fn is_over(value: u64, limit: u64) -> bool {
 impl Drop for InflightRequest {
     fn drop(&mut self) {
         self.inflight.requests.fetch_sub(1, Ordering::Relaxed);
-        self.inflight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.inflight.bytes.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -114,14 +160,20 @@ mod tests {
             max_inflight_push_requests_bytes: 0,
         };
         let first = inflight.enter((10, Duration::ZERO), &limits).unwrap();
-        let _second = inflight.enter((10, Duration::ZERO), &limits).unwrap();
+        let second = inflight.enter((10, Duration::ZERO), &limits).unwrap();
         let error = inflight.enter((10, Duration::ZERO), &limits).unwrap_err();
-        assert!(error.message.contains("err-mimir-distributor-max-inflight-push-requests)"));
+        assert_eq!(error, InstanceLimit::Requests);
+        let message = error.error().message;
+        assert!(message.contains("err-mimir-distributor-max-inflight-push-requests)"));
         drop(first);
         limits.max_inflight_push_requests_bytes = 25;
         let error = inflight.enter((16, Duration::ZERO), &limits).unwrap_err();
-        assert!(error.message.contains("max-inflight-push-requests-bytes)"));
+        assert!(error.error().message.contains("max-inflight-push-requests-bytes)"));
         assert_eq!((inflight.requests(), inflight.bytes()), (1, 10));
+        second.grow(15, &limits).unwrap();
+        assert_eq!(second.grow(1, &limits).unwrap_err(), InstanceLimit::Bytes);
+        drop(second);
+        assert_eq!((inflight.requests(), inflight.bytes()), (0, 0));
     }
 
     #[test]
@@ -136,7 +188,7 @@ mod tests {
         // 100 a second for a long time is an average of about 100.
         (0..60).for_each(|second| inflight.ingested(120, at(second)));
         let error = inflight.enter((1, at(60)), &limits).unwrap_err();
-        assert!(error.message.contains("(err-mimir-distributor-max-ingestion-rate)"));
+        assert!(error.error().message.contains("(err-mimir-distributor-max-ingestion-rate)"));
         assert!(inflight.enter((1, at(65)), &limits).is_ok());
     }
 }

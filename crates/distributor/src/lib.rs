@@ -6,8 +6,8 @@
 //! where the remote-write specification asks for it: content types and encodings that are not
 //! served are answered with 415 (see docs/adr).
 //!
-//! A push runs on a compute thread from the compressed body to the acknowledgement. Nothing here
-//! knows the ingester: it is handed in as [`wire::client::IngesterPush`].
+//! A push runs on a compute thread from the compressed body to what the ingesters are sent; other
+//! processes are waited for without one. Nothing here knows the ingester: it is handed in as [`wire::client::IngesterPush`].
 
 mod errors;
 pub mod ha_tracker;

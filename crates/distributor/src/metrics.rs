@@ -1,41 +1,46 @@
 //! The metrics of the write path's entry, under Mimir's names.
 
+mod tagged;
+
 use std::sync::Arc;
 
 use config::DistributorInstanceLimits;
 use model::{TenantId, WriteBatch};
 use rt::Metrics;
-use rt::metrics::{Counter, CounterVec, GaugeF64Vec};
+use rt::metrics::{CounterVec, GaugeF64Vec};
 use wire::client::PushErrorCause;
 
-use crate::inflight::Inflight;
+use crate::inflight::{Inflight, InstanceLimit};
 use crate::push::{valid_exemplars, valid_samples};
 use crate::validation::{Findings, Reason};
+use tagged::{Order, TaggedCounter};
 
 /// Counters of one distributor.
 pub(crate) struct DistributorMetrics {
+    incoming_requests: CounterVec,
+    received_requests: CounterVec,
     incoming: Items,
     received: Items,
     non_ha_samples: CounterVec,
-    deduped_samples: CounterVec,
-    discarded_requests: CounterVec,
-    discarded_samples: CounterVec,
-    discarded_metadata: CounterVec,
-    discarded_exemplars: CounterVec,
+    deduped_samples: TaggedCounter,
+    discarded_requests: TaggedCounter,
+    discarded_samples: TaggedCounter,
+    discarded_metadata: TaggedCounter,
+    discarded_exemplars: TaggedCounter,
     latest_seen: GaugeF64Vec,
-    instance_rejected: Counter,
+    instance_rejected: CounterVec,
 }
 
-/// Counters of requests and of what they hold, by tenant.
+/// Counters of what requests hold, by tenant.
 struct Items {
-    requests: CounterVec,
     samples: CounterVec,
     exemplars: CounterVec,
     metadata: CounterVec,
 }
 
 const USER: &[&str] = &["user"];
-const REASON: &[&str] = &["reason", "user", "group"];
+/// The version of remote write that is taken.
+const VERSION: &str = "1.0";
 
 impl Items {
     /// `prefix` and `suffix` stand around the name of the item.
@@ -45,15 +50,19 @@ impl Items {
             metrics.counter_vec(&name, &format!("{what} {when}."), USER)
         };
         Self {
-            requests: counter("requests", "Requests"),
             samples: counter("samples", "Samples"),
             exemplars: counter("exemplars", "Exemplars"),
             metadata: counter("metadata", "Metadata"),
         }
     }
 
+    fn forget(&self, user: &[&str]) {
+        for counter in [&self.samples, &self.exemplars, &self.metadata] {
+            counter.remove(user);
+        }
+    }
+
     fn count(&self, user: &[&str], samples: usize, batch: &WriteBatch<'_>) {
-        self.requests.with(user).inc();
         self.samples.with(user).inc_by(samples as u64);
         self.exemplars.with(user).inc_by(valid_exemplars(batch) as u64);
         self.metadata.with(user).inc_by(batch.metadata.len() as u64);
@@ -68,7 +77,27 @@ impl DistributorMetrics {
     ) -> Self {
         register_inflight(metrics, inflight);
         register_limits(metrics, limits);
+        let instance_rejected = metrics.counter_vec(
+            "cortex_distributor_instance_rejected_requests_total",
+            "Requests refused because a limit of this process was reached.",
+            &["reason"],
+        );
+        for limit in InstanceLimit::ALL {
+            instance_rejected.with(&[limit.reason()]);
+        }
+        let tagged =
+            |name: &str, help: &str, order| TaggedCounter::new(metrics, (name, help), order);
         Self {
+            incoming_requests: metrics.counter_vec(
+                "cortex_distributor_requests_in_total",
+                "Requests that came in, before any check.",
+                &["user", "version"],
+            ),
+            received_requests: metrics.counter_vec(
+                "cortex_distributor_received_requests_total",
+                "Requests that were checked.",
+                USER,
+            ),
             incoming: Items::new(metrics, ("", "_in"), "that came in, before any check"),
             received: Items::new(metrics, ("received_", ""), "after the checks"),
             non_ha_samples: metrics.counter_vec(
@@ -76,57 +105,82 @@ impl DistributorMetrics {
                 "Samples of senders without a replica label.",
                 USER,
             ),
-            deduped_samples: metrics.counter_vec(
+            deduped_samples: tagged(
                 "cortex_distributor_deduped_samples_total",
                 "Samples of replicas that were not the elected one.",
-                &["user", "cluster"],
+                Order::UserTag,
             ),
-            discarded_requests: metrics.counter_vec(
+            discarded_requests: tagged(
                 "cortex_discarded_requests_total",
                 "Requests that were discarded.",
-                &["reason", "user"],
+                Order::TagUser,
             ),
-            discarded_samples: metrics.counter_vec(
+            discarded_samples: tagged(
                 "cortex_discarded_samples_total",
                 "Samples that were discarded.",
-                REASON,
+                Order::TagUserGroup,
             ),
-            discarded_metadata: metrics.counter_vec(
+            discarded_metadata: tagged(
                 "cortex_discarded_metadata_total",
                 "Metadata that were discarded.",
-                &["reason", "user"],
+                Order::TagUser,
             ),
-            discarded_exemplars: metrics.counter_vec(
+            discarded_exemplars: tagged(
                 "cortex_discarded_exemplars_total",
                 "Exemplars that were discarded.",
-                &["reason", "user"],
+                Order::TagUser,
             ),
             latest_seen: metrics.gauge_f64_vec(
                 "cortex_distributor_latest_seen_sample_timestamp_seconds",
                 "Time of the latest sample of a tenant.",
                 USER,
             ),
-            instance_rejected: metrics.counter(
-                "cortex_distributor_instance_rejected_requests_total",
-                "Requests refused because a limit of this process was reached.",
-            ),
+            instance_rejected,
+        }
+    }
+
+    /// Forgets all of a tenant.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        let user = &[tenant.as_str()];
+        self.incoming_requests.remove(&[tenant.as_str(), VERSION]);
+        self.received_requests.remove(user);
+        self.incoming.forget(user);
+        self.received.forget(user);
+        self.non_ha_samples.remove(user);
+        self.latest_seen.remove(user);
+        for counter in [
+            &self.deduped_samples,
+            &self.discarded_requests,
+            &self.discarded_samples,
+            &self.discarded_metadata,
+            &self.discarded_exemplars,
+        ] {
+            counter.forget(tenant);
         }
     }
 
     /// Counts what a request brought.
     pub(crate) fn request_in(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
+        self.incoming_requests.with(&[tenant.as_str(), VERSION]).inc();
         self.incoming.count(&[tenant.as_str()], batch.sample_count(), batch);
+    }
+
+    /// Counts a request that is going to be checked, and notes the time of its newest sample,
+    /// whatever becomes of it.
+    pub(crate) fn received_request(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
+        let user = &[tenant.as_str()];
+        self.received_requests.with(user).inc();
+        let floats = batch.samples.iter().map(|sample| sample.timestamp_ms);
+        let histograms = batch.histograms.iter().map(|sample| sample.timestamp_ms);
+        let newest_ms = floats.chain(histograms).max().unwrap_or(0);
+        if newest_ms > 0 {
+            self.latest_seen.with(user).set(newest_ms as f64 / 1000.0);
+        }
     }
 
     /// Counts what is handed to the ingesters.
     pub(crate) fn received(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
-        let user = &[tenant.as_str()];
-        let samples = valid_samples(batch);
-        self.received.count(user, samples, batch);
-        if let Some(latest) = batch.samples.iter().map(|s| s.timestamp_ms).max() {
-            let gauge = self.latest_seen.with(user);
-            gauge.set(gauge.get().max(latest as f64 / 1000.0));
-        }
+        self.received.count(&[tenant.as_str()], valid_samples(batch), batch);
     }
 
     /// Counts samples of a request that does not say which replica sent it.
@@ -143,11 +197,10 @@ impl DistributorMetrics {
     ) {
         match cause {
             PushErrorCause::ReplicasDidNotMatch => {
-                self.deduped_samples.with(&[tenant.as_str(), cluster]).inc_by(samples);
+                self.deduped_samples.add(tenant, cluster, samples);
             }
             PushErrorCause::TooManyClusters => {
-                let labels = &["too_many_ha_clusters", tenant.as_str(), ""];
-                self.discarded_samples.with(labels).inc_by(samples);
+                self.discarded_samples.add(tenant, "too_many_ha_clusters", samples);
             }
             _ => {}
         }
@@ -156,32 +209,30 @@ impl DistributorMetrics {
     /// Counts what the checks took out.
     pub(crate) fn discarded(&self, tenant: &TenantId, findings: &Findings) {
         for (Reason(reason), count) in &findings.discarded_samples {
-            self.discarded_samples.with(&[reason, tenant.as_str(), ""]).inc_by(*count);
+            self.discarded_samples.add(tenant, reason, *count);
         }
         for (Reason(reason), count) in &findings.discarded_metadata {
-            self.discarded_metadata.with(&[reason, tenant.as_str()]).inc_by(*count);
+            self.discarded_metadata.add(tenant, reason, *count);
         }
         for (Reason(reason), count) in &findings.discarded_exemplars {
-            self.discarded_exemplars.with(&[reason, tenant.as_str()]).inc_by(*count);
+            self.discarded_exemplars.add(tenant, reason, *count);
         }
     }
 
     /// Counts what the ingestion rate kept out.
     pub(crate) fn rate_limited(&self, tenant: &TenantId, batch: &WriteBatch<'_>) {
-        let labels = &["rate_limited", tenant.as_str(), ""];
-        self.discarded_samples.with(labels).inc_by(valid_samples(batch) as u64);
-        let exemplars = valid_exemplars(batch) as u64;
-        self.discarded_exemplars.with(&["rate_limited", tenant.as_str()]).inc_by(exemplars);
-        let metadata = batch.metadata.len() as u64;
-        self.discarded_metadata.with(&["rate_limited", tenant.as_str()]).inc_by(metadata);
+        const REASON: &str = "rate_limited";
+        self.discarded_samples.add(tenant, REASON, valid_samples(batch) as u64);
+        self.discarded_exemplars.add(tenant, REASON, valid_exemplars(batch) as u64);
+        self.discarded_metadata.add(tenant, REASON, batch.metadata.len() as u64);
     }
 
     pub(crate) fn discarded_request(&self, tenant: &TenantId, reason: &str) {
-        self.discarded_requests.with(&[reason, tenant.as_str()]).inc();
+        self.discarded_requests.add(tenant, reason, 1);
     }
 
-    pub(crate) fn rejected_by_instance_limit(&self) {
-        self.instance_rejected.inc();
+    pub(crate) fn rejected_by_instance_limit(&self, limit: InstanceLimit) {
+        self.instance_rejected.with(&[limit.reason()]).inc();
     }
 }
 
@@ -250,6 +301,7 @@ mod tests {
         let sample = model::batch::BatchSample { timestamp_ms: 1, value: 1.0 };
         batch.push_float(&[label], sample);
         own.request_in(&tenant, &batch);
+        own.received_request(&tenant, &batch);
         own.received(&tenant, &batch);
         own.not_ha(&tenant, 1);
         own.refused_replica(&tenant, "c", (PushErrorCause::ReplicasDidNotMatch, 1));

@@ -24,13 +24,30 @@ pub(crate) struct Rate {
     /// Tokens a second; infinite = no limit.
     pub(crate) per_second: f64,
     /// The most tokens that can gather.
-    pub(crate) burst: f64,
+    pub(crate) burst: Burst,
+}
+
+/// The most tokens that a bucket holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Burst {
+    /// So many in each of several distributors: a request is not divided.
+    Tokens(f64),
+    /// What comes in so many seconds, and so less in each of several distributors.
+    Seconds(f64),
 }
 
 impl Rate {
-    /// The part of each of so many distributors. The burst stays whole: a request is not divided.
+    /// The part of each of so many distributors.
     pub(crate) fn shared_by(self, distributors: usize) -> Self {
         Self { per_second: self.per_second / distributors.max(1) as f64, ..self }
+    }
+
+    /// The burst in tokens.
+    pub(crate) fn burst_tokens(self) -> f64 {
+        match self.burst {
+            Burst::Tokens(tokens) => tokens,
+            Burst::Seconds(seconds) => (self.per_second * seconds).ceil(),
+        }
     }
 }
 
@@ -40,12 +57,13 @@ impl TokenBucket {
         if rate.per_second.is_infinite() {
             return true;
         }
+        let burst = rate.burst_tokens();
         let mut state = self.state.lock();
         let available = match state.last {
-            None => rate.burst,
+            None => burst,
             Some(last) => {
                 let gained = now.saturating_sub(last).as_secs_f64() * rate.per_second;
-                (state.tokens + gained).min(rate.burst)
+                (state.tokens + gained).min(burst)
             }
         };
         let count = count as f64;
@@ -63,7 +81,7 @@ mod tests {
     #[test]
     fn a_bucket_starts_full_empties_and_fills_again() {
         let bucket = TokenBucket::default();
-        let rate = Rate { per_second: 10.0, burst: 20.0 };
+        let rate = Rate { per_second: 10.0, burst: Burst::Tokens(20.0) };
         let at = Duration::from_millis;
         assert!(!bucket.try_take(at(0), rate, 21), "more than the burst never fits");
         assert!(bucket.try_take(at(0), rate, 20));
@@ -74,8 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_in_seconds_is_shared_and_one_in_tokens_is_not() {
+        let part = |burst| Rate { per_second: 10.0, burst }.shared_by(4).burst_tokens();
+        assert_eq!(part(Burst::Tokens(20.0)), 20.0);
+        assert_eq!(part(Burst::Seconds(3.0)), 8.0, "7.5, rounded up");
+    }
+
+    #[test]
     fn an_infinite_rate_is_no_limit() {
-        let rate = Rate { per_second: f64::INFINITY, burst: 0.0 };
+        let rate = Rate { per_second: f64::INFINITY, burst: Burst::Tokens(0.0) };
         assert!(TokenBucket::default().try_take(Duration::ZERO, rate, u64::MAX));
     }
 }

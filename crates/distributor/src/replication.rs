@@ -18,7 +18,7 @@ use model::{Clock, TenantId, WriteBatch};
 use ring::{RingError, RingView};
 use rt::{BlockingHandle, TaskGroup};
 use tokio::sync::mpsc;
-use wire::client::{IngesterPush, IngesterPushes, PushError, PushErrorCause};
+use wire::client::{BegunPush, IngesterPush, IngesterPushes, PushError, PushErrorCause, PushHeld};
 
 use plan::Plan;
 use quorum::{Quorum, Verdict};
@@ -35,7 +35,7 @@ pub struct ReplicationParts {
     pub clock: Arc<dyn Clock>,
     /// After how long a request to an ingester counts as failed.
     pub remote_timeout: Duration,
-    /// Waits for requests on the threads of pushes.
+    /// Waits for requests where a push is one call.
     pub blocking: BlockingHandle,
     /// Owns requests that go on after their push was answered.
     pub tasks: Arc<TaskGroup>,
@@ -43,13 +43,13 @@ pub struct ReplicationParts {
 
 /// Takes samples by giving them to the ingesters of a ring.
 pub struct ReplicatedPush {
-    parts: ReplicationParts,
+    parts: Arc<ReplicationParts>,
 }
 
 impl ReplicatedPush {
     /// Pushes to the ingesters of a ring.
     pub fn new(parts: ReplicationParts) -> Self {
-        Self { parts }
+        Self { parts: Arc::new(parts) }
     }
 
     fn plan(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<Plan, RingError> {
@@ -58,27 +58,35 @@ impl ReplicatedPush {
         let shard = ring.shuffle_shard(tenant.as_str(), size);
         Plan::new(&shard, (tenant, self.parts.clock.now_ms() / 1000), batch)
     }
+}
 
+/// A push that is divided and encoded.
+struct Sending {
+    parts: Arc<ReplicationParts>,
+    tenant: TenantId,
+    requests: Vec<Request>,
+    quorum: Quorum,
+    held: PushHeld,
+}
+
+impl Sending {
     /// Starts all requests, and waits until every series has its quorum or cannot get it.
-    async fn send(
-        &self,
-        tenant: &TenantId,
-        requests: Vec<Request>,
-        mut quorum: Quorum,
-    ) -> Result<(), PushError> {
+    async fn send(self) -> Result<(), PushError> {
+        let Self { parts, tenant, requests, mut quorum, held } = self;
         // Room for all answers, so that none waits to be taken.
         let (ended, mut results) = mpsc::channel(requests.len().max(1));
         for Request { address, message, keys } in requests {
-            let call = self.parts.ingesters.push_message(&address, tenant, message);
-            let (ended, timeout) = (ended.clone(), self.parts.remote_timeout);
-            self.parts.tasks.spawn("push", async move {
+            let call = parts.ingesters.push_message(&address, &tenant, message);
+            let (ended, timeout, held) = (ended.clone(), parts.remote_timeout, Arc::clone(&held));
+            parts.tasks.spawn("push", async move {
+                let _under_way = held;
                 let done = rt::time::timeout(timeout, call).await;
                 let done = done.unwrap_or_else(|_| Err(timed_out(&address)));
                 // The push may have been answered before.
                 let _ = ended.try_send((keys, done.map_err(|error| named(&address, error))));
             });
         }
-        drop(ended);
+        drop((ended, held));
         while let Some((keys, done)) = results.recv().await {
             match quorum.ended(&keys, done) {
                 Verdict::Open => {}
@@ -100,10 +108,22 @@ struct Request {
 
 impl IngesterPush for ReplicatedPush {
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
-        let failed = |error: RingError| PushError::hard(PushErrorCause::Unknown, error.to_string());
-        let Plan { shares, quorum } = self.plan(tenant, batch).map_err(failed)?;
+        let begun = self.begin(tenant, batch, Arc::new(()));
+        self.parts.blocking.block_on(begun.ended())
+    }
+
+    fn begin(&self, tenant: &TenantId, batch: &WriteBatch<'_>, held: PushHeld) -> BegunPush {
+        let Plan { shares, quorum } = match self.plan(tenant, batch) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let error = PushError::hard(PushErrorCause::Unknown, error.to_string());
+                return BegunPush::Ended(Err(error));
+            }
+        };
         let requests = plan::requests(batch, shares);
-        self.parts.blocking.block_on(self.send(tenant, requests, quorum))
+        let (parts, tenant) = (Arc::clone(&self.parts), tenant.clone());
+        let sending = Sending { parts, tenant, requests, quorum, held };
+        BegunPush::Waits(Box::pin(sending.send()))
     }
 }
 

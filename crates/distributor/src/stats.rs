@@ -1,10 +1,14 @@
-//! `GET /distributor/all_user_stats`: what the ingesters hold of each tenant, as a page for people
-//! and as JSON for `Accept: application/json`. Replicas count each.
+//! What the ingesters hold of tenants.
+//!
+//! | route | shows |
+//! |---|---|
+//! | GET `/distributor/all_user_stats` | each tenant, as a page for people and as JSON for `Accept: application/json`; replicas count each |
+//! | GET `/api/v1/user_stats` | the tenant of the request, as JSON; replicas count once |
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -27,10 +31,16 @@ pub struct StatsParts {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct TenantLine {
     #[serde(rename = "userID")]
     user_id: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
     ingestion_rate: f64,
     num_series: u64,
     #[serde(rename = "APIIngestionRate")]
@@ -39,9 +49,37 @@ struct TenantLine {
     rule_ingestion_rate: f64,
 }
 
+impl Counts {
+    fn of(stats: &UserStats) -> Self {
+        Self {
+            ingestion_rate: stats.ingestion_rate,
+            num_series: stats.num_series,
+            api_ingestion_rate: stats.api_ingestion_rate,
+            rule_ingestion_rate: stats.rule_ingestion_rate,
+        }
+    }
+}
+
 /// The route.
 pub fn routes(parts: StatsParts) -> Router {
     Router::new().route("/distributor/all_user_stats", get(show)).with_state(parts)
+}
+
+/// The route of a tenant. Requests must carry a [`TenantId`] as an extension.
+pub fn tenant_routes(parts: StatsParts) -> Router {
+    Router::new().route("/api/v1/user_stats", get(show_own)).with_state(parts)
+}
+
+async fn show_own(
+    State(parts): State<StatsParts>,
+    Extension(tenant): Extension<TenantId>,
+) -> Response {
+    let ingesters = Arc::clone(&parts.ingesters);
+    match parts.blocking.spawn(move || ingesters.user_stats(&tenant)).await {
+        Ok(Ok(stats)) => Json(Counts::of(&stats)).into_response(),
+        Ok(Err(error)) => failed(&error.to_string()),
+        Err(error) => failed(&error.to_string()),
+    }
 }
 
 async fn show(State(parts): State<StatsParts>, headers: HeaderMap) -> Response {
@@ -66,13 +104,13 @@ fn failed(message: &str) -> Response {
 fn lines(stats: Vec<(TenantId, UserStats)>) -> Vec<TenantLine> {
     let line = |(tenant, stats): (TenantId, UserStats)| TenantLine {
         user_id: tenant.as_str().to_owned(),
-        ingestion_rate: stats.ingestion_rate,
-        num_series: stats.num_series,
-        api_ingestion_rate: stats.api_ingestion_rate,
-        rule_ingestion_rate: stats.rule_ingestion_rate,
+        counts: Counts::of(&stats),
     };
     let mut lines: Vec<TenantLine> = stats.into_iter().map(line).collect();
-    lines.sort_by(|a, b| b.num_series.cmp(&a.num_series).then_with(|| a.user_id.cmp(&b.user_id)));
+    lines.sort_by(|a, b| {
+        let by_series = b.counts.num_series.cmp(&a.counts.num_series);
+        by_series.then_with(|| a.user_id.cmp(&b.user_id))
+    });
     lines
 }
 
@@ -87,10 +125,10 @@ fn html(stats: &[TenantLine], replication_factor: usize) -> String {
             html,
             "<tr><td>{}</td><td>{}</td><td>{:.2}</td><td>{:.2}</td><td>{:.2}</td></tr>",
             escape_html(&line.user_id),
-            line.num_series,
-            line.ingestion_rate,
-            line.api_ingestion_rate,
-            line.rule_ingestion_rate
+            line.counts.num_series,
+            line.counts.ingestion_rate,
+            line.counts.api_ingestion_rate,
+            line.counts.rule_ingestion_rate
         );
     }
     html.push_str("</table>");
@@ -123,8 +161,9 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
-            Ok(UserStats::default())
+        fn user_stats(&self, tenant: &TenantId) -> Result<UserStats, StorageError> {
+            let num_series = tenant.as_str().len() as u64;
+            Ok(UserStats { ingestion_rate: 1.5, num_series, ..UserStats::default() })
         }
 
         fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
@@ -154,5 +193,21 @@ mod tests {
              \"RuleIngestionRate\":0.0}]"
         );
         assert!(get("text/html").await.contains("<td>b&#39;</td><td>2</td>"));
+    }
+    #[tokio::test]
+    async fn a_tenant_sees_its_own_counts() {
+        let (ingesters, blocking) = (Arc::new(Two), BlockingHandle::current());
+        let router = tenant_routes(StatsParts { ingesters, blocking, replication_factor: 3 });
+        let request = Request::get("/api/v1/user_stats")
+            .extension(TenantId::new("team").unwrap())
+            .body(Body::empty())
+            .unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            body,
+            "{\"ingestionRate\":1.5,\"numSeries\":4,\"APIIngestionRate\":0.0,\
+             \"RuleIngestionRate\":0.0}"
+        );
     }
 }

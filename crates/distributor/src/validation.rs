@@ -10,12 +10,14 @@ mod message;
 mod metadata;
 mod name_lists;
 mod samples;
+mod undecodable;
 
 use config::Limits;
 use model::batch::{BatchRange, BatchSeries};
 use model::{TimestampMs, WriteBatch};
 
 use name_lists::NameLists;
+use undecodable::Refusals;
 
 /// The limits of a tenant in the form that the checks read.
 #[derive(Debug, Clone)]
@@ -124,11 +126,21 @@ pub(crate) fn validate(
             exemplars::retain_valid(batch, s, (&cx, &times), &mut findings);
         }
     }
+    let undecodable = std::mem::take(&mut batch.undecodable);
+    let mut refusals = Refusals::new(&undecodable);
+    let mut index = 0;
     series.retain_mut(|s| {
+        refusals.before(index, limits, &mut findings);
+        index += 1;
+        if s.labels.is_empty() {
+            // Some senders send empty series; nobody is told, as in Mimir.
+            return false;
+        }
         let is_known = names.have_valid_labels(batch, s, limits);
         (is_known || has_valid_labels(batch, s, limits, &mut findings))
             && has_valid_samples(batch, s, &cx, &mut findings)
     });
+    refusals.before(usize::MAX, limits, &mut findings);
     batch.series = series;
     batch.metadata.retain_mut(|m| match metadata::check(m, limits) {
         Ok(()) => true,

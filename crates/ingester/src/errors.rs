@@ -224,6 +224,12 @@ impl InstanceLimit {
     }
 }
 
+/// Series that a distributor would have taken out.
+pub(crate) fn undecodable() -> PushError {
+    let message = "received a series whose labels are not valid UTF-8";
+    PushError::soft(PushErrorCause::BadData, message)
+}
+
 /// The process does not take writes now.
 pub(crate) fn unavailable(state: &str) -> PushError {
     let message = format!("ingester is unavailable (current state: {state})");

@@ -1,5 +1,6 @@
 //! How many push requests, and how many of their bytes, the ingester works on at this moment.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use config::IngesterInstanceLimits;
@@ -16,30 +17,48 @@ pub(crate) struct Inflight {
 
 /// A request that is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct InflightPush<'a> {
-    inflight: &'a Inflight,
-    bytes: u64,
+pub(crate) struct InflightPush {
+    inflight: Arc<Inflight>,
+    bytes: AtomicU64,
 }
 
 impl Inflight {
     /// Counts a request, unless that would go over a limit (0 = none).
     pub(crate) fn enter(
-        &self,
+        self: &Arc<Self>,
         batch: &WriteBatch<'_>,
         limits: &IngesterInstanceLimits,
-    ) -> Result<InflightPush<'_>, InstanceLimit> {
-        let max_bytes = limits.max_inflight_push_requests_bytes;
+    ) -> Result<InflightPush, InstanceLimit> {
+        let push = self.count(limits)?;
         // The bytes cost a pass over all labels: they are counted only for the limit's sake.
-        let bytes = if max_bytes > 0 { batch_bytes(batch) } else { 0 };
+        if limits.max_inflight_push_requests_bytes > 0 {
+            push.grow(batch_bytes(batch), limits)?;
+        }
+        Ok(push)
+    }
+
+    /// The same before anything of it was read: there must be room for a byte at least.
+    pub(crate) fn enter_unread(
+        self: &Arc<Self>,
+        limits: &IngesterInstanceLimits,
+    ) -> Result<InflightPush, InstanceLimit> {
+        let push = self.count(limits)?;
+        let max_bytes = limits.max_inflight_push_requests_bytes;
+        if max_bytes > 0 && self.bytes() >= max_bytes {
+            return Err(InstanceLimit::InflightBytes);
+        }
+        Ok(push)
+    }
+
+    fn count(
+        self: &Arc<Self>,
+        limits: &IngesterInstanceLimits,
+    ) -> Result<InflightPush, InstanceLimit> {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let total_bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let push = InflightPush { inflight: self, bytes };
+        let push = InflightPush { inflight: Arc::clone(self), bytes: AtomicU64::new(0) };
         let max_requests = limits.max_inflight_push_requests;
         if max_requests > 0 && requests > max_requests {
             return Err(InstanceLimit::InflightRequests);
-        }
-        if max_bytes > 0 && total_bytes > max_bytes {
-            return Err(InstanceLimit::InflightBytes);
         }
         Ok(push)
     }
@@ -49,16 +68,33 @@ impl Inflight {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Their bytes; 0 while there is no limit of bytes.
+    /// Their bytes; of pushes within the process only while there is a limit of bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for InflightPush<'_> {
+impl InflightPush {
+    /// Counts bytes of it, unless those of all would go over the limit.
+    pub(crate) fn grow(
+        &self,
+        bytes: u64,
+        limits: &IngesterInstanceLimits,
+    ) -> Result<(), InstanceLimit> {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let total_bytes = self.inflight.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let max_bytes = limits.max_inflight_push_requests_bytes;
+        if max_bytes > 0 && total_bytes > max_bytes {
+            return Err(InstanceLimit::InflightBytes);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for InflightPush {
     fn drop(&mut self) {
         self.inflight.requests.fetch_sub(1, Ordering::Relaxed);
-        self.inflight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.inflight.bytes.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -82,7 +118,7 @@ mod tests {
         let mut batch = WriteBatch::default();
         let sample = BatchSample { timestamp_ms: 1, value: 1.0 };
         batch.push_float(&[Label { name: "__name__", value: "up" }], sample);
-        let inflight = Inflight::default();
+        let inflight = Arc::new(Inflight::default());
         let mut limits = IngesterInstanceLimits {
             max_inflight_push_requests: 1,
             ..IngesterInstanceLimits::default()

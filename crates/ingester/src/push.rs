@@ -1,4 +1,4 @@
-//! A push: limits of the process, the tenant's TSDB, and what the sender is told. Runs on the
+//! A push, of this process or served: limits of the process, the tenant's TSDB, and what the sender is told. Runs on the
 //! caller's compute thread; when it returns `Ok` the write-ahead log has everything.
 
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use model::{TenantId, WriteBatch};
 use tsdb::head::{
     AppendLimits, AppendOutcome, ExemplarRejectionKind, RejectionKind, ReplayProgress,
 };
-use wire::client::{IngesterPush, PushError};
+use wire::client::{AdmittedPush, IngesterPush, PushError, ServedPush};
 
 use crate::Ingester;
 use crate::error_samples::ErrorKind;
 use crate::errors::{self, InstanceLimit, LimitValues};
+use crate::inflight::InflightPush;
 use crate::ingester::Phase;
 use crate::metadata::{MetadataBounds, MetadataStore};
 use crate::tenant::Tenant;
@@ -20,24 +21,34 @@ use crate::tenants::NotCreated;
 
 impl IngesterPush for Ingester {
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
-        self.check_running()?;
-        let limits = self.instance_limits();
-        let refused = |limit: InstanceLimit| {
-            self.metrics.rejected(limit);
-            limit.error()
-        };
-        let _inflight = self.inflight.enter(batch, &limits).map_err(refused)?;
-        if limits.max_ingestion_rate > 0.0
-            && limits.max_ingestion_rate <= self.ingestion.per_second()
-        {
-            return Err(refused(InstanceLimit::IngestionRate));
-        }
-        let tenant_limits = self.overrides.limits(tenant);
-        self.push_metadata(tenant, batch, &tenant_limits);
-        if batch.series.is_empty() {
-            return Ok(());
-        }
-        self.push_samples(&*self.tenant_for_push(tenant)?, batch, &tenant_limits)
+        let _inflight = self.admitted(|limits| self.inflight.enter(batch, limits))?;
+        self.push_admitted(tenant, batch)
+    }
+}
+
+impl ServedPush for Ingester {
+    fn admit(self: Arc<Self>) -> Result<Arc<dyn AdmittedPush>, PushError> {
+        let inflight = self.admitted(|limits| self.inflight.enter_unread(limits))?;
+        Ok(Arc::new(Admitted { ingester: self, inflight }))
+    }
+}
+
+/// A served push.
+struct Admitted {
+    ingester: Arc<Ingester>,
+    inflight: InflightPush,
+}
+
+impl AdmittedPush for Admitted {
+    fn has_read(&self, bytes: u64) -> Result<(), PushError> {
+        let grown = self.inflight.grow(bytes, &self.ingester.instance_limits());
+        grown.map_err(|limit| self.ingester.refused(limit))
+    }
+
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        // It may have waited for a long time.
+        self.ingester.check_running()?;
+        self.ingester.push_admitted(tenant, batch)
     }
 }
 
@@ -54,6 +65,40 @@ impl Ingester {
     pub(crate) fn instance_limits(&self) -> IngesterInstanceLimits {
         let of_runtime = self.overrides.ingester_limits();
         of_runtime.unwrap_or_else(|| self.config.instance_limits.clone())
+    }
+
+    /// A place that `enter` finds for a push, unless nothing is taken at the moment.
+    fn admitted(
+        &self,
+        enter: impl FnOnce(&IngesterInstanceLimits) -> Result<InflightPush, InstanceLimit>,
+    ) -> Result<InflightPush, PushError> {
+        self.check_running()?;
+        let limits = self.instance_limits();
+        let inflight = enter(&limits).map_err(|limit| self.refused(limit))?;
+        if limits.max_ingestion_rate > 0.0
+            && limits.max_ingestion_rate <= self.ingestion.per_second()
+        {
+            return Err(self.refused(InstanceLimit::IngestionRate));
+        }
+        Ok(inflight)
+    }
+
+    fn refused(&self, limit: InstanceLimit) -> PushError {
+        self.metrics.rejected(limit);
+        limit.error()
+    }
+
+    fn push_admitted(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        let tenant_limits = self.overrides.limits(tenant);
+        self.push_metadata(tenant, batch, &tenant_limits);
+        if !batch.series.is_empty() {
+            self.push_samples(&*self.tenant_for_push(tenant)?, batch, &tenant_limits)?;
+        }
+        match batch.undecodable.is_empty() {
+            true => Ok(()),
+            // A distributor takes them out.
+            false => Err(errors::undecodable()),
+        }
     }
 
     fn check_running(&self) -> Result<(), PushError> {

@@ -4,10 +4,12 @@
 //! Filled by the decoder of `wire`, checked by `distributor`, appended by `tsdb`.
 
 mod hash;
+mod undecodable;
 
 use std::num::NonZeroU32;
 
 pub use hash::{SeriesHasher, push_canonical};
+pub use undecodable::{RawLabel, Undecodable, UndecodableSeries};
 
 use crate::{FloatHistogram, Histogram, Label, TimestampMs};
 
@@ -39,6 +41,8 @@ pub struct WriteBatch<'a> {
     pub exemplar_labels: Vec<Label<'a>>,
     /// Metadata of metrics.
     pub metadata: Vec<MetricMetadata<'a>>,
+    /// Series that are not among `series` because their labels are not UTF-8.
+    pub undecodable: Undecodable<'a>,
     /// The hasher that made [`BatchSeries::hash`].
     pub hasher: SeriesHasher,
 }
@@ -295,6 +299,7 @@ impl<'a> WriteBatch<'a> {
             exemplars: emptied(self.exemplars),
             exemplar_labels: reborrow(self.exemplar_labels),
             metadata: Vec::new(),
+            undecodable: Undecodable::default(),
             hasher: self.hasher,
         }
     }

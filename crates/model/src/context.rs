@@ -196,7 +196,9 @@ impl QueryContext {
         Self::with_limits(QueryLimits::default())
     }
 
-    fn with_limits(limits: QueryLimits) -> Self {
+    /// An account with limits and without a deadline: for a part of a query that another process
+    /// asks for, and ends by going away.
+    pub fn with_limits(limits: QueryLimits) -> Self {
         Self {
             limits,
             clock: None,

@@ -3,14 +3,17 @@
 //!
 //! ```text
 //! finder (bucket index -> blocks)   querier (asks) -- tracker (what is missing, asked again)
+//!                                                  -- parents (what young blocks were made of)
 //! ```
 //!
 //! The contract: a block that can hold samples of the query's range was read, or the query fails.
-//! The one exception is Mimir's: a block that an ingester has just uploaded and that no
-//! store-gateway knows yet, since the ingesters still have its samples.
+//! Two kinds of blocks may be missing that were uploaded so recently that no store-gateway need know
+//! them yet: those of ingesters, which still have the samples (as in Mimir), and those of compactors
+//! where all blocks that they were made of were read in their place.
 
 mod finder;
 mod metrics;
+mod parents;
 mod querier;
 mod tracker;
 

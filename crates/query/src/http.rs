@@ -4,6 +4,7 @@ mod analyze;
 mod cardinality;
 mod exemplars;
 mod format;
+mod instrument;
 mod labels;
 mod metadata;
 mod params;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -25,10 +27,13 @@ use rt::ComputeError;
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::PIECE_BYTES;
+use instrument::RequestTimes;
 
 /// The routes of the read path, relative to the Prometheus prefix. Requests must carry a
 /// [`model::TenantId`] as an extension.
 pub fn routes(service: Arc<QueryService>) -> Router {
+    let seconds = service.metrics().request_seconds.clone();
+    let times = RequestTimes { seconds, clock: service.clock() };
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
@@ -42,6 +47,7 @@ pub fn routes(service: Arc<QueryService>) -> Router {
         .route("/api/v1/read", post(remote_read::read))
         .route("/api/v1/format_query", get(format::format).post(format::format))
         .route("/api/v1/parse_query", get(format::parse).post(format::parse))
+        .layer(from_fn_with_state(times, instrument::observe))
         .with_state(service)
 }
 

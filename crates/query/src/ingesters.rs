@@ -9,9 +9,10 @@
 mod counts;
 mod gather;
 mod replaced;
+mod union;
 mod zones;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,14 @@ use model::{
 use ring::{Operation, ReplicationSet, RingView};
 use rt::BlockingHandle;
 use wire::client::{
-    ActiveSeries, CardinalityQuery, CountMethod, CountVisitor, IngesterQuery, IngesterReads,
-    MetadataFilter, OwnedMetadata, SeriesVisitor, UserStats, ValueVisitor,
+    CardinalityQuery, CountMethod, CountVisitor, IngesterQuery, IngesterReads, MetadataFilter,
+    OwnedMetadata, SeriesVisitor, UserStats, ValueVisitor,
 };
 
 use counts::Estimate;
 use gather::{Asked, Groups};
 use replaced::{ReplacedSet, Spares};
+use union::{LabelValues, SeriesUnion, Union};
 
 /// What a [`RingIngesters`] is made of.
 #[derive(Clone)]
@@ -226,19 +228,13 @@ impl IngesterQuery for RingIngesters {
         visit: ValueVisitor<'_>,
     ) -> Result<(), StorageError> {
         let question = OwnedQuestion::new(query);
-        let all = self.answers(query.tenant, move |ingester| {
-            let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let empty = LabelValues::new(&self.parts.overrides.limits(query.tenant));
+        let found = self.union_of(query.tenant, empty, move |ingester, found| {
             ingester.label_names_and_values(question.query(), &mut |name, value| {
-                found.entry(name.to_owned()).or_default().insert(value.to_owned());
-                Ok(())
-            })?;
-            Ok(found)
+                found.add(|found| found.add(name, value))
+            })
         })?;
-        let mut merged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (name, mut values) in all.into_iter().flatten() {
-            merged.entry(name).or_default().append(&mut values);
-        }
-        for (name, values) in &merged {
+        for (name, values) in &found.names {
             values.iter().try_for_each(|value| visit(name, value))?;
         }
         Ok(())
@@ -275,19 +271,17 @@ impl IngesterQuery for RingIngesters {
         query: CardinalityQuery<'_>,
         visit: SeriesVisitor<'_>,
     ) -> Result<(), StorageError> {
-        let question = OwnedQuestion::new(query);
-        let all = self.answers(query.tenant, move |ingester| {
-            let mut found = Vec::new();
-            ingester.active_series(question.query(), &mut |series| {
-                found.push(series);
-                Ok(())
-            })?;
-            Ok(found)
-        })?;
-        let mut all: Vec<ActiveSeries> = all.into_iter().flatten().collect();
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
-        all.dedup_by(|next, kept| next.labels == kept.labels);
-        all.into_iter().try_for_each(visit)
+        self.active_of(query, |ingester, query, visit| ingester.active_series(query, visit), visit)
+    }
+
+    fn active_histogram_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let ask: AskActive =
+            |ingester, query, visit| ingester.active_histogram_series(query, visit);
+        self.active_of(query, ask, visit)
     }
 
     fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
@@ -296,6 +290,42 @@ impl IngesterQuery for RingIngesters {
             ingester.series_count(CardinalityQuery { tenant: &asked, matchers: &[], counted })
         })?;
         Ok(estimate.total(groups.iter().map(|group| group.iter().sum::<u64>() as f64)) as u64)
+    }
+}
+
+/// Asks one ingester for active series of a kind.
+type AskActive =
+    fn(&dyn IngesterQuery, CardinalityQuery<'_>, SeriesVisitor<'_>) -> Result<(), StorageError>;
+
+impl RingIngesters {
+    /// What `job` finds in as many ingesters as are needed, put together.
+    fn union_of<T, F>(&self, tenant: &TenantId, empty: T, job: F) -> Result<T, StorageError>
+    where
+        F: Fn(&dyn IngesterQuery, &Union<T>) -> Result<(), StorageError> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let found = Arc::new(Union::new(empty));
+        let shared = Arc::clone(&found);
+        let asked = self.gather(tenant, move |ingester| job(ingester, &shared));
+        // Whoever still answers is stopped, also where the question has failed.
+        let found = found.close();
+        asked?;
+        found.ok_or_else(|| StorageError::Internal("the answers are gone".to_owned()))
+    }
+
+    fn active_of(
+        &self,
+        query: CardinalityQuery<'_>,
+        ask: AskActive,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let question = OwnedQuestion::new(query);
+        let empty = SeriesUnion::new(&self.parts.overrides.limits(query.tenant));
+        let found = self.union_of(query.tenant, empty, move |ingester, found| {
+            let mut see = |series| found.add(|found| found.add(series));
+            ask(ingester, question.query(), &mut see)
+        })?;
+        found.sorted().into_iter().try_for_each(visit)
     }
 }
 

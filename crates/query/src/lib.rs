@@ -22,6 +22,7 @@ mod limits;
 mod log;
 mod metrics;
 mod run;
+mod size;
 mod source;
 mod stats;
 

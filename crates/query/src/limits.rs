@@ -85,10 +85,14 @@ pub(crate) fn time_bounds(now_ms: TimestampMs, limits: &Limits) -> TimeBounds {
     }
 }
 
-/// The earliest start that a query may have: `max_query_lookback` before now.
+/// The earliest start that a query may have: `max_query_lookback` before now, or the retention of
+/// blocks where that is less. What is older than the retention is about to be deleted, and not all
+/// of it at the same time.
 pub(crate) fn earliest_start(now_ms: TimestampMs, limits: &Limits) -> Option<TimestampMs> {
-    let lookback = limits.max_query_lookback;
-    lookback.is_positive().then(|| now_ms.saturating_sub(lookback.millis()))
+    let lookbacks = [limits.max_query_lookback, limits.compactor_blocks_retention_period];
+    let lookbacks = lookbacks.iter().filter(|lookback| lookback.is_positive());
+    let shortest_ms = lookbacks.map(|lookback| lookback.millis()).min()?;
+    Some(now_ms.saturating_sub(shortest_ms))
 }
 
 /// The range of a label or series query: clamped to the lookback, and shortened to
@@ -156,6 +160,26 @@ mod tests {
              (err-mimir-max-total-query-length)"
         ));
         assert!(check_length(0, i64::MAX, &limits(|_| {})).is_ok());
+    }
+
+    #[test]
+    fn queries_see_no_further_than_the_retention_of_blocks() {
+        for (lookback_h, retention_h, want_h) in [
+            (0, 0, None),
+            (10, 0, Some(90)),
+            (0, 10, Some(90)),
+            (5, 10, Some(95)),
+            (10, 5, Some(95)),
+        ] {
+            let limits = limits(|l| {
+                l.max_query_lookback = config::PromDuration::from_secs(lookback_h * 3600);
+                l.compactor_blocks_retention_period =
+                    config::PromDuration::from_secs(retention_h * 3600);
+            });
+            let want = want_h.map(|hour| hour * HOUR_MS);
+            assert_eq!(earliest_start(100 * HOUR_MS, &limits), want);
+            assert_eq!(time_bounds(100 * HOUR_MS, &limits).earliest_ms, want);
+        }
     }
 
     #[test]

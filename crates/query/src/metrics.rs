@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use config::QuerierConfig;
-use model::TenantId;
 use model::context::QueryUsage;
+use model::{LimitError, LimitKind, TenantId};
 use rt::Metrics;
 use rt::metrics::{
     CounterF64Vec, CounterVec, Gauge, Histogram, HistogramVec, REQUEST_SECONDS_BUCKETS,
@@ -38,8 +38,20 @@ pub(crate) struct QueryMetrics {
     expression_bytes: HistogramVec,
     memory_bytes: Histogram,
     failures: CounterVec,
+    rejected: CounterVec,
     durations: HistogramVec,
+    /// Of requests over HTTP, by method, route and status.
+    pub(crate) request_seconds: HistogramVec,
 }
+
+/// The limits that a query can go over, as Mimir names them where it counts them.
+const REJECTIONS: &[(LimitKind, &str)] = &[
+    (LimitKind::Series, "max-fetched-series-per-query"),
+    (LimitKind::ChunkBytes, "max-fetched-chunk-bytes-per-query"),
+    (LimitKind::Chunks, "max-fetched-chunks-per-query"),
+    (LimitKind::EstimatedChunks, "max-estimated-fetched-chunks-per-query"),
+    (LimitKind::Memory, "max-estimated-memory-consumption-per-query"),
+];
 
 /// Counts a query as under way until it is dropped.
 pub(crate) struct Inflight(Gauge);
@@ -56,7 +68,15 @@ impl QueryMetrics {
             metrics.gauge("cortex_querier_queries_max_concurrent", "Queries that may run at once.");
         concurrent.set(i64::try_from(config.max_concurrent).unwrap_or(i64::MAX));
         let by_user = |name: &str, help: &str| metrics.counter_vec(name, help, USER);
+        let rejected = metrics.counter_vec(
+            "cortex_querier_queries_rejected_total",
+            "Queries that went over a limit.",
+            &["reason"],
+        );
+        // Shown from the start, so that a rate sees the first one.
+        REJECTIONS.iter().for_each(|(_, reason)| _ = rejected.with(&[reason]));
         Self {
+            rejected,
             inflight: metrics.gauge("cortex_querier_inflight_requests", "Queries under way."),
             queries: by_user("cortex_query_frontend_queries_total", "Queries that ended."),
             seconds: metrics.counter_f64_vec(
@@ -83,6 +103,12 @@ impl QueryMetrics {
                 "urd_query_failures_total",
                 "Queries that failed, by error type.",
                 &["error_type"],
+            ),
+            request_seconds: metrics.histogram_vec(
+                "cortex_querier_request_duration_seconds",
+                "Time that requests to the querier took, seconds.",
+                &["method", "route", "status_code", "ws"],
+                REQUEST_SECONDS_BUCKETS,
             ),
             durations: metrics.histogram_vec(
                 "urd_query_duration_seconds",
@@ -114,6 +140,11 @@ impl QueryMetrics {
         self.durations.with(&[outcome]).observe(took.as_secs_f64());
         if let Some(error) = error {
             self.failures.with(&[error.error_type.as_str()]).inc();
+            // An error of the API has the limit in its text alone.
+            let limit = LimitError::from_text(&error.message).map(|error| error.kind);
+            if let Some((_, reason)) = REJECTIONS.iter().find(|(kind, _)| Some(*kind) == limit) {
+                self.rejected.with(&[reason]).inc();
+            }
         }
     }
 
@@ -143,6 +174,36 @@ mod tests {
         "cortex_query_frontend_queue_length",
         "cortex_query_frontend_retries",
     ];
+
+    #[test]
+    fn queries_that_go_over_a_limit_are_counted_by_it() {
+        let metrics = Metrics::new();
+        let own = QueryMetrics::new(&metrics, &config::Config::default().querier);
+        let tenant = TenantId::new("team").unwrap();
+        let over = |kind| {
+            let text = LimitError { kind, limit: 3 }.to_string();
+            let error = ApiError::new(crate::error::ErrorType::Execution, text);
+            own.finished((&tenant, 10), Duration::from_secs(1), Some(&error));
+        };
+        over(LimitKind::Chunks);
+        over(LimitKind::Chunks);
+        over(LimitKind::Memory);
+        own.finished((&tenant, 10), Duration::from_secs(1), Some(&ApiError::bad_data("limit: 3")));
+        let gathered = metrics.gather().unwrap();
+        let name = "cortex_querier_queries_rejected_total";
+        let counts = gathered.samples.iter().filter(|sample| sample.name == name);
+        let mut counts: Vec<_> =
+            counts.map(|sample| (sample.labels[0].1.as_str(), sample.value)).collect();
+        counts.sort_by(|a, b| a.0.cmp(b.0));
+        let want = [
+            ("max-estimated-fetched-chunks-per-query", 0.0),
+            ("max-estimated-memory-consumption-per-query", 1.0),
+            ("max-fetched-chunk-bytes-per-query", 0.0),
+            ("max-fetched-chunks-per-query", 2.0),
+            ("max-fetched-series-per-query", 0.0),
+        ];
+        assert_eq!(counts, want);
+    }
 
     #[test]
     fn the_dashboards_find_what_they_ask_for() {

@@ -49,9 +49,9 @@ async fn main() -> Result<(), rt::BoxError> {
         heartbeat_period: config::GoDuration::from_secs(5),
         ..IngesterRingConfig::default()
     };
-    let setup = options::ingester(&config, 9095)?;
+    let instance = options::ingester_instance(&config, 9095)?;
     let parts = LifecyclerParts { client: client.clone(), clock, random, metrics };
-    services.add(Arc::new(Lifecycler::new(setup.instance, parts)) as Arc<dyn Service>, &[])?;
+    services.add(Arc::new(Lifecycler::new(instance, parts)) as Arc<dyn Service>, &[])?;
     let stop = rt::signal::listen()?;
     services.start(&CancellationToken::new()).await?;
     let print = client.watch_key("ring", |desc| {

@@ -8,6 +8,7 @@ mod client;
 mod etcd;
 mod memory;
 mod multi;
+mod observed;
 
 use std::any::Any;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use client::Client;
 pub use etcd::{EtcdOptions, EtcdStore};
 pub use memory::MemoryStore;
 pub use multi::{MultiOptions, MultiStore};
+pub use observed::{StoreRole, StoreTimes};
 
 /// The most that a compressed value may say its plain size is, bytes: a ring of many thousands of
 /// instances.

@@ -9,20 +9,36 @@ use hickory_resolver::proto::rr::RData;
 /// Addresses that one name may stand for.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// The address that others reach this machine at: of the interfaces with these names, or of any
-/// with a private address, or of any; the loopback address where there is no network.
-pub fn instance_address(interfaces: &[String], ipv6: bool) -> IpAddr {
-    let all = if_addrs::get_if_addrs().unwrap_or_default();
-    let is_named = |name: &str| interfaces.is_empty() || interfaces.iter().any(|i| i == name);
-    let usable: Vec<IpAddr> = all
+/// The interfaces that an instance was told to use have no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no useable address found for interfaces {0:?}")]
+pub struct NoAddress(Vec<String>);
+
+/// The address that others reach this machine at: a private one of any interface, else any; the
+/// loopback address where there is no network.
+pub fn instance_address(ipv6: bool) -> IpAddr {
+    let usable: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
         .iter()
-        .filter(|interface| is_named(&interface.name))
         .map(if_addrs::Interface::ip)
         .filter(|ip| !ip.is_loopback() && !is_link_local(*ip) && (ip.is_ipv4() || ipv6))
         .collect();
     let private = usable.iter().find(|ip| is_private(**ip));
     let found = private.or_else(|| usable.first()).copied();
     found.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// The address of the first of the named interfaces that has one, with `ipv6` rather such a one.
+pub fn interface_address(interfaces: &[String], ipv6: bool) -> Result<IpAddr, NoAddress> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let of_interface = |name: &String| {
+        let named = all.iter().filter(move |interface| interface.name == *name);
+        named.map(if_addrs::Interface::ip).collect::<Vec<IpAddr>>()
+    };
+    let usable = |ip: &IpAddr| !is_link_local(*ip) && (ip.is_ipv4() || ipv6);
+    let named: Vec<IpAddr> = interfaces.iter().flat_map(of_interface).filter(usable).collect();
+    let found = named.iter().find(|ip| ip.is_ipv6()).or_else(|| named.first());
+    found.copied().ok_or_else(|| NoAddress(interfaces.to_vec()))
 }
 
 fn is_private(ip: IpAddr) -> bool {
@@ -114,8 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_an_address() {
-        assert!(instance_address(&["no-such-interface".to_owned()], false).is_loopback());
+    fn an_interface_that_is_named_must_have_an_address() {
+        let (missing, loopback) = ("no-such-interface".to_owned(), "lo".to_owned());
+        let found = interface_address(&[missing.clone(), loopback], false).unwrap();
+        assert!(found.is_loopback(), "{found}");
+        let refused = interface_address(&[missing], false).unwrap_err().to_string();
+        assert_eq!(refused, "no useable address found for interfaces [\"no-such-interface\"]");
         assert!(!hostname().is_empty());
     }
 }

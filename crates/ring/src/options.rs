@@ -17,6 +17,7 @@ use crate::lifecycler::{InstanceOptions, JoinStyle, LifecyclerOptions, TokenStra
 use crate::memberlist::{
     Envelope, GossipOptions, JoinOptions, MemberlistOptions, TransportOptions,
 };
+use crate::net::NoAddress;
 use crate::reader::RingName;
 use crate::ring::{RingRules, Strategy};
 use crate::spread::{SpreadError, SpreadMinimizing};
@@ -46,7 +47,7 @@ pub enum OptionsError {
     #[error("unsupported token generation strategy (\"{0}\") has been chosen")]
     TokenStrategy(String),
     /// The instance cannot have such tokens.
-    #[error("\"spread-minimizing\" token generation strategy is misconfigured: {0}")]
+    #[error("\"spread-minimizing\" token generation strategy is misconfigured")]
     Spread(#[from] SpreadError),
     /// Both cannot be had.
     #[error("\"spread-minimizing\" token generation strategy requires the tokens file to be empty")]
@@ -54,20 +55,24 @@ pub enum OptionsError {
     /// An address is no IP address.
     #[error("\"{0}\" is not an IP address")]
     Address(String),
+    /// The interfaces that were named have no address to be reached at.
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
+    /// Some endpoints of etcd want TLS, others do not.
+    #[error("the endpoints of etcd mix http:// and https://")]
+    MixedEndpoints,
     /// TLS cannot be spoken so.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// A ring of this process: how it is read, and this process' instance in it.
+/// A ring as a process reads it.
 #[derive(Debug, Clone)]
 pub struct RingSetup {
     /// Its names.
     pub name: RingName,
     /// How it is read.
     pub rules: RingRules,
-    /// This process' instance.
-    pub instance: LifecyclerOptions,
 }
 
 struct Address<'a> {
@@ -83,16 +88,19 @@ impl Address<'_> {
         if self.id == HOSTNAME { crate::net::hostname() } else { self.id.to_owned() }
     }
 
-    fn addr(&self, grpc_port: u16) -> String {
+    fn addr(&self, grpc_port: u16) -> Result<String, NoAddress> {
         let port = if self.port == 0 { grpc_port } else { self.port };
         if self.addr.is_empty() {
-            let ip = crate::net::instance_address(&split(self.interfaces), self.ipv6);
-            return SocketAddr::new(ip, port).to_string();
+            let ip = match split(self.interfaces) {
+                names if names.is_empty() => crate::net::instance_address(self.ipv6),
+                names => crate::net::interface_address(&names, self.ipv6)?,
+            };
+            return Ok(SocketAddr::new(ip, port).to_string());
         }
-        match self.addr.parse::<IpAddr>() {
+        Ok(match self.addr.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, port).to_string(),
             Err(_) => format!("{}:{port}", self.addr),
-        }
+        })
     }
 }
 
@@ -114,8 +122,22 @@ fn rules(heartbeat_timeout: GoDuration) -> RingRules {
     }
 }
 
-/// The ring of an ingester that serves gRPC on `grpc_port`.
-pub fn ingester(config: &IngesterRingConfig, grpc_port: u16) -> Result<RingSetup, OptionsError> {
+/// The ring of the ingesters.
+pub fn ingester(config: &IngesterRingConfig) -> RingSetup {
+    let rules = RingRules {
+        replication_factor: config.replication_factor,
+        zone_awareness: config.zone_awareness_enabled,
+        excluded_zones: config.excluded_zones.0.clone(),
+        ..rules(config.heartbeat_timeout)
+    };
+    RingSetup { name: INGESTER_RING, rules }
+}
+
+/// An ingester that serves gRPC on `grpc_port`, in its ring.
+pub fn ingester_instance(
+    config: &IngesterRingConfig,
+    grpc_port: u16,
+) -> Result<LifecyclerOptions, OptionsError> {
     let address = Address {
         id: &config.instance_id,
         addr: &config.instance_addr,
@@ -139,32 +161,41 @@ pub fn ingester(config: &IngesterRingConfig, grpc_port: u16) -> Result<RingSetup
     };
     let instance = InstanceOptions {
         id,
-        addr: address.addr(grpc_port),
+        addr: address.addr(grpc_port)?,
         zone: config.instance_availability_zone.clone(),
         num_tokens: config.num_tokens,
         tokens,
         join: JoinStyle::Steps,
         forget_after_s: 0,
     };
-    let rules = RingRules {
-        replication_factor: config.replication_factor,
-        zone_awareness: config.zone_awareness_enabled,
-        excluded_zones: config.excluded_zones.0.clone(),
-        ..rules(config.heartbeat_timeout)
-    };
-    let instance = LifecyclerOptions {
+    Ok(LifecyclerOptions {
         tokens_file: path(&config.tokens_file_path),
         observe_period: config.observe_period.std(),
         min_ready_duration: config.min_ready_duration.std(),
         unregister_on_shutdown: config.unregister_on_shutdown,
         final_sleep: config.final_sleep.std(),
         ..lifecycler("ingester-lifecycler", INGESTER_RING, instance, config.heartbeat_period)
-    };
-    Ok(RingSetup { name: INGESTER_RING, rules, instance })
+    })
 }
 
-/// The ring of a store-gateway. Its instance comes into the ring when it has its blocks.
-pub fn store_gateway(config: &StoreGatewayRingConfig, grpc_port: u16) -> RingSetup {
+/// The ring of the store-gateways.
+pub fn store_gateway(config: &StoreGatewayRingConfig) -> RingSetup {
+    let rules = RingRules {
+        replication_factor: config.replication_factor,
+        zone_awareness: config.zone_awareness_enabled,
+        excluded_zones: config.excluded_zones.0.clone(),
+        strategy: Strategy::IgnoreUnhealthy,
+        ..rules(config.heartbeat_timeout)
+    };
+    RingSetup { name: STORE_GATEWAY_RING, rules }
+}
+
+/// A store-gateway that serves gRPC on `grpc_port`, in its ring. It comes into the ring when it has
+/// its blocks.
+pub fn store_gateway_instance(
+    config: &StoreGatewayRingConfig,
+    grpc_port: u16,
+) -> Result<LifecyclerOptions, OptionsError> {
     let address = Address {
         id: &config.instance_id,
         addr: &config.instance_addr,
@@ -175,31 +206,31 @@ pub fn store_gateway(config: &StoreGatewayRingConfig, grpc_port: u16) -> RingSet
     let periods = if config.auto_forget_enabled { config.auto_forget_unhealthy_periods } else { 0 };
     let instance = InstanceOptions {
         id: address.id(),
-        addr: address.addr(grpc_port),
+        addr: address.addr(grpc_port)?,
         zone: config.instance_availability_zone.clone(),
         num_tokens: config.num_tokens,
         tokens: TokenStrategy::Random,
         join: JoinStyle::As(InstanceState::Active),
         forget_after_s: i64::from(periods) * seconds(config.heartbeat_timeout),
     };
-    let rules = RingRules {
-        replication_factor: config.replication_factor,
-        zone_awareness: config.zone_awareness_enabled,
-        excluded_zones: config.excluded_zones.0.clone(),
-        strategy: Strategy::IgnoreUnhealthy,
-        ..rules(config.heartbeat_timeout)
-    };
     let name = STORE_GATEWAY_RING;
-    let instance = LifecyclerOptions {
+    Ok(LifecyclerOptions {
         tokens_file: path(&config.tokens_file_path),
         unregister_on_shutdown: config.unregister_on_shutdown,
         ..lifecycler("store-gateway-lifecycler", name, instance, config.heartbeat_period)
-    };
-    RingSetup { name, rules, instance }
+    })
 }
 
-/// The ring of a compactor.
-pub fn compactor(config: &CompactorRingConfig, grpc_port: u16) -> RingSetup {
+/// The ring of the compactors.
+pub fn compactor(config: &CompactorRingConfig) -> RingSetup {
+    RingSetup { name: COMPACTOR_RING, rules: rules(config.heartbeat_timeout) }
+}
+
+/// A compactor that serves gRPC on `grpc_port`, in its ring.
+pub fn compactor_instance(
+    config: &CompactorRingConfig,
+    grpc_port: u16,
+) -> Result<LifecyclerOptions, OptionsError> {
     let address = Address {
         id: &config.instance_id,
         addr: &config.instance_addr,
@@ -209,14 +240,21 @@ pub fn compactor(config: &CompactorRingConfig, grpc_port: u16) -> RingSetup {
     };
     let forget_after_s =
         i64::from(config.auto_forget_unhealthy_periods) * seconds(config.heartbeat_timeout);
-    let instance = plain_instance(&address, grpc_port, (COMPACTOR_TOKENS, forget_after_s));
+    let instance = plain_instance(&address, grpc_port, (COMPACTOR_TOKENS, forget_after_s))?;
     let period = config.heartbeat_period;
-    let instance = lifecycler("compactor-lifecycler", COMPACTOR_RING, instance, period);
-    RingSetup { name: COMPACTOR_RING, rules: rules(config.heartbeat_timeout), instance }
+    Ok(lifecycler("compactor-lifecycler", COMPACTOR_RING, instance, period))
 }
 
-/// The ring of a distributor.
-pub fn distributor(config: &DistributorRingConfig, grpc_port: u16) -> RingSetup {
+/// The ring of the distributors.
+pub fn distributor(config: &DistributorRingConfig) -> RingSetup {
+    RingSetup { name: DISTRIBUTOR_RING, rules: rules(config.heartbeat_timeout) }
+}
+
+/// A distributor that serves gRPC on `grpc_port`, in its ring.
+pub fn distributor_instance(
+    config: &DistributorRingConfig,
+    grpc_port: u16,
+) -> Result<LifecyclerOptions, OptionsError> {
     let address = Address {
         id: &config.instance_id,
         addr: &config.instance_addr,
@@ -226,26 +264,25 @@ pub fn distributor(config: &DistributorRingConfig, grpc_port: u16) -> RingSetup 
     };
     let forget_after_s =
         i64::from(config.auto_forget_unhealthy_periods) * seconds(config.heartbeat_timeout);
-    let instance = plain_instance(&address, grpc_port, (1, forget_after_s));
+    let instance = plain_instance(&address, grpc_port, (1, forget_after_s))?;
     let period = config.heartbeat_period;
-    let instance = lifecycler("distributor-lifecycler", DISTRIBUTOR_RING, instance, period);
-    RingSetup { name: DISTRIBUTOR_RING, rules: rules(config.heartbeat_timeout), instance }
+    Ok(lifecycler("distributor-lifecycler", DISTRIBUTOR_RING, instance, period))
 }
 
 fn plain_instance(
     address: &Address<'_>,
     grpc_port: u16,
     (num_tokens, forget_after_s): (usize, i64),
-) -> InstanceOptions {
-    InstanceOptions {
+) -> Result<InstanceOptions, NoAddress> {
+    Ok(InstanceOptions {
         id: address.id(),
-        addr: address.addr(grpc_port),
+        addr: address.addr(grpc_port)?,
         zone: String::new(),
         num_tokens,
         tokens: TokenStrategy::Random,
         join: JoinStyle::As(InstanceState::Active),
         forget_after_s,
-    }
+    })
 }
 
 fn lifecycler(
@@ -289,11 +326,19 @@ pub fn tls(is_enabled: bool, config: &TlsFilesConfig) -> Result<Option<TlsOption
 
 /// How etcd is reached.
 pub fn etcd(config: &EtcdConfig) -> Result<EtcdOptions, OptionsError> {
+    let endpoints = split(&config.endpoints);
+    let has_scheme = |scheme| endpoints.iter().any(|endpoint| endpoint.starts_with(scheme));
+    // As etcd's own client has it: a scheme counts for more than the option.
+    let is_tls = match (has_scheme("https://"), has_scheme("http://")) {
+        (true, true) => return Err(OptionsError::MixedEndpoints),
+        (false, false) => config.tls_enabled,
+        (is_https, _) => is_https,
+    };
     Ok(EtcdOptions {
-        endpoints: split(&config.endpoints),
+        endpoints,
         dial_timeout: config.dial_timeout.std(),
         max_retries: config.max_retries,
-        tls: tls(config.tls_enabled, &config.tls)?,
+        tls: tls(is_tls, &config.tls)?,
         username: config.username.clone(),
         password: config.password.expose().to_owned(),
     })
@@ -369,5 +414,24 @@ fn gossip(config: &MemberlistConfig, name: &str) -> GossipOptions {
         left_timeout_ms: config.left_ingesters_timeout.millis(),
         obsolete_timeout_ms: config.obsolete_entries_timeout.millis(),
         ..GossipOptions::new(name, unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_of_an_endpoint_says_whether_etcd_is_asked_over_tls() {
+        let of = |endpoints: &[&str], tls_enabled| {
+            let endpoints = StringList(endpoints.iter().map(|&text| text.to_owned()).collect());
+            let options = etcd(&EtcdConfig { endpoints, tls_enabled, ..EtcdConfig::default() });
+            options.map(|options| options.tls.is_some()).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(&["a:1"], false), Ok(false));
+        assert_eq!(of(&["a:1"], true), Ok(true));
+        assert_eq!(of(&["https://a:1", "b:1"], false), Ok(true));
+        assert_eq!(of(&["http://a:1"], true), Ok(false));
+        assert!(of(&["http://a:1", "https://b:1"], true).is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! What the clients of all services share: a connection, calls that a compute thread waits for,
 //! and streams that it pulls.
 
+mod times;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +15,16 @@ use rt::tls::{ClientTls, Connector};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::compression::Compression;
 use crate::compression::client::Pack;
 use crate::messages::common::{HealthCheckRequest, HealthCheckResponse};
 use crate::status::{for_tenant, storage_error};
+
+use times::TimedCall;
+pub use times::{CallTimes, code_name};
 
 /// How often a query that waits for another process looks whether it must stop.
 const CHECK_PERIOD: Duration = Duration::from_millis(50);
@@ -42,6 +47,8 @@ pub struct ClientOptions {
     pub windows: (u32, u32),
     /// TLS, where it is spoken.
     pub tls: Option<ClientTls>,
+    /// Where the times of calls go.
+    pub times: Option<CallTimes>,
 }
 
 /// A connection to one process, made at the first call and again after it was lost.
@@ -70,6 +77,11 @@ impl Connection {
         let channel = endpoint.connect_with_connector_lazy(Connector::new(options.tls.clone()));
         let channel = Pack::new(channel, options.compression, options.max_recv_message_bytes);
         Ok(Self { channel, options: options.clone(), blocking })
+    }
+
+    /// A call begins whose time is wanted.
+    fn timed(&self, path: &'static str) -> Option<TimedCall> {
+        self.options.times.as_ref().map(|times| times.begin(path))
     }
 
     async fn grpc(&self) -> Result<Grpc<Pack<Channel>>, Status> {
@@ -103,13 +115,16 @@ impl Connection {
     {
         let mut request = for_tenant(tenant, message)?;
         request.set_timeout(timeout);
+        let timed = self.timed(path);
         let call = async {
             let path = PathAndQuery::from_static(path);
             self.grpc().await?.unary(request, path, codec).await
         };
         let answer = rt::time::timeout(timeout, call).await;
-        let timed_out = |_| Status::deadline_exceeded("the call timed out");
-        answer.map_err(timed_out)?.map(tonic::Response::into_inner)
+        let timed_out = |_| Err(Status::deadline_exceeded("the call timed out"));
+        let answer = answer.unwrap_or_else(timed_out);
+        ended(timed, &answer);
+        answer.map(tonic::Response::into_inner)
     }
 
     /// Whether the process says that it serves.
@@ -144,7 +159,9 @@ impl Connection {
             let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<A, B>::default());
             self.grpc().await?.unary(request, path, codec).await
         };
+        let timed = self.timed(path);
         let answer = self.blocking.block_on(unless_stopped(context, call))?;
+        ended(timed, &answer);
         answer.map(tonic::Response::into_inner).map_err(|status| storage_error(&status))
     }
 
@@ -164,9 +181,24 @@ impl Connection {
             let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<A, B>::default());
             self.grpc().await?.server_streaming(request, path, codec).await
         };
+        let timed = self.timed(path);
         let answer = self.blocking.block_on(unless_stopped(context, call))?;
-        let stream = answer.map_err(|status| storage_error(&status))?.into_inner();
-        Ok(Pulled { stream, context: Arc::clone(context), blocking: self.blocking.clone() })
+        let stream = match answer {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                ended::<()>(timed, &Err(status.clone()));
+                return Err(storage_error(&status));
+            }
+        };
+        let (context, blocking) = (Arc::clone(context), self.blocking.clone());
+        Ok(Pulled { stream, context, blocking, timed })
+    }
+}
+
+/// A call has ended; one that is dropped instead was cancelled.
+fn ended<T>(timed: Option<TimedCall>, answer: &Result<T, Status>) {
+    if let Some(timed) = timed {
+        timed.ended(answer.as_ref().err().map_or(Code::Ok, Status::code));
     }
 }
 
@@ -175,13 +207,26 @@ pub(crate) struct Pulled<B> {
     stream: Streaming<B>,
     context: Arc<QueryContext>,
     blocking: BlockingHandle,
+    timed: Option<TimedCall>,
 }
 
 impl<B> Pulled<B> {
     /// The next message; `None` at the end. Stops when the query must.
     pub(crate) fn next(&mut self) -> Result<Option<B>, StorageError> {
         let next = self.blocking.block_on(unless_stopped(&self.context, self.stream.message()))?;
+        if !matches!(next, Ok(Some(_))) {
+            ended(self.timed.take(), &next);
+        }
         next.map_err(|status| storage_error(&status))
+    }
+}
+
+impl<B> Drop for Pulled<B> {
+    fn drop(&mut self) {
+        // Who needs no more of it, and need not stop, had what was wanted.
+        if self.context.check().is_ok() {
+            ended(self.timed.take(), &Ok(()));
+        }
     }
 }
 

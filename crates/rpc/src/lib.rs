@@ -20,8 +20,27 @@ mod status;
 pub mod store_gateway;
 mod stream;
 
-pub use client::ClientOptions;
+pub use client::{CallTimes, ClientOptions, code_name};
 pub use compression::Compression;
 pub use compression::server::UnpackLayer;
 pub use pool::HealthCheck;
 pub use service::ServerLimits;
+
+/// The paths of all methods that are served.
+pub const METHODS: &[&str] = &[
+    "/cortex.Ingester/ActiveSeries",
+    "/cortex.Ingester/AllUserStats",
+    "/cortex.Ingester/LabelNames",
+    "/cortex.Ingester/LabelNamesAndValues",
+    "/cortex.Ingester/LabelValues",
+    "/cortex.Ingester/LabelValuesCardinality",
+    "/cortex.Ingester/MetricsForLabelMatchers",
+    "/cortex.Ingester/MetricsMetadata",
+    "/cortex.Ingester/Push",
+    "/cortex.Ingester/QueryExemplars",
+    "/cortex.Ingester/QueryStream",
+    "/cortex.Ingester/UserStats",
+    "/gatewaypb.StoreGateway/LabelNames",
+    "/gatewaypb.StoreGateway/LabelValues",
+    "/gatewaypb.StoreGateway/Series",
+];

@@ -14,6 +14,8 @@ const TENANT_KEY: &str = "x-scope-orgid";
 /// The same once more: what Mimir's store-gateway goes by.
 const BLOCKS_TENANT_KEY: &str = "__org_id__";
 const DETAILS_TYPE: &str = "type.googleapis.com/cortexpb.ErrorDetails";
+/// What stands in the place of gRPC's code where asking another store-gateway would be no use.
+pub(crate) const UNPROCESSABLE: i32 = 422;
 
 /// The tenant of a request.
 pub(crate) fn tenant_of(metadata: &MetadataMap) -> Result<TenantId, Status> {
@@ -54,7 +56,7 @@ pub(crate) fn push_status(error: &PushError) -> Status {
 
 /// A status as a failed push. Without Mimir's details it is a failure of the server.
 pub(crate) fn push_error(status: &Status) -> PushError {
-    let decoded = RpcStatus::decode(status.details()).unwrap_or_default();
+    let decoded = details_of(status).unwrap_or_default();
     let details = decoded.details.iter().find(|any| any.type_url == DETAILS_TYPE);
     let details = details.and_then(|any| ErrorDetails::decode(&any.value[..]).ok());
     let message = status.message().to_owned();
@@ -83,11 +85,20 @@ pub(crate) fn storage_status(error: &StorageError) -> Status {
     Status::new(code, error.to_string())
 }
 
+/// The details of a status, where there are any.
+pub(crate) fn details_of(status: &Status) -> Option<RpcStatus> {
+    let details = Some(status.details()).filter(|details| !details.is_empty())?;
+    RpcStatus::decode(details).ok()
+}
+
 /// A status as a failed query.
 pub(crate) fn storage_error(status: &Status) -> StorageError {
     let message = status.message().to_owned();
     if let Some(limit) = LimitError::from_text(&message) {
         return StorageError::Limit(limit);
+    }
+    if details_of(status).is_some_and(|details| details.code == UNPROCESSABLE) {
+        return StorageError::Refused(message);
     }
     match status.code() {
         Code::InvalidArgument => StorageError::BadRequest(message),

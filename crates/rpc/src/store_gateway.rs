@@ -3,11 +3,12 @@
 
 mod client;
 mod pool;
+mod refusal;
 mod server;
 
 pub use client::RemoteStoreGateway;
 pub use pool::GatewayPool;
-pub use server::{StoreGatewayServer, StoreGatewayServerParts};
+pub use server::{LimitsOf, StoreGatewayServer, StoreGatewayServerParts};
 
 /// Names the blocks of a request in its hints.
 const BLOCK_ID_LABEL: &str = "__block_id";

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::Fibers;
-use crate::compute::panic_message;
+use crate::compute::{panic_message, while_waiting};
 
 /// Waits on a compute thread for async work that the runtime carries out.
 #[derive(Clone)]
@@ -41,11 +41,12 @@ impl BlockingHandle {
         Self(Way::Fibers(fibers))
     }
 
-    /// Blocks this thread until `future` is ready. Must not be called from a thread of the
+    /// Blocks this thread until `future` is ready. A job of a compute pool is not at work
+    /// meanwhile: see [`crate::ComputePool::of_waiting`]. Must not be called from a thread of the
     /// runtime: that would stop the tasks it waits for, and tokio panics.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         match &self.0 {
-            Way::Runtime(handle) => handle.block_on(future),
+            Way::Runtime(handle) => while_waiting(|| handle.block_on(future)),
             Way::Fibers(fibers) => {
                 let mut output = None;
                 fibers.wait(pin!(async { output = Some(future.await) }));

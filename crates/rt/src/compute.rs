@@ -1,9 +1,11 @@
 //! Bounded pools of threads for CPU work that async code asks for: one pool for writes and one
 //! for queries, so that no load of queries can take the threads or the queue of the pushes.
 //! Jobs may block (write-ahead log, [`crate::BlockingHandle`]); async code never does. Jobs that
-//! belong to somebody (a tenant) take turns with those of others.
+//! belong to somebody (a tenant) take turns with those of others. A pool may have more threads
+//! than jobs that it wants at work at once: the others are there for jobs that wait.
 
 mod fair;
+mod waiting;
 
 use std::any::Any;
 use std::future::Future;
@@ -16,6 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{Fibers, Metrics};
+
+pub(crate) use waiting::while_waiting;
 
 /// How a pool is built.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +63,14 @@ pub struct ComputePool {
 impl ComputePool {
     /// Starts the threads.
     pub fn new(options: ComputeOptions) -> Result<Self, std::io::Error> {
-        let queue = FairQueue::new(options.threads.max(1), options.queue_capacity);
+        Self::of_waiting(options, options.threads)
+    }
+
+    /// The same for jobs that wait for other processes on their threads
+    /// ([`crate::BlockingHandle::block_on`]): none is started while `at_work` others do not wait.
+    pub fn of_waiting(options: ComputeOptions, at_work: usize) -> Result<Self, std::io::Error> {
+        let threads = (options.threads.max(1), at_work.max(1));
+        let queue = FairQueue::new(threads, options.queue_capacity);
         let state = Mutex::new(State { queue, is_closed: false });
         let shared = Arc::new(Shared { options, state, wake: Condvar::new() });
         let owner = Arc::new(Owner { shared: Arc::clone(&shared), threads: Mutex::default() });
@@ -75,7 +86,7 @@ impl ComputePool {
 
     /// A pool without threads and without a bound: a simulation's.
     pub fn of_fibers(options: ComputeOptions, fibers: Arc<dyn Fibers>) -> Self {
-        let state = State { queue: FairQueue::new(1, 0), is_closed: true };
+        let state = State { queue: FairQueue::new((1, 1), 0), is_closed: true };
         let shared = Shared { options, state: Mutex::new(state), wake: Condvar::new() };
         let owner = Owner { shared: Arc::new(shared), threads: Mutex::default() };
         Self { owner: Arc::new(owner), fibers: Some(fibers) }
@@ -208,6 +219,20 @@ impl Shared {
         Ok(())
     }
 
+    /// A job of `owner` begins to wait on its thread.
+    fn paused(&self, owner: &str) {
+        let mut state = self.state.lock();
+        state.queue.paused(owner);
+        if state.queue.len() > 0 {
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    fn resumed(&self, owner: &str) {
+        self.state.lock().queue.resumed(owner);
+    }
+
     fn close(&self) {
         self.state.lock().is_closed = true;
         self.wake.notify_all();
@@ -226,10 +251,12 @@ impl Shared {
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Arc<Shared>) {
     while let Some((owner, job)) = shared.take() {
+        waiting::enter(shared, &owner);
         // The job catches its own panics; this catches those of dropping its captures.
         let _ = catch_unwind(AssertUnwindSafe(job));
+        waiting::leave();
         shared.state.lock().queue.finished(&owner);
         // The owner may have another thread now: for a job that an idle thread passed over.
         shared.wake.notify_one();
@@ -303,6 +330,26 @@ mod tests {
         drop(release);
         pool.stop();
         assert!(!ran.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waits_for_another_process_makes_room_for_the_next() {
+        let options = ComputeOptions { name: "test", threads: 3, queue_capacity: 8 };
+        let pool = ComputePool::of_waiting(options, 1).unwrap();
+        let blocking = crate::BlockingHandle::current();
+        let (sender, receiver) = oneshot::channel::<u32>();
+        let waits = {
+            let blocking = blocking.clone();
+            pool.run(move || blocking.block_on(receiver).unwrap())
+        };
+        assert_eq!(pool.run(|| 1).await, Ok(1));
+        let (release, busy) = occupy(&pool);
+        let next = pool.run(|| 2);
+        assert_eq!(pool.queued(), 1, "one is at work");
+        sender.send(7).unwrap();
+        assert_eq!(waits.await, Ok(7));
+        drop(release);
+        assert_eq!((busy.await, next.await), (Ok(()), Ok(2)));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 mod callback;
 mod exposition;
 mod gather;
+pub mod http;
 mod vec;
 
 use std::any::Any;

@@ -240,7 +240,7 @@ fn cells(meta: &BlockMeta, listed: &Listed, choice: &Choice) -> Vec<String> {
     cells
 }
 
-fn rfc3339(ms: TimestampMs) -> String {
+pub(crate) fn rfc3339(ms: TimestampMs) -> String {
     let time = jiff::Timestamp::from_second(ms.div_euclid(1000));
     time.map_or_else(|_| ms.to_string(), |time| time.to_string())
 }

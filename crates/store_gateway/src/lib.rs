@@ -41,6 +41,7 @@ mod lru;
 mod metrics;
 mod pages;
 mod precount;
+pub mod prepare;
 mod ranges;
 mod request;
 mod samples;

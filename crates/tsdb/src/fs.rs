@@ -9,6 +9,7 @@
 mod aside;
 mod fault;
 mod map;
+mod mark;
 mod os;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub(crate) use aside::{keep_copy, set_aside};
 pub use fault::{Crash, FaultFs};
 pub use map::FileMap;
+pub use mark::{MarkFile, PREPARED_SHUTDOWN_FILE};
 pub use os::OsFs;
 
 /// A shared file system.

@@ -25,6 +25,7 @@ mod append;
 mod cardinality;
 mod checkpoint;
 mod chunks;
+mod conflicts;
 mod create;
 mod cut;
 mod delete;

@@ -34,6 +34,10 @@ pub fn run(args: &[String]) -> ExitCode {
         Action::HelpAll => print(&config::help("urd", true)),
         Action::Version => print(&banner::version()),
         Action::Modules => print(&config::modules()),
+        Action::PrintConfig => match applied(line) {
+            Ok(text) => print(&text),
+            Err(error) => fail(&format!("{error:#}")),
+        },
         Action::Run => match start(line) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{error:#}")),
@@ -50,6 +54,12 @@ fn print(text: &str) -> ExitCode {
 fn fail(message: &str) -> ExitCode {
     let _ = std::io::stderr().lock().write_all(format!("urd: {message}\n").as_bytes());
     ExitCode::FAILURE
+}
+
+/// The configuration as it would apply, in YAML; secrets are left out.
+fn applied(line: CommandLine) -> Result<String, config::ConfigError> {
+    let resolved = line.load(&config::process_env)?.resolve()?;
+    Ok(config::dump(&resolved.config, config::DumpMode::Full))
 }
 
 fn start(line: CommandLine) -> anyhow::Result<()> {

@@ -12,9 +12,10 @@ use config::{Config, KvBackend};
 use model::{Matcher, Queryable, SeriesExemplars, StorageError, TenantId, TimeRange, WriteBatch};
 use ring::RingView;
 use rpc::ingester::IngesterPool;
+use rpc::{CallTimes, ClientOptions};
 use wire::client::{
-    CardinalityQuery, CountVisitor, IngesterPush, IngesterQuery, MetadataFilter, OwnedMetadata,
-    PushError, SeriesVisitor, UserStats, ValueVisitor,
+    BegunPush, CardinalityQuery, CountVisitor, IngesterPush, IngesterQuery, MetadataFilter,
+    OwnedMetadata, PushError, PushHeld, SeriesVisitor, UserStats, ValueVisitor,
 };
 
 use crate::env::Env;
@@ -45,8 +46,10 @@ fn may_have_company(config: &Config, store: KvBackend) -> bool {
 
 /// The connections to the ingesters.
 pub(crate) fn ingester_pool(env: &Env) -> anyhow::Result<Arc<IngesterPool>> {
+    let times = CallTimes::of_ingesters(&env.metrics, Arc::clone(&env.clock));
     let options =
         crate::tls::of_client("ingesters", &env.config.ingester_client.grpc_client_config)?;
+    let options = ClientOptions { times: Some(times), ..options };
     let timeout = env.config.distributor.remote_timeout.std();
     Ok(Arc::new(IngesterPool::new(options, timeout, env.blocking.clone())))
 }
@@ -118,6 +121,13 @@ impl<R: IngesterPush> IngesterPush for Ingesters<Arc<dyn IngesterPush>, R> {
         match self.own() {
             Some(own) => own.push(tenant, batch),
             None => self.ring.push(tenant, batch),
+        }
+    }
+
+    fn begin(&self, tenant: &TenantId, batch: &WriteBatch<'_>, held: PushHeld) -> BegunPush {
+        match self.own() {
+            Some(own) => own.begin(tenant, batch, held),
+            None => self.ring.begin(tenant, batch, held),
         }
     }
 }

@@ -4,9 +4,9 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use config::{BackendName, Config};
+use config::Config;
 
 /// The name of the file that is written and removed to try a directory.
 const PROBE_FILE: &str = ".urd-write-check";
@@ -20,37 +20,31 @@ pub(crate) struct NotWritable {
     source: io::Error,
 }
 
-/// Makes and tries the directories of this configuration.
+/// Makes the directories of the components that this process runs, and tries those that they write.
 pub(crate) fn prepare(config: &Config) -> Result<(), NotWritable> {
-    let storage = &config.blocks_storage;
-    check_writable(&storage.tsdb.dir, "-blocks-storage.tsdb.dir")?;
-    check_writable(&storage.bucket_store.sync_dir, "-blocks-storage.bucket-store.sync-dir")?;
-    check_writable(&config.compactor.data_dir, "-compactor.data-dir")?;
-    if storage.bucket.backend == BackendName::Filesystem {
-        check_writable(&storage.bucket.filesystem.dir, "-blocks-storage.filesystem.dir")?;
+    for directory in config.data_directories() {
+        let path = PathBuf::from(&directory.path);
+        let tried = fs::create_dir_all(&path).and_then(|()| match directory.is_written {
+            true => try_writing(&path),
+            false => Ok(()),
+        });
+        tried.map_err(|source| NotWritable { path, option: directory.option, source })?;
     }
     Ok(())
 }
 
-fn check_writable(path: &str, option: &'static str) -> Result<(), NotWritable> {
-    let path = PathBuf::from(path);
-    let probe = path.join(PROBE_FILE);
-    let check = || {
-        fs::create_dir_all(&path)?;
-        fs::write(&probe, b"x")?;
-        match fs::remove_file(&probe) {
-            // Processes that share a bucket's directory start at the same time.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
-    };
-    check().map_err(|source| NotWritable { path: path.clone(), option, source })
+fn try_writing(directory: &Path) -> io::Result<()> {
+    let probe = directory.join(PROBE_FILE);
+    fs::write(&probe, b"x")?;
+    match fs::remove_file(&probe) {
+        // Processes that share a bucket's directory start at the same time.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn config(dir: &Path) -> Config {
@@ -81,6 +75,18 @@ mod tests {
                 scope.spawn(|| (0..500).for_each(|_| prepare(&config).unwrap()));
             }
         });
+    }
+
+    #[test]
+    fn a_process_touches_the_directories_of_its_own_components_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path());
+        config.target.0 = vec!["compactor".to_owned()];
+        prepare(&config).unwrap();
+        let mut made: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        made.sort();
+        assert_eq!(made, ["blocks", "data-compactor"]);
     }
 
     #[test]

@@ -13,9 +13,13 @@ use rt::{BlockingHandle, ComputeOptions, ComputePool, Metrics, Service, ServiceM
 use web::{IndexLink, Routes};
 use wire::client::{BlockStore, IngesterPush, IngesterQuery, StoreGatewayClient};
 
-/// How many pushes may wait for a thread. Their bodies are bounded by
-/// `-distributor.max-recv-msg-size` and the instance limits.
+/// So many pushes may wait for a thread at least; more where the instance limits allow more under
+/// way, which is what bounds them.
 const WRITE_QUEUE: usize = 1024;
+/// The same where the instance limits are switched off.
+const UNLIMITED_WRITE_QUEUE: usize = 30_000;
+/// How many reads of other processes may wait for a thread.
+const SERVED_QUERY_QUEUE: usize = 4096;
 /// How many pieces of background work may wait for a thread.
 const BACKGROUND_QUEUE: usize = 512;
 
@@ -43,29 +47,45 @@ pub struct Env {
     pub grpc_address: SocketAddr,
 }
 
-/// Threads, apart from each other so that no kind of work can take those of another.
+/// Threads, apart from each other so that no kind of work can take those of another. What other
+/// processes ask for has threads of its own, whose jobs never ask other processes: those who wait
+/// for each other would wait for ever.
 #[derive(Clone)]
 pub struct Pools {
-    /// Pushes: they wait for the write-ahead log.
+    /// Pushes of clients. A node that is alone waits for the write-ahead log here.
     pub writes: ComputePool,
-    /// Queries.
+    /// Queries of clients. Those that wait for ingesters and store-gateways keep their thread.
     pub queries: ComputePool,
+    /// Pushes that distributors send to the ingester: they wait for the write-ahead log.
+    pub served_writes: ComputePool,
+    /// What queriers ask the ingester and the store-gateway for: that waits for the bucket.
+    pub served_queries: ComputePool,
     /// Replay, compaction, shipping, syncs, reloads, profiles.
     pub background: ComputePool,
 }
 
 impl Pools {
     /// Starts the threads for a machine with `cores` CPUs. More of them than CPUs, because they
-    /// also wait for disks.
+    /// also wait for disks; of queries as many as may be under way, because most of them wait.
     pub(crate) fn new(cores: usize, config: &Config) -> std::io::Result<Self> {
-        let query_threads = (2 * cores).clamp(2, config.querier.max_concurrent.max(2));
+        let write_threads = (2 * cores).max(4);
+        let query_threads = config.querier.max_concurrent.max(2);
+        let queries_at_work = (2 * cores).clamp(2, query_threads);
         let query_queue = config.query_scheduler.max_outstanding_requests_per_tenant.max(1);
         let pool = |name, threads, queue_capacity| {
             ComputePool::new(ComputeOptions { name, threads, queue_capacity })
         };
+        let queries = |name, queue_capacity| {
+            let options = ComputeOptions { name, threads: query_threads, queue_capacity };
+            ComputePool::of_waiting(options, queries_at_work)
+        };
+        let pushes = config.distributor.instance_limits.max_inflight_push_requests;
+        let served_pushes = config.ingester.instance_limits.max_inflight_push_requests;
         Ok(Self {
-            writes: pool("write", (2 * cores).max(4), WRITE_QUEUE)?,
-            queries: pool("query", query_threads, query_queue)?,
+            writes: pool("write", write_threads, write_queue(pushes))?,
+            queries: queries("query", query_queue)?,
+            served_writes: pool("served_write", write_threads, write_queue(served_pushes))?,
+            served_queries: queries("served_query", SERVED_QUERY_QUEUE)?,
             background: pool("background", cores + 2, BACKGROUND_QUEUE)?,
         })
     }
@@ -79,15 +99,24 @@ impl Pools {
         self.all().iter().for_each(|pool| pool.stop());
     }
 
-    fn all(&self) -> [&ComputePool; 3] {
-        [&self.writes, &self.queries, &self.background]
+    fn all(&self) -> [&ComputePool; 5] {
+        let Self { writes, queries, served_writes, served_queries, background } = self;
+        [writes, queries, served_writes, served_queries, background]
+    }
+}
+
+/// How many pushes may wait for a thread where so many may be under way (0 = any number).
+fn write_queue(max_inflight: u64) -> usize {
+    match usize::try_from(max_inflight).unwrap_or(usize::MAX) {
+        0 => UNLIMITED_WRITE_QUEUE,
+        limit => limit.max(WRITE_QUEUE),
     }
 }
 
 impl Env {
     /// Whether this process runs a component.
     pub fn runs(&self, component: &str) -> bool {
-        self.config.target.0.iter().any(|target| target == "all" || target == component)
+        self.config.runs(component)
     }
 
     /// Bounds of the messages that gRPC services take and send.

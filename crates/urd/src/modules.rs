@@ -29,7 +29,7 @@ pub struct Module {
 /// needs.
 pub const MODULES: &[Module] = &[
     Module { name: "runtime-config", needs: &[], components: &[], build: runtime_config::build },
-    Module { name: "rings", needs: &[], components: &[], build: rings::build },
+    Module { name: "rings", needs: &["runtime-config"], components: &[], build: rings::build },
     Module {
         name: "ingester",
         needs: &["runtime-config", "rings"],

@@ -93,8 +93,11 @@ impl Node {
         register_metrics(&env, &options.config_text);
         let mut services = ServiceManager::new();
         let config = &env.config.server;
-        let grpc = GrpcServer::new(listeners.grpc, config, services.status())
-            .with_tls(tls::of_server(config, &config.grpc_tls_config).context("gRPC server")?);
+        let (stopping, requests) = (Stopping::default(), request_metrics(&env));
+        let health = (services.status(), stopping.clone());
+        let grpc =
+            GrpcServer::new(listeners.grpc, config, health, (&env.metrics, requests.clone()))
+                .with_tls(tls::of_server(config, &config.grpc_tls_config).context("gRPC server")?);
         let server = HttpServer::new(listeners.http, server_options(config), &env.metrics)?
             .with_tls(tls::of_server(config, &config.http_tls_config).context("HTTP server")?);
         let server = Arc::new(server);
@@ -105,9 +108,8 @@ impl Node {
         modules::build_all(&env, &mut parts)?;
         // Added last: it stops first.
         parts.service(Arc::new(HttpDrain(Arc::clone(&server))), &["server"])?;
-        let stopping = Stopping::default();
         grpc.serve(std::mem::take(&mut parts.grpc));
-        server.serve(router(&env, &mut parts, stopping.clone())?);
+        server.serve(router(&env, &mut parts, (stopping.clone(), requests))?);
         Ok(Self {
             services: parts.services,
             stopping,
@@ -193,7 +195,17 @@ fn server_options(config: &ServerConfig) -> web::ServerOptions {
     }
 }
 
-fn router(env: &Env, parts: &mut Parts, stopping: Stopping) -> anyhow::Result<axum::Router> {
+/// The metrics of requests over HTTP and gRPC.
+fn request_metrics(env: &Env) -> RequestMetrics {
+    let at_info = env.config.server.log_request_at_info_level_enabled;
+    RequestMetrics::new(&env.metrics, Arc::clone(&env.clock), at_info)
+}
+
+fn router(
+    env: &Env,
+    parts: &mut Parts,
+    (stopping, metrics): (Stopping, RequestMetrics),
+) -> anyhow::Result<axum::Router> {
     let admin = Admin {
         config: Arc::clone(&env.config),
         overrides: Arc::clone(&env.overrides),
@@ -204,11 +216,10 @@ fn router(env: &Env, parts: &mut Parts, stopping: Stopping) -> anyhow::Result<ax
         compute: env.pools.background.clone(),
         links: std::mem::take(&mut parts.links),
     };
-    let at_info = env.config.server.log_request_at_info_level_enabled;
     let mut api = Api::new(ApiOptions {
         tenants: tenant_policy(&env.config)?,
         path_prefix: env.config.server.http_path_prefix.clone(),
-        metrics: RequestMetrics::new(&env.metrics, Arc::clone(&env.clock), at_info),
+        metrics,
     });
     let routes = admin.routes().into_iter().chain(std::mem::take(&mut parts.routes));
     for routes in routes {

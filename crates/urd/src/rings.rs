@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use config::{HaTrackerConfig, KvBackend, KvStoreConfig};
 use distributor::ha_tracker::{ReplicaCodec, ReplicaDesc};
-use ring::kv::{Client, EtcdStore, MemoryStore, MultiOptions, MultiStore, Store};
-use ring::lifecycler::{Lifecycler, LifecyclerParts};
+use ring::kv::{
+    Client, EtcdStore, MemoryStore, MultiOptions, MultiStore, Store, StoreRole, StoreTimes,
+};
+use ring::lifecycler::{Lifecycler, LifecyclerOptions, LifecyclerParts};
 use ring::memberlist::{MemberlistKv, ServiceParts};
-use ring::options::RingSetup;
+use ring::options::{OptionsError, RingSetup};
 use ring::reader::{ReaderParts, RingReader};
 use ring::{Desc, RingCodec};
 
@@ -18,10 +20,13 @@ use crate::env::Env;
 /// A ring, and this process in it.
 #[derive(Clone)]
 pub struct JoinedRing {
+    /// The component whose instances it holds.
+    pub component: &'static str,
     /// The ring as this process sees it.
     pub reader: Arc<RingReader>,
-    /// This process' instance. It is in the ring while its service runs.
-    pub lifecycler: Arc<Lifecycler>,
+    /// This process' instance, where it runs the component. It is in the ring while its service
+    /// runs.
+    pub lifecycler: Option<Arc<Lifecycler>>,
     /// Where the ring is kept.
     pub client: Client<Desc>,
     /// The ring's key in the store.
@@ -30,17 +35,17 @@ pub struct JoinedRing {
     pub heartbeat_timeout_s: i64,
 }
 
-/// All rings of a node.
+impl JoinedRing {
+    /// This process' instance.
+    pub fn instance(&self) -> anyhow::Result<Arc<Lifecycler>> {
+        self.lifecycler.clone().with_context(|| format!("this process is no {}", self.component))
+    }
+}
+
+/// The rings that the components of a node use.
 #[derive(Clone)]
 pub struct Rings {
-    /// The ingesters.
-    pub ingester: JoinedRing,
-    /// The distributors.
-    pub distributor: JoinedRing,
-    /// The store-gateways.
-    pub store_gateway: JoinedRing,
-    /// The compactors.
-    pub compactor: JoinedRing,
+    joined: Vec<JoinedRing>,
     /// Where the elected replicas of the distributors' HA tracker are kept, where there is one.
     pub ha_tracker: Option<Client<ReplicaDesc>>,
     /// The gossip, where a ring is kept in it.
@@ -50,56 +55,101 @@ pub struct Rings {
 }
 
 impl Rings {
-    /// Opens the stores. Nothing is in a ring before the services run.
+    /// Opens the stores of the rings that are used: a configuration is shared by processes that
+    /// cannot all reach the same stores. Nothing is in a ring before the services run.
     pub(crate) fn build(env: &Env) -> anyhow::Result<Self> {
         let (config, port) = (&env.config, env.grpc_address.port());
+        let times = StoreTimes::new(&env.metrics, Arc::clone(&env.clock));
         let mut stores =
-            Stores { env, memory: Arc::default(), memberlist: None, multi: Vec::new() };
-        let ingester = ring::options::ingester(&config.ingester.ring, port)?;
-        let distributor = ring::options::distributor(&config.distributor.ring, port);
-        let gateway = ring::options::store_gateway(&config.store_gateway.sharding_ring, port);
-        let compactor = ring::options::compactor(&config.compactor.sharding_ring, port);
-        Ok(Self {
-            ingester: stores.join(ingester, &config.ingester.ring.kvstore)?,
-            distributor: stores.join(distributor, &config.distributor.ring.kvstore)?,
-            store_gateway: stores.join(gateway, &config.store_gateway.sharding_ring.kvstore)?,
-            compactor: stores.join(compactor, &config.compactor.sharding_ring.kvstore)?,
-            ha_tracker: stores.ha_tracker(&config.distributor.ha_tracker)?,
-            memberlist: stores.memberlist,
-            multi: stores.multi,
-        })
+            Stores { env, times, memory: Arc::default(), memberlist: None, multi: Vec::new() };
+        let mut joined = Vec::new();
+        if config.uses_ring("ingester") {
+            let ring = &config.ingester.ring;
+            let read = ring::options::ingester(ring);
+            let own = || ring::options::ingester_instance(ring, port);
+            joined.push(stores.join("ingester", read, own, &ring.kvstore)?);
+        }
+        if config.uses_ring("distributor") {
+            let ring = &config.distributor.ring;
+            let read = ring::options::distributor(ring);
+            let own = || ring::options::distributor_instance(ring, port);
+            joined.push(stores.join("distributor", read, own, &ring.kvstore)?);
+        }
+        if config.uses_ring("store-gateway") {
+            let ring = &config.store_gateway.sharding_ring;
+            let read = ring::options::store_gateway(ring);
+            let own = || ring::options::store_gateway_instance(ring, port);
+            joined.push(stores.join("store-gateway", read, own, &ring.kvstore)?);
+        }
+        if config.uses_ring("compactor") {
+            let ring = &config.compactor.sharding_ring;
+            let read = ring::options::compactor(ring);
+            let own = || ring::options::compactor_instance(ring, port);
+            joined.push(stores.join("compactor", read, own, &ring.kvstore)?);
+        }
+        let ha_tracker = stores.ha_tracker(&config.distributor.ha_tracker)?;
+        Ok(Self { joined, ha_tracker, memberlist: stores.memberlist, multi: stores.multi })
+    }
+
+    /// All rings that are used.
+    pub fn all(&self) -> &[JoinedRing] {
+        &self.joined
+    }
+
+    /// The ring of a component's instances. An error where no component of this process uses it.
+    pub fn of(&self, component: &str) -> anyhow::Result<JoinedRing> {
+        let found = self.joined.iter().find(|ring| ring.component == component);
+        found
+            .cloned()
+            .with_context(|| format!("this process does not use the ring of {component}s"))
     }
 }
 
 /// The stores that are open so far; rings share them.
 struct Stores<'a> {
     env: &'a Env,
+    times: StoreTimes,
     memory: Arc<MemoryStore>,
     memberlist: Option<Arc<MemberlistKv>>,
     multi: Vec<Arc<MultiStore>>,
 }
 
 impl Stores<'_> {
-    fn join(&mut self, setup: RingSetup, kvstore: &KvStoreConfig) -> anyhow::Result<JoinedRing> {
-        let store = self.store(kvstore.store, kvstore);
-        let store = store.with_context(|| format!("the ring {}", setup.name.ring))?;
-        let client = Client::new(store, Arc::new(RingCodec), &kvstore.prefix);
-        let heartbeat_timeout_s = setup.rules.heartbeat_timeout_s;
+    fn join(
+        &mut self,
+        component: &'static str,
+        setup: RingSetup,
+        own: impl FnOnce() -> Result<LifecyclerOptions, OptionsError>,
+        kvstore: &KvStoreConfig,
+    ) -> anyhow::Result<JoinedRing> {
+        let RingSetup { name, rules } = setup;
+        let (read_name, own_name) = kv_names(name.ring, self.env);
+        let store = self.store(kvstore.store, (kvstore, &read_name));
+        let store = store.with_context(|| format!("the ring {}", name.ring))?;
+        let client_of = |kv_name: &str| {
+            let store = self.times.of(Arc::clone(&store), kv_name, StoreRole::Primary);
+            Client::new(store, Arc::new(RingCodec), &kvstore.prefix)
+        };
+        let client = client_of(&read_name);
+        let heartbeat_timeout_s = rules.heartbeat_timeout_s;
         let (clock, metrics) = (&self.env.clock, &self.env.metrics);
         let parts = ReaderParts {
             client: client.clone(),
             clock: Arc::clone(clock),
             metrics: metrics.clone(),
         };
-        let reader = Arc::new(RingReader::new(setup.name, setup.rules, parts));
+        let reader = Arc::new(RingReader::new(name, rules, parts));
         let parts = LifecyclerParts {
-            client: client.clone(),
+            client: client_of(&own_name),
             clock: Arc::clone(clock),
             random: Arc::clone(&self.env.random),
             metrics: metrics.clone(),
         };
-        let lifecycler = Arc::new(Lifecycler::new(setup.instance, parts));
-        Ok(JoinedRing { reader, lifecycler, client, key: setup.name.key, heartbeat_timeout_s })
+        let options = self.env.runs(component).then(own).transpose();
+        let options = options.with_context(|| format!("the ring {}", name.ring))?;
+        let lifecycler = options.map(|options| Arc::new(Lifecycler::new(options, parts)));
+        let key = name.key;
+        Ok(JoinedRing { component, reader, lifecycler, client, key, heartbeat_timeout_s })
     }
 
     fn ha_tracker(
@@ -110,14 +160,16 @@ impl Stores<'_> {
             return Ok(None);
         }
         let kvstore = config.kvstore.kvstore();
-        let store = self.store(kvstore.store, &kvstore).context("the HA tracker")?;
+        let kv_name = "distributor-hatracker";
+        let store = self.store(kvstore.store, (&kvstore, kv_name)).context("the HA tracker")?;
+        let store = self.times.of(store, kv_name, StoreRole::Primary);
         Ok(Some(Client::new(store, Arc::new(ReplicaCodec), &kvstore.prefix)))
     }
 
     fn store(
         &mut self,
         backend: KvBackend,
-        config: &KvStoreConfig,
+        (config, kv_name): (&KvStoreConfig, &str),
     ) -> anyhow::Result<Arc<dyn Store>> {
         Ok(match backend {
             KvBackend::Inmemory => Arc::clone(&self.memory) as Arc<dyn Store>,
@@ -126,7 +178,7 @@ impl Stores<'_> {
                 let options = ring::options::etcd(&config.etcd)?;
                 Arc::new(EtcdStore::new(&options).map_err(anyhow::Error::msg)?)
             }
-            KvBackend::Multi => self.multi(config)?,
+            KvBackend::Multi => self.multi(config, kv_name)?,
             KvBackend::Consul => anyhow::bail!("the store consul is not built yet"),
         })
     }
@@ -147,19 +199,32 @@ impl Stores<'_> {
         Ok(Arc::clone(self.memberlist.insert(Arc::new(memberlist))))
     }
 
-    fn multi(&mut self, config: &KvStoreConfig) -> anyhow::Result<Arc<dyn Store>> {
+    fn multi(&mut self, config: &KvStoreConfig, kv_name: &str) -> anyhow::Result<Arc<dyn Store>> {
         let multi = &config.multi;
-        let primary = self.store(backend(&multi.primary)?, config)?;
-        let secondary = self.store(backend(&multi.secondary)?, config)?;
+        let primary = self.store(backend(&multi.primary)?, (config, kv_name))?;
+        let primary = self.times.of(primary, kv_name, StoreRole::Primary);
+        let secondary = self.store(backend(&multi.secondary)?, (config, kv_name))?;
+        let secondary = self.times.of(secondary, kv_name, StoreRole::Secondary);
         let options = MultiOptions {
             is_mirroring: multi.mirror_enabled,
             mirror_timeout: multi.mirror_timeout.std(),
         };
-        let store = MultiStore::new(primary, secondary, options, &self.env.metrics);
+        let store = MultiStore::new(primary, secondary, options, (&self.env.metrics, kv_name));
         let store = Arc::new(store);
         self.multi.push(Arc::clone(&store));
         Ok(store)
     }
+}
+
+/// What the uses of a ring's store are called in metrics: that of its reader, and that of the own
+/// instance.
+fn kv_names(ring: &str, env: &Env) -> (String, String) {
+    if ring == "store-gateway" {
+        let runs = env.runs("store-gateway");
+        let name = if runs { "store-gateway" } else { "querier-store-gateway" };
+        return (name.to_owned(), name.to_owned());
+    }
+    (format!("{ring}-ring"), format!("{ring}-lifecycler"))
 }
 
 /// A store of `multi`.

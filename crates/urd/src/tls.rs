@@ -64,6 +64,7 @@ pub(crate) fn of_client(peers: &str, config: &GrpcClientConfig) -> anyhow::Resul
             window(&config.initial_connection_window_size, CONNECTION_WINDOW)?,
         ),
         tls: tls.with_context(|| format!("TLS with {peers}"))?,
+        times: None,
     })
 }
 

@@ -44,7 +44,8 @@ impl Stopping {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether it does.
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -92,13 +93,16 @@ impl Admin {
             open = open.route("/metrics", get(metrics));
         }
         let limits = Router::new().route("/api/v1/user_limits", get(config::user_limits));
-        let profiles = debug::routes(compute);
-        vec![
+        let mut routes = vec![
             Routes::open(open.with_state(Arc::clone(&admin))),
             Routes::for_tenants(limits.with_state(admin)),
+        ];
+        if shows_metrics {
             // Profiles are compressed already.
-            Routes { router: profiles, access: Access::Open, gzip: false },
-        ]
+            let router = debug::routes(compute);
+            routes.push(Routes { router, access: Access::Open, gzip: false });
+        }
+        routes
     }
 }
 

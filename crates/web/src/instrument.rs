@@ -3,6 +3,8 @@
 //! A request is observed when its answer has been sent to the end, or when the client has gone:
 //! then with the status 499.
 
+mod calls;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,8 +17,11 @@ use axum::response::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::Clock;
 use rt::Metrics;
+use rt::metrics::http::{method_label, route_label};
 use rt::metrics::{Gauge, GaugeVec, HistogramVec, REQUEST_SECONDS_BUCKETS};
 use tracing::Instrument;
+
+pub use calls::CallMetrics;
 
 /// The client went away before the answer was complete.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -73,8 +78,7 @@ impl RequestMetrics {
 
     fn begin(&self, request: &Request) -> Observation {
         let method = method_label(request.method());
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let route = path.map_or_else(|| "other".to_owned(), route_label);
+        let route = route_label(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
         let inflight = self.inflight.with(&[method, &route]);
         inflight.inc();
         Observation {
@@ -89,27 +93,6 @@ impl RequestMetrics {
             is_complete: false,
         }
     }
-}
-
-/// Methods are a label: a client must not be able to make up new ones.
-fn method_label(method: &http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "PATCH" => "PATCH",
-        "OPTIONS" => "OPTIONS",
-        _ => "OTHER",
-    }
-}
-
-/// The label of a route's path: `/prometheus/api/v1/query` is `prometheus_api_v1_query`.
-fn route_label(path: &str) -> String {
-    let parts = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
-    let label = parts.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
-    if label.is_empty() { "root".to_owned() } else { label }
 }
 
 /// Middleware, outside of everything but the panics.
@@ -237,22 +220,5 @@ fn data_len(frame: Option<&Result<Frame<Bytes>, axum::Error>>) -> u64 {
     match frame {
         Some(Ok(frame)) => frame.data_ref().map_or(0, |data| data.len() as u64),
         _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_are_labelled_as_the_dashboards_expect() {
-        for (path, want) in [
-            ("/api/v1/push", "api_v1_push"),
-            ("/prometheus/api/v1/query", "prometheus_api_v1_query"),
-            ("/prometheus/api/v1/label/{name}/values", "prometheus_api_v1_label_name_values"),
-            ("/", "root"),
-        ] {
-            assert_eq!(route_label(path), want);
-        }
     }
 }

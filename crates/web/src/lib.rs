@@ -20,7 +20,7 @@ pub use admin::{Admin, BuildInfo, Stopping};
 pub use api::{Access, Api, ApiOptions, IndexLink, Routes};
 pub use debug::register_memory_metrics;
 pub use gzip::compress;
-pub use instrument::RequestMetrics;
+pub use instrument::{CallMetrics, RequestMetrics};
 pub use reply::{page, text_error, typed, wants_json};
 pub use server::{BindError, HttpDrain, HttpServer, ServerOptions, bind_listener};
 pub use tenant::{TENANT_HEADER, TenantPolicy};

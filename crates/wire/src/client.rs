@@ -8,6 +8,7 @@ mod cardinality;
 mod error;
 mod store_gateway;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +33,51 @@ pub trait IngesterPush: Send + Sync {
     /// [`PushErrorCause`] that is soft, what was valid is stored all the same, and the error is
     /// the first one. Called from a compute thread; may block for the write-ahead log.
     fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError>;
+
+    /// The same, without waiting on the compute thread for other processes: that is left to what
+    /// is returned. `held` is dropped when nothing of the push is under way any more, which may be
+    /// later than its end.
+    fn begin(&self, tenant: &TenantId, batch: &WriteBatch<'_>, held: PushHeld) -> BegunPush {
+        let _until_stored = held;
+        BegunPush::Ended(self.push(tenant, batch))
+    }
+}
+
+/// Takes samples that other processes send: it knows of a push before that has a thread.
+pub trait ServedPush: Send + Sync {
+    /// Counts a push as under way before its message is read, unless there are too many.
+    fn admit(self: Arc<Self>) -> Result<Arc<dyn AdmittedPush>, PushError>;
+}
+
+/// A push that counts as under way until this is dropped.
+pub trait AdmittedPush: Send + Sync {
+    /// The message has been read: its bytes count too, unless there are too many.
+    fn has_read(&self, bytes: u64) -> Result<(), PushError>;
+
+    /// As [`IngesterPush::push`].
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError>;
+}
+
+/// What is kept as long as anything of a push is under way: a place among those that are bounded.
+pub type PushHeld = Arc<dyn Any + Send + Sync>;
+
+/// A push whose compute thread is free again.
+#[must_use = "nothing is sent before this is awaited"]
+pub enum BegunPush {
+    /// It has ended.
+    Ended(Result<(), PushError>),
+    /// It is to be awaited within the runtime.
+    Waits(BoxFuture<'static, Result<(), PushError>>),
+}
+
+impl BegunPush {
+    /// Waits for its end.
+    pub async fn ended(self) -> Result<(), PushError> {
+        match self {
+            Self::Ended(done) => done,
+            Self::Waits(done) => done.await,
+        }
+    }
 }
 
 /// Sends samples to ingesters of a ring, by their addresses.
@@ -113,6 +159,18 @@ pub trait IngesterQuery: Send + Sync {
     ) -> Result<(), StorageError> {
         let _ = (query, visit);
         Err(no_cardinality())
+    }
+
+    /// The same of those that are series of native histograms, each with its number of buckets.
+    fn active_histogram_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.active_series(query, &mut |series| match series.bucket_count {
+            Some(_) => visit(series),
+            None => Ok(()),
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Called by `distributor`. Allocates nothing for a series but its places in the arenas of
 //! [`WriteBatch`]; the memory of those is bounded by the size of the body. Semantic rules (limits,
-//! names, times) are not checked here.
+//! names, times) are not checked here. Text that is not UTF-8 takes only its own series out, see
+//! [`WriteBatch::undecodable`]; an exemplar with such text has no labels, a help or unit ends
+//! before it, and metadata of a family with such a name, which no series can have, are left out.
 //!
 //! ```text
 //! WriteRequest  1 timeseries*  3 metadata*
@@ -28,7 +30,7 @@ use model::WriteBatch;
 use model::batch::{BatchSample, BatchSeries};
 
 pub use encode::encode;
-pub use snappy::{SnappyError, decompress};
+pub use snappy::{SnappyError, decompress, decompressed_len};
 
 use protobuf::{Reader, WireType};
 
@@ -85,7 +87,7 @@ pub fn decode<'a>(body: &'a [u8], batch: &mut WriteBatch<'a>) -> Result<(), Deco
             }
             3 => {
                 wire_type.expect(WireType::Bytes, "WriteRequest", field)?;
-                batch.metadata.push(metadata::decode(reader.bytes()?)?);
+                batch.metadata.extend(metadata::decode(reader.bytes()?)?);
                 if arena_bytes(batch) + decoder.bucket_bytes() > budget_bytes {
                     return Err(DecodeError::TooManyItems);
                 }
@@ -103,6 +105,7 @@ fn arena_bytes(batch: &WriteBatch<'_>) -> usize {
         + batch.exemplars.len() * size_of::<model::batch::BatchExemplar>()
         + batch.histograms.len() * HISTOGRAM_BYTES
         + batch.metadata.len() * size_of::<model::batch::MetricMetadata<'_>>()
+        + batch.undecodable.bytes()
 }
 
 /// What a histogram without buckets takes.

@@ -17,7 +17,7 @@ use model::{Clock, Random};
 use query::ingesters::{RingIngesters, RingIngestersParts};
 use query::{ActivityTracker, Blocks, BlocksDependencies, QueryService, RingGateways};
 use ring::kv::{Client, Store};
-use ring::lifecycler::{Lifecycler, LifecyclerParts};
+use ring::lifecycler::{Lifecycler, LifecyclerOptions, LifecyclerParts};
 use ring::memberlist::MemberlistKv;
 use ring::options::RingSetup;
 use ring::reader::{ReaderParts, RingReader};
@@ -97,8 +97,8 @@ pub(super) fn build(
         Kind::Distributor => env.distributor()?,
         Kind::Ingester => env.ingester()?,
         Kind::Querier => env.querier()?,
-        Kind::Gateway => env.gateway(),
-        Kind::Compactor => env.compactor(),
+        Kind::Gateway => env.gateway()?,
+        Kind::Compactor => env.compactor()?,
     };
     built.services.splice(0..0, member.map(|member| member as Arc<dyn Service>));
     Ok(built)
@@ -168,19 +168,19 @@ impl Env<'_> {
         Arc::new(RingReader::new(setup.name, setup.rules.clone(), parts))
     }
 
-    fn lifecycler(&self, setup: RingSetup, config: &KvStoreConfig) -> Arc<Lifecycler> {
+    fn lifecycler(&self, options: LifecyclerOptions, config: &KvStoreConfig) -> Arc<Lifecycler> {
         let parts = LifecyclerParts {
             client: self.client(config),
             clock: Arc::clone(&self.clock),
             random: self.random(),
             metrics: self.metrics.clone(),
         };
-        Arc::new(Lifecycler::new(setup.instance, parts))
+        Arc::new(Lifecycler::new(options, parts))
     }
 
     fn distributor(&self) -> Result<Built, BoxError> {
         let kv = &self.config.ingester.ring.kvstore;
-        let reader = self.reader(&ring::options::ingester(&self.config.ingester.ring, PORT)?, kv);
+        let reader = self.reader(&ring::options::ingester(&self.config.ingester.ring), kv);
         let pushes = ReplicatedPush::new(ReplicationParts {
             ring: view(&reader),
             ingesters: Arc::new(PushLinks::new(&self.shared.links, &self.node.name)),
@@ -213,7 +213,6 @@ impl Env<'_> {
             overrides: Arc::clone(&self.shared.overrides),
             clock: Arc::clone(&self.clock),
             random: self.random(),
-            blocking: self.blocking.clone(),
             metrics: self.metrics.clone(),
             shows_elected: false,
         }))
@@ -234,11 +233,12 @@ impl Env<'_> {
         });
         let served = Arc::clone(&ingester);
         self.shared.links.ingesters.lock().insert(self.node.name.clone(), served);
-        let setup = ring::options::ingester(&self.config.ingester.ring, PORT)?;
+        let setup = ring::options::ingester(&self.config.ingester.ring);
+        let options = ring::options::ingester_instance(&self.config.ingester.ring, PORT)?;
         let (config, key) = (&self.config.ingester.ring.kvstore, setup.name.key);
         // No limit is divided among ingesters here: nothing is read from the ring.
-        let empty = Arc::new(Ring::new(Desc::default(), setup.rules.clone()));
-        let lifecycler = self.lifecycler(setup, config);
+        let empty = Arc::new(Ring::new(Desc::default(), setup.rules));
+        let lifecycler = self.lifecycler(options, config);
         ingester.join_ring(RingMembership {
             ring: Arc::new(move || Arc::clone(&empty)),
             lifecycler: Arc::clone(&lifecycler),
@@ -250,10 +250,9 @@ impl Env<'_> {
         Ok(Built { services, router, ring, ..Built::default() })
     }
 
-    fn gateway(&self) -> Built {
+    fn gateway(&self) -> Result<Built, BoxError> {
         let ring = &self.config.store_gateway.sharding_ring;
-        let setup = ring::options::store_gateway(ring, PORT);
-        let reader = self.reader(&setup, &ring.kvstore);
+        let reader = self.reader(&ring::options::store_gateway(ring), &ring.kvstore);
         let gateway = StoreGateway::new(store_gateway::Dependencies {
             config: self.config.blocks_storage.bucket_store.clone(),
             options: StoreOptions::default(),
@@ -277,14 +276,14 @@ impl Env<'_> {
         services.extend(gateway.services());
         let served = ServedGateway { gateway, blocking: self.blocking.clone() };
         self.shared.links.gateways.lock().insert(self.node.name.clone(), served);
-        services.push(self.lifecycler(setup, &ring.kvstore));
-        Built { services, ..Built::default() }
+        let options = ring::options::store_gateway_instance(ring, PORT)?;
+        services.push(self.lifecycler(options, &ring.kvstore));
+        Ok(Built { services, ..Built::default() })
     }
 
-    fn compactor(&self) -> Built {
+    fn compactor(&self) -> Result<Built, BoxError> {
         let config = &self.config.compactor.sharding_ring;
-        let setup = ring::options::compactor(config, PORT);
-        let reader = self.reader(&setup, &config.kvstore);
+        let reader = self.reader(&ring::options::compactor(config), &config.kvstore);
         let jobs: Arc<dyn JobSharding> = Arc::new(RingJobs {
             ring: view(&reader),
             id: self.node.name.clone(),
@@ -305,15 +304,16 @@ impl Env<'_> {
         let own_ring = Some(view(&reader));
         let mut services: Vec<Arc<dyn Service>> = vec![reader];
         services.extend(compactor.services());
-        services.push(self.lifecycler(setup, &config.kvstore));
-        Built { services, own_ring, jobs: Some(jobs), ..Built::default() }
+        let options = ring::options::compactor_instance(config, PORT)?;
+        services.push(self.lifecycler(options, &config.kvstore));
+        Ok(Built { services, own_ring, jobs: Some(jobs), ..Built::default() })
     }
 
     fn querier(&self) -> Result<Built, BoxError> {
         let ring = &self.config.ingester.ring;
-        let ingesters = self.reader(&ring::options::ingester(ring, PORT)?, &ring.kvstore);
+        let ingesters = self.reader(&ring::options::ingester(ring), &ring.kvstore);
         let ring = &self.config.store_gateway.sharding_ring;
-        let gateways = self.reader(&ring::options::store_gateway(ring, PORT), &ring.kvstore);
+        let gateways = self.reader(&ring::options::store_gateway(ring), &ring.kvstore);
         let reads = self.recent(&ingesters);
         let (indexes, blocks) = self.blocks(&gateways);
         let service = Arc::new(QueryService::new(query::Dependencies {

@@ -6,8 +6,7 @@ use ulid::Ulid;
 
 use crate::catalog::Catalog;
 
-/// A partial block is left alone for at least so long, whatever is configured: its upload may
-/// still be under way.
+/// A partial block is left alone for at least so long: its upload may still be under way.
 pub(crate) const MIN_PARTIAL_DELAY_MS: i64 = 4 * 60 * 60 * 1000;
 
 /// Delays of one tenant.
@@ -22,10 +21,10 @@ pub(crate) struct DeletionRules {
 }
 
 impl DeletionRules {
-    /// From options in which 0 means never.
+    /// From options in which 0 means never. So does a delay for partial blocks that is too short.
     pub(crate) fn new(retention_ms: i64, partial_delay_ms: i64, deletion_delay_ms: i64) -> Self {
         let partial_delay_ms =
-            (partial_delay_ms > 0).then(|| partial_delay_ms.max(MIN_PARTIAL_DELAY_MS));
+            (partial_delay_ms >= MIN_PARTIAL_DELAY_MS).then_some(partial_delay_ms);
         let retention_ms = (retention_ms > 0).then_some(retention_ms);
         Self { retention_ms, partial_delay_ms, deletion_delay_ms }
     }
@@ -45,18 +44,17 @@ pub(crate) fn expired(
     blocks.map(|(&id, _)| id).collect()
 }
 
-/// The blocks that can go now: marked long enough ago, or marked and not complete, which no
+/// The blocks that can go now: marked long enough ago, or marked and without `meta.json`, which no
 /// reader uses.
 pub(crate) fn deletable(catalog: &Catalog, delay_ms: i64, now_ms: TimestampMs) -> Vec<Ulid> {
     let is_due = |id: &Ulid, marked_s: i64| {
         let marked_ms = marked_s.saturating_mul(1000);
-        !catalog.blocks.contains_key(id) || now_ms.saturating_sub(marked_ms) > delay_ms
+        let is_partial = !catalog.blocks.contains_key(id) && !catalog.malformed.contains(id);
+        is_partial || now_ms.saturating_sub(marked_ms) > delay_ms
     };
     let marks = catalog.deletion_marks.iter();
-    let mut ids: Vec<Ulid> = marks
-        .filter(|(id, mark)| !catalog.malformed.contains(id) && is_due(id, mark.deletion_time))
-        .map(|(&id, _)| id)
-        .collect();
+    let due = marks.filter(|(id, mark)| is_due(id, mark.deletion_time));
+    let mut ids: Vec<Ulid> = due.map(|(&id, _)| id).collect();
     ids.sort_unstable();
     ids
 }

@@ -30,12 +30,14 @@ impl Compactor {
         if !ids.is_empty() {
             tracing::info!(%user, blocks = ids.len(), "deleted the blocks of a tenant");
         }
-        if mark.finished_time == 0 {
+        // Blocks that came later, from an ingester that had not heard of the mark, begin the wait
+        // anew.
+        if mark.finished_time == 0 || !ids.is_empty() {
             let mark = TenantDeletionMark { finished_time: now_s, ..mark };
             return bucket.put_tenant_deletion_mark(mark).await;
         }
         let delay_s = self.config.tenant_cleanup_delay.millis() / 1000;
-        if ids.is_empty() && now_s.saturating_sub(mark.finished_time) > delay_s {
+        if now_s.saturating_sub(mark.finished_time) > delay_s {
             self.remove_leftovers(bucket).await?;
             tracing::info!(%user, "removed what was left of a deleted tenant");
         }

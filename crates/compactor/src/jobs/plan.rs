@@ -52,7 +52,7 @@ pub(crate) fn planned_jobs(
     (config, limits): (&CompactorConfig, &Limits),
     now_ms: TimestampMs,
 ) -> Vec<PlannedJob> {
-    let blocks = compactable(catalog, limits.compactor_max_lookback.millis(), now_ms);
+    let blocks = compactable(catalog, limits, now_ms);
     let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let options = SplitMergeOptions {
         ranges_ms: config.block_ranges.0.iter().map(|range| range.millis()).collect(),
@@ -79,17 +79,18 @@ fn order(option: CompactionJobsOrder) -> JobOrder {
     }
 }
 
-/// The blocks that may be compacted: no mark, raw samples, young enough.
-fn compactable(catalog: &Catalog, max_lookback_ms: i64, now_ms: TimestampMs) -> Vec<BlockMeta> {
-    let oldest_ms = match max_lookback_ms {
-        0 => TimestampMs::MIN,
-        lookback => now_ms.saturating_sub(lookback),
-    };
+/// The blocks that may be compacted: no mark, raw samples, uploaded lately enough as their ids
+/// tell. Where blocks can be uploaded by users, how old an id is says nothing.
+fn compactable(catalog: &Catalog, limits: &Limits, now_ms: TimestampMs) -> Vec<BlockMeta> {
+    let lookback = limits.compactor_max_lookback;
+    let has_lookback = lookback.is_positive() && !limits.compactor_block_upload_enabled;
+    let oldest_ms = has_lookback.then(|| now_ms.saturating_sub(lookback.millis()));
+    let is_recent = |id: Ulid| oldest_ms.is_none_or(|oldest| id.timestamp_ms() as i64 >= oldest);
     let metas = unmarked(catalog).filter(|meta| {
         let resolution = meta.thanos.as_ref().map_or(0, |thanos| thanos.downsample.resolution);
         !catalog.no_compact_marks.contains_key(&meta.ulid)
             && resolution == 0
-            && meta.max_time_ms >= oldest_ms
+            && is_recent(meta.ulid)
     });
     metas.cloned().collect()
 }
@@ -103,4 +104,41 @@ fn unmarked(catalog: &Catalog) -> impl Iterator<Item = &BlockMeta> {
     let blocks = catalog.blocks.iter();
     let kept = blocks.filter(|(id, _)| !catalog.deletion_marks.contains_key(*id));
     kept.map(|(_, block)| &block.meta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CompleteBlock;
+
+    const HOUR_MS: i64 = 3_600_000;
+    /// As little as a `meta.json` can say.
+    const EMPTY_META: &[u8] =
+        br#"{"ulid": "00000000000000000000000001", "minTime": 0, "maxTime": 20, "version": 1}"#;
+
+    /// Uploads of old samples are as young as their ids, and blocks of old ids stay as they are.
+    #[test]
+    fn the_lookback_is_by_the_time_of_the_upload() {
+        let now_ms = 100 * HOUR_MS;
+        let mut catalog = Catalog::default();
+        // Uploaded at these hours, with samples that say the opposite.
+        for hour in [89, 90, 95] {
+            let mut meta = BlockMeta::decode(EMPTY_META).unwrap();
+            meta.ulid = Ulid::from_parts(hour as u64 * HOUR_MS as u64, 7);
+            meta.max_time_ms = (100 - hour) * HOUR_MS;
+            let block = CompleteBlock { uploaded_at_ms: now_ms, meta };
+            catalog.blocks.insert(block.meta.ulid, block);
+        }
+        let compacted = |lookback_h: i64, with_upload| {
+            let mut limits = config::Config::default().limits;
+            limits.compactor_max_lookback = config::PromDuration::from_secs(lookback_h * 3600);
+            limits.compactor_block_upload_enabled = with_upload;
+            let metas = compactable(&catalog, &limits, now_ms);
+            let hours = metas.iter().map(|meta| meta.ulid.timestamp_ms() as i64 / HOUR_MS);
+            hours.collect::<Vec<_>>()
+        };
+        assert_eq!(compacted(10, false), [90, 95]);
+        assert_eq!(compacted(0, false), [89, 90, 95]);
+        assert_eq!(compacted(10, true), [89, 90, 95]);
+    }
 }

@@ -16,6 +16,12 @@ pub(super) struct ProgressMetrics {
 
 impl ProgressMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
+        // The estimate is made of what was read already and cannot fail; the dashboards show it
+        // only where this stands beside it.
+        metrics.counter(
+            "cortex_bucket_index_estimated_compaction_jobs_errors_total",
+            "Estimates of compaction jobs that failed.",
+        );
         Self {
             jobs: metrics.gauge_vec(
                 "cortex_bucket_index_estimated_compaction_jobs",

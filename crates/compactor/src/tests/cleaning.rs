@@ -132,6 +132,59 @@ async fn a_block_whose_description_is_damaged_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_damaged_block_that_is_marked_goes_after_the_delay() {
+    let world = World::new();
+    let bucket = world.tenant();
+    world.add_block(1, hours(0, 2), &data(0..2, hours(0, 2))).await;
+    let meta = bucket.block(Ulid(1)).meta();
+    bucket.bucket().put(&meta, Bytes::from_static(b"{")).await.unwrap();
+    bucket.put_mark(Ulid(1), &DeletionMark::new(Ulid(1), NOW_MS, "by hand")).await.unwrap();
+    world.clock.advance(12 * HOUR_MS);
+    world.clean().await;
+    assert!(bucket.bucket().info(&bucket.block(Ulid(1)).index()).await.is_ok());
+    world.clock.advance(1000);
+    world.clean().await;
+    assert!(!world.keys().await.iter().any(|key| key.contains(&Ulid(1).to_string())));
+}
+
+#[tokio::test]
+async fn a_delay_for_partial_blocks_that_is_too_short_keeps_them() {
+    let mut world = World::new();
+    let minutes = |m: i64| config::PromDuration::from_secs(60 * m);
+    world.limits.compactor_partial_block_deletion_delay = minutes(4 * 60 - 1);
+    let bucket = world.tenant();
+    world.add_block(1, hours(0, 2), &data(0..2, hours(0, 2))).await;
+    let key = bucket.block(Ulid(3)).file("chunks/000001");
+    bucket.bucket().put(&key, Bytes::from_static(b"x")).await.unwrap();
+    let written_ms = bucket.bucket().info(&key).await.unwrap().last_modified_ms;
+    world.clock.set(written_ms + 100 * HOUR_MS);
+    world.clean().await;
+    assert!(marked(&world).await.is_empty());
+    world.limits.compactor_partial_block_deletion_delay = minutes(4 * 60);
+    world.clean().await;
+    assert_eq!(marked(&world).await, [Ulid(3)]);
+}
+
+#[tokio::test]
+async fn blocks_that_come_late_to_a_deleted_tenant_begin_the_wait_anew() {
+    let world = World::new();
+    let bucket = world.tenant();
+    let finished_time = NOW_MS / 1000 - 5 * 3600;
+    let mark = TenantDeletionMark { deletion_time: 5, finished_time };
+    bucket.put_tenant_deletion_mark(mark).await.unwrap();
+    world.add_block(1, hours(0, 2), &data(0..2, hours(0, 2))).await;
+    world.clean().await;
+    let mark = bucket.tenant_deletion_mark().await.unwrap().unwrap();
+    assert_eq!(mark.finished_time, NOW_MS / 1000);
+    world.clock.advance(2 * HOUR_MS);
+    world.clean().await;
+    assert!(bucket.tenant_deletion_mark().await.unwrap().is_some());
+    world.clock.advance(5 * HOUR_MS);
+    world.clean().await;
+    assert!(world.keys().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_marked_tenant_goes_step_by_step() {
     let world = World::new();
     let bucket = world.tenant();

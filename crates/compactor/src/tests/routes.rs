@@ -61,6 +61,7 @@ async fn pages_show_tenants_and_what_would_be_done() {
     for line in [
         "cortex_bucket_index_estimated_compaction_jobs{user=\"team\",type=\"merge\"} 1",
         "cortex_bucket_index_estimated_compaction_jobs{user=\"team\",type=\"split\"} 0",
+        "cortex_bucket_index_estimated_compaction_jobs_errors_total 0",
         "urd_compactor_backlog_blocks{user=\"team\"} 2",
     ] {
         assert!(text.contains(line), "{line}\n{text}");

@@ -206,7 +206,7 @@ config! {
         store_gateway_tenant_shard_size: u64 = "0", "store-gateway.tenant-shard-size", Basic;
         /// The same for each zone.
         store_gateway_tenant_shard_size_per_zone: u64 = "0", "store-gateway.tenant-shard-size-per-zone", Experimental;
-        /// Blocks whose samples are all older are deleted; 0 keeps them for ever.
+        /// Blocks whose samples are all older are deleted and not queried; 0 keeps them for ever.
         compactor_blocks_retention_period: PromDuration = "0", "compactor.blocks-retention-period", Basic;
         /// Shards that blocks are split into; 0 splits none.
         compactor_split_and_merge_shards: u64 = "0", "compactor.split-and-merge-shards", Basic;
@@ -214,7 +214,7 @@ config! {
         compactor_split_groups: u64 = "1", "compactor.split-groups", Basic;
         /// Compactors that a tenant is spread over; 0 is all.
         compactor_tenant_shard_size: u64 = "0", "compactor.compactor-tenant-shard-size", Basic;
-        /// Blocks without meta.json are deleted after this; at least 4h, 0 switches it off.
+        /// Blocks without meta.json are deleted after this; 0, and what is less than 4h, switches it off.
         compactor_partial_block_deletion_delay: PromDuration = "1d", "compactor.partial-block-deletion-delay", Basic;
         /// Take blocks over the API.
         compactor_block_upload_enabled: bool = "false", "compactor.block-upload-enabled", Basic;
@@ -224,7 +224,7 @@ config! {
         compactor_block_upload_verify_chunks: bool = "true", "compactor.block-upload-verify-chunks", Basic;
         /// Size of a block taken over the API, in bytes; 0 is no limit.
         compactor_block_upload_max_block_size_bytes: u64 = "0", "compactor.block-upload-max-block-size-bytes", Advanced;
-        /// Older blocks are not compacted; 0 compacts all.
+        /// Blocks uploaded earlier are not compacted; 0 compacts all, and so does block upload.
         compactor_max_lookback: PromDuration = "0", "compactor.max-lookback", Experimental;
         /// Files of a block that are uploaded at once.
         compactor_max_per_block_upload_concurrency: u64 = "8", "compactor.max-per-block-upload-concurrency", Advanced;

@@ -109,7 +109,6 @@ struct Fixture {
     store: Arc<MemoryStore>,
     trackers: Vec<Arc<HaTracker>>,
     limits: Limits,
-    pool: rt::ComputePool,
 }
 
 fn fixture(change: impl FnOnce(&mut Limits)) -> Fixture {
@@ -125,41 +124,45 @@ fn fixture(change: impl FnOnce(&mut Limits)) -> Fixture {
             overrides: Arc::new(Overrides::fixed(limits.clone())),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SeededRandom::new(seed)),
-            blocking: BlockingHandle::current(),
             metrics: Metrics::new(),
             shows_elected: true,
         }))
     };
     let trackers = (0..2).map(tracker).collect();
-    let options = rt::ComputeOptions { name: "t", threads: 1, queue_capacity: 4 };
-    let pool = rt::ComputePool::new(options).unwrap();
-    Fixture { clock, store, trackers, limits, pool }
+    Fixture { clock, store, trackers, limits }
 }
 
 impl Fixture {
     /// A request of a replica at one of the distributors; the labels that are left.
     async fn push(&self, at: usize, cluster: &str, replica: &str) -> Result<String, PushError> {
-        let (tracker, limits) = (Arc::clone(&self.trackers[at]), self.limits.clone());
+        let (tracker, limits) = (&self.trackers[at], &self.limits);
         let now_ms = self.clock.now_ms();
-        let (cluster, replica) = (cluster.to_owned(), replica.to_owned());
-        let job = move || {
+        let judge = || {
             let label = |name, value| Label { name, value };
-            let labels = [
-                label("__name__", "up"),
-                label("__replica__", replica.as_str()),
-                label("cluster", cluster.as_str()),
-            ];
+            let labels =
+                [label("__name__", "up"), label("__replica__", replica), label("cluster", cluster)];
             let mut batch = WriteBatch::default();
             let sample = BatchSample { timestamp_ms: now_ms, value: 1.0 };
             batch.push_float(&labels, sample);
             let tenant = TenantId::new("team").unwrap();
-            let origin = Origin::of(&batch, &limits);
-            let at = (&tenant, &limits, now_ms);
-            dedup(Some(tracker.as_ref()), at, &mut batch, origin.as_ref())?;
+            let origin = Origin::of(&batch, limits);
+            let at = (&tenant, limits, now_ms);
+            if let Dedup::Unknown(election) =
+                dedup(Some(tracker.as_ref()), at, &mut batch, origin.as_ref())?
+            {
+                return Ok(Err(election));
+            }
             let left = batch.labels_of(&batch.series[0]);
-            Ok(left.iter().map(|l| format!("{}={}", l.name, l.value)).collect::<Vec<_>>().join(","))
+            let left = left.iter().map(|l| format!("{}={}", l.name, l.value));
+            Ok(Ok(left.collect::<Vec<_>>().join(",")))
         };
-        self.pool.run(job).await.unwrap()
+        match judge()? {
+            Ok(left) => Ok(left),
+            Err(election) => {
+                tracker.elect(&election).await?;
+                Ok(judge()?.expect("there was an election"))
+            }
+        }
     }
 
     fn pass(&self, seconds: i64) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use config::{Config, Limits};
+use futures::FutureExt as _;
 use model::env::ManualClock;
 use model::{Label, TimestampMs};
 
@@ -52,6 +53,27 @@ fn fixture(change: impl FnOnce(&mut Limits)) -> Fixture {
     Fixture { distributor, recorder, clock, metrics }
 }
 
+/// Pushes as the handler does it, to an ingester that does not make anybody wait.
+impl Distributor {
+    fn push(&self, tenant: &TenantId, batch: &mut WriteBatch<'_>) -> Result<(), PushError> {
+        ended(self.begin_batch(tenant, batch, (Round::First, Arc::new(())))?)
+    }
+
+    fn push_body(&self, tenant: &TenantId, body: &[u8]) -> Result<(), PushError> {
+        let inflight = Arc::new(self.admit(tenant, body.len() as u64)?);
+        let body = Bytes::copy_from_slice(body);
+        let request = PushRequest { tenant: tenant.clone(), body, inflight };
+        ended(self.begin(&request, Round::First)?)
+    }
+}
+
+fn ended(begun: Begun) -> Result<(), PushError> {
+    match begun {
+        Begun::Sent(sent) => sent.ended().now_or_never().expect("nobody waits"),
+        Begun::Elects(election) => panic!("{election:?}"),
+    }
+}
+
 fn tenant() -> TenantId {
     TenantId::new("team").unwrap()
 }
@@ -89,6 +111,22 @@ fn a_body_is_decoded_and_handed_on_again_and_again() {
 }
 
 #[test]
+fn a_label_value_that_is_not_utf8_does_not_lose_the_rest_of_its_request() {
+    let f = fixture(|_| {});
+    let good = snap::raw::Decoder::new().decompress_vec(&body()).unwrap();
+    let mut bad = good.clone();
+    let name_value = bad.windows(3).position(|w| w == b"\x12\x01m").unwrap() + 2;
+    bad[name_value] = 0xff;
+    let both = snap::raw::Encoder::new().compress_vec(&[bad, good].concat()).unwrap();
+    let error = f.distributor.push_body(&tenant(), &both).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+    assert!(error.message.contains("(err-mimir-metric-name-invalid)"), "{}", error.message);
+    assert_eq!(*f.recorder.pushed.lock(), [("m".to_owned(), 1.0)]);
+    let text = f.metrics.encode(rt::metrics::TextFormat::Prometheus);
+    assert!(text.contains("cortex_distributor_samples_in_total{user=\"team\"} 2"), "{text}");
+}
+
+#[test]
 fn damaged_and_oversized_bodies_are_bad_data() {
     let f = fixture(|_| {});
     let error = f.distributor.push_body(&tenant(), b"\xff\xff").unwrap_err();
@@ -103,6 +141,41 @@ fn damaged_and_oversized_bodies_are_bad_data() {
     let error = f.distributor.push_body(&tenant(), &garbage).unwrap_err();
     assert!(error.message.contains("unexpected end of protobuf message"));
     assert!(f.recorder.pushed.lock().is_empty());
+}
+
+/// Pushes a body by HTTP, with a length or in chunks, where the bytes under way have a bound; the
+/// status.
+async fn post(mut f: Fixture, max_bytes: u64, has_length: bool) -> u16 {
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    f.distributor.config.instance_limits.max_inflight_push_requests_bytes = max_bytes;
+    let options = rt::ComputeOptions { name: "t", threads: 1, queue_capacity: 4 };
+    let pool = rt::ComputePool::new(options).unwrap();
+    let random = Arc::new(model::env::SeededRandom::new(1));
+    let router = crate::http::routes(Arc::new(f.distributor), pool, random);
+    let body = Bytes::from(body());
+    let mut request = http::Request::post("/api/v1/push").extension(tenant());
+    if has_length {
+        request = request.header("Content-Length", body.len());
+    }
+    let chunks: Vec<_> = body.chunks(7).map(Bytes::copy_from_slice).map(Ok::<_, String>).collect();
+    let chunks = futures::stream::iter(chunks);
+    let request = request.body(Body::from_stream(chunks)).unwrap();
+    router.oneshot(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_request_count_as_they_came_and_decoded() {
+    let body = body();
+    let decoded = remote_write::decompressed_len(&body, 1000).unwrap();
+    let all = (body.len() + decoded) as u64;
+    for has_length in [true, false] {
+        assert_eq!(post(fixture(|_| {}), all, has_length).await, 200, "{has_length}");
+        assert_eq!(post(fixture(|_| {}), all - 1, has_length).await, 503, "{has_length}");
+        let half = body.len() as u64 - 1;
+        assert_eq!(post(fixture(|_| {}), half, has_length).await, 503, "{has_length}");
+    }
 }
 
 #[test]
@@ -140,11 +213,14 @@ fn the_rates_of_a_tenant_refuse_whole_requests() {
     });
     let error = f.distributor.push(&tenant(), &mut batch(&["a", "b", "c"])).unwrap_err();
     assert_eq!(error.cause, PushErrorCause::IngestionRateLimited);
-    assert!(error.message.contains("set to 1 items/s with a maximum allowed burst of 2."));
+    let burst = "exceeded the ingestion burst size limit, set to 2, with 3 items. This limit";
+    assert!(error.message.contains(burst), "{}", error.message);
     assert!(error.message.contains("(err-mimir-tenant-max-ingestion-rate)"));
     assert!(f.recorder.pushed.lock().is_empty());
     f.distributor.push(&tenant(), &mut batch(&["a", "b"])).unwrap();
-    assert!(f.distributor.push(&tenant(), &mut batch(&["a"])).is_err());
+    let error = f.distributor.push(&tenant(), &mut batch(&["a"])).unwrap_err();
+    assert!(error.message.contains("set to 1 items/s with a maximum allowed burst of 2."));
+    assert!(error.message.contains("(err-mimir-tenant-max-ingestion-rate)"));
     f.clock.advance(Duration::from_secs(1).as_millis() as i64);
     f.distributor.push(&tenant(), &mut batch(&["a"])).unwrap();
 
@@ -154,13 +230,86 @@ fn the_rates_of_a_tenant_refuse_whole_requests() {
     assert!(f.distributor.admit(&TenantId::new("other").unwrap(), 1).is_ok());
 }
 
-/// A ring of distributors with these ages of their heartbeats, seconds.
+#[test]
+fn a_request_rate_without_a_burst_size_is_no_limit() {
+    let f = fixture(|l| l.request_rate = 1.0);
+    for _ in 0..100 {
+        drop(f.distributor.admit(&tenant(), 1).unwrap());
+    }
+}
+
+#[test]
+fn requests_are_counted_under_mimirs_labels_whatever_becomes_of_them() {
+    let f = fixture(|l| {
+        l.ingestion_rate = 1.0;
+        l.ingestion_burst_size = 2;
+        l.request_rate = 1.0;
+        l.request_burst_size = 1;
+    });
+    f.distributor.push(&tenant(), &mut batch(&["a", "b"])).unwrap();
+    let mut late = batch(&["a"]);
+    late.samples[0].timestamp_ms = NOW_MS - 5_000;
+    f.distributor.push(&tenant(), &mut late).unwrap_err();
+    drop(f.distributor.admit(&tenant(), 1).unwrap());
+    f.distributor.admit(&tenant(), 1).unwrap_err();
+    let text = f.metrics.encode(rt::metrics::TextFormat::Prometheus);
+    for line in [
+        "cortex_distributor_requests_in_total{user=\"team\",version=\"1.0\"} 2",
+        "cortex_distributor_received_requests_total{user=\"team\"} 2",
+        "cortex_distributor_received_samples_total{user=\"team\"} 2",
+        "cortex_distributor_latest_seen_sample_timestamp_seconds{user=\"team\"} 1699999995.0",
+        "cortex_discarded_requests_total{reason=\"rate_limited\",user=\"team\"} 1",
+        "cortex_distributor_instance_rejected_requests_total{\
+         reason=\"distributor_max_ingestion_rate\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn a_tenant_that_sends_nothing_any_more_is_forgotten_with_its_metrics() {
+    let f = fixture(|l| {
+        l.ingestion_rate = 1.0;
+        l.ingestion_burst_size = 2;
+        l.request_rate = 1.0;
+        l.request_burst_size = 1;
+    });
+    let (gone, stays) = (TenantId::new("gone").unwrap(), TenantId::new("stays").unwrap());
+    for tenant in [&gone, &stays] {
+        f.distributor.push(tenant, &mut batch(&["a", "b-c"])).unwrap_err();
+        f.distributor.push(tenant, &mut batch(&["a", "b", "c"])).unwrap_err();
+        drop(f.distributor.admit(tenant, 1).unwrap());
+        f.distributor.admit(tenant, 1).unwrap_err();
+    }
+    f.distributor.forget_idle_tenants();
+    let series_of = |tenant: &str| {
+        let text = f.metrics.encode(rt::metrics::TextFormat::Prometheus);
+        text.lines().filter(|line| line.contains(&format!("user=\"{tenant}\""))).count()
+    };
+    let count = series_of("gone");
+    assert!(count > 10, "{count}");
+    f.clock.advance(10 * 60_000);
+    f.distributor.push(&stays, &mut batch(&["a"])).unwrap();
+    f.clock.advance(5 * 60_000 + 1);
+    f.distributor.forget_idle_tenants();
+    assert_eq!((series_of("gone"), series_of("stays")), (0, count));
+    f.distributor.push(&gone, &mut batch(&["a"])).unwrap();
+    assert!(series_of("gone") > 0);
+}
+
+/// A ring of distributors with these ages of their heartbeats, seconds, and one that leaves.
 fn distributors(ages_s: &[i64]) -> RingView {
     let instance = |(i, age_s): (usize, &i64)| {
         let timestamp = NOW_MS / 1000 - age_s;
-        (format!("d{i}"), ring::InstanceDesc { timestamp, ..Default::default() })
+        (format!("d{i}"), InstanceDesc { timestamp, ..Default::default() })
     };
-    let desc = ring::Desc { ingesters: ages_s.iter().enumerate().map(instance).collect() };
+    let mut desc = ring::Desc { ingesters: ages_s.iter().enumerate().map(instance).collect() };
+    let leaving = InstanceDesc {
+        timestamp: NOW_MS / 1000,
+        state: InstanceState::Leaving as i32,
+        ..Default::default()
+    };
+    desc.ingesters.insert("leaving".to_owned(), leaving);
     let ring = Arc::new(ring::Ring::new(desc, ring::RingRules::default()));
     Arc::new(move || Arc::clone(&ring))
 }

@@ -96,7 +96,7 @@ impl World {
             blocking: BlockingHandle::current(),
             tasks: Arc::clone(&tasks),
         });
-        let options = ComputeOptions { name: "t", threads: 1, queue_capacity: 1 };
+        let options = ComputeOptions { name: "t", threads: 1, queue_capacity: 20 };
         let pool = ComputePool::new(options).unwrap();
         Self { ingesters, push: Arc::new(push), ring, pool, tasks }
     }
@@ -105,8 +105,12 @@ impl World {
         self.ingesters.answers.lock().insert(address.to_owned(), answer);
     }
 
-    /// Pushes a sample of each series from a thread that may block.
     async fn push(&self, series: usize) -> Result<(), PushError> {
+        self.push_holding(series, Arc::new(())).await
+    }
+
+    /// Pushes a sample of each series from a thread that is not to wait.
+    async fn push_holding(&self, series: usize, held: PushHeld) -> Result<(), PushError> {
         let push = Arc::clone(&self.push);
         let job = move || {
             let names: Vec<String> = (0..series).map(name).collect();
@@ -115,9 +119,9 @@ impl World {
                 let labels = [Label { name: "__name__", value: name }];
                 batch.push_float(&labels, BatchSample { timestamp_ms: 1, value: 1.0 });
             }
-            push.push(&TenantId::new("team").unwrap(), &batch)
+            push.begin(&TenantId::new("team").unwrap(), &batch, held)
         };
-        self.pool.run(job).await.unwrap()
+        self.pool.run(job).await.unwrap().ended().await
     }
 
     fn stored(&self, address: &str) -> BTreeSet<String> {
@@ -177,6 +181,43 @@ async fn the_answer_does_not_wait_for_the_slowest_replica_and_it_is_served_all_t
     told.notify_one();
     world.tasks.join(Duration::from_secs(60)).await.unwrap();
     assert_eq!(world.stored("0").len(), 5);
+}
+
+#[tokio::test]
+async fn what_a_push_holds_is_held_until_the_slowest_replica_has_answered() {
+    let world = World::new(ring(3, 3));
+    let told = Arc::new(Notify::new());
+    world.answers("0", Answer::Waits(Arc::clone(&told)));
+    let held = Arc::new(());
+    world.push_holding(5, Arc::clone(&held) as PushHeld).await.unwrap();
+    assert_eq!(Arc::strong_count(&held), 2);
+    told.notify_one();
+    world.tasks.join(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test]
+async fn pushes_that_wait_for_ingesters_need_no_threads() {
+    let world = World::new(ring(3, 3));
+    let told = Arc::new(Notify::new());
+    for address in ["0", "1", "2"] {
+        world.answers(address, Answer::Waits(Arc::clone(&told)));
+    }
+    let pushes = futures::future::join_all((0..20).map(|_| world.push(1)));
+    let telling = async {
+        // All of them have been sent before one is answered.
+        while world.tasks.len() < 20 * 3 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 * 3 {
+            told.notify_one();
+            tokio::task::yield_now().await;
+        }
+        told.notify_waiters();
+    };
+    let all = async { futures::join!(pushes, telling) };
+    let (done, ()) = rt::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    assert!(done.into_iter().all(|done| done.is_ok()));
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 //! buckets, which is brought below the limit by lower resolution where that is allowed.
 
 use model::batch::{BatchHistogram, BatchSeries, HistogramValue};
-use model::histogram::{CUSTOM_BUCKETS_SCHEMA, Fault, needs_reduction};
-use model::histogram::{InvalidHistogram, MAX_EXPONENTIAL_SCHEMA, MIN_EXPONENTIAL_SCHEMA};
+use model::histogram::{
+    CUSTOM_BUCKETS_SCHEMA, Fault, InvalidHistogram, MIN_EXPONENTIAL_SCHEMA, is_exponential_schema,
+};
 use model::{Label, WriteBatch};
 
 use super::message::{cut, limit_rejection, rejection, series_text};
-use super::samples::check_time;
+use super::samples::{check_time, keep_first_of_time};
 use super::{Cx, Findings, Reason, Rejection};
 
 /// Keeps the valid histogram samples of a series, in order, and shortens its range.
@@ -32,6 +33,10 @@ pub(super) fn retain_valid(
             Err(error) => findings.discard_samples(error, 1),
         }
     }
+    let samples = &mut samples[..kept];
+    if !samples.is_sorted_by(|a, b| a.timestamp_ms < b.timestamp_ms) {
+        kept = keep_first_of_time(samples, |sample| sample.timestamp_ms, findings) as usize;
+    }
     series.histograms.end = series.histograms.start + kept as u32;
 }
 
@@ -40,13 +45,8 @@ fn check(sample: &mut BatchHistogram, labels: &[Label<'_>], cx: &Cx<'_>) -> Resu
     let timestamp_ms = sample.timestamp_ms;
     let at = (timestamp_ms, labels);
     let schema = shape(&sample.value).schema;
-    if needs_reduction(schema) {
-        reduce(&mut sample.value, MAX_EXPONENTIAL_SCHEMA)
-            .map_err(|e| invalid(&e.to_string(), at))?;
-    } else if schema != CUSTOM_BUCKETS_SCHEMA
-        && !(MIN_EXPONENTIAL_SCHEMA..=MAX_EXPONENTIAL_SCHEMA).contains(&schema)
-    {
-        return Err(invalid_schema(schema, at));
+    if schema != CUSTOM_BUCKETS_SCHEMA && !is_exponential_schema(schema) {
+        return Err(invalid_schema(schema));
     }
     let validated = match &sample.value {
         HistogramValue::Int(histogram) => histogram.validate(),
@@ -98,12 +98,8 @@ fn reduce(value: &mut HistogramValue, schema: i32) -> Result<(), model::histogra
     }
 }
 
-fn invalid_schema(schema: i32, (timestamp_ms, labels): (i64, &[Label<'_>])) -> Rejection {
-    let message = format!(
-        "received a native histogram sample with an invalid schema: {schema}, timestamp: \
-         {timestamp_ms} series: '{}'",
-        cut(&series_text(labels))
-    );
+fn invalid_schema(schema: i32) -> Rejection {
+    let message = format!("received a native histogram sample with an invalid schema: {schema}");
     rejection("invalid_native_histogram_schema", "invalid-native-histogram-schema", &message)
 }
 
@@ -132,10 +128,6 @@ fn too_many_buckets(
 
 fn invalid_histogram(error: &InvalidHistogram, at: (i64, &[Label<'_>])) -> Rejection {
     invalid_with(&error.to_string(), fault_id(&error.fault), at)
-}
-
-fn invalid(message: &str, at: (i64, &[Label<'_>])) -> Rejection {
-    invalid_with(message, "not-reducible-native-histogram", at)
 }
 
 fn invalid_with(

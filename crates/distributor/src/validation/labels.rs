@@ -3,7 +3,7 @@
 use model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use model::{Label, METRIC_NAME_LABEL};
 
-use super::message::{cut, limit_rejection, rejection, series_text};
+use super::message::{ascii_only, cut, limit_rejection, rejection, series_text};
 use super::{Rejection, ValidationLimits};
 
 /// Checks sorted labels; the first thing that is wrong.
@@ -12,14 +12,10 @@ pub(super) fn check(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(
     check_count(labels, limits)?;
     let mut previous = None;
     for label in labels {
-        check_label(label, labels, limits)?;
+        check_name(label.name, limits, || series_text(labels))?;
+        check_value(label, limits, || series_text(labels))?;
         if previous == Some(label.name) {
-            let message = format!(
-                "received a series with duplicate label name, label: '{}' series: '{}'",
-                cut(label.name),
-                cut(&series_text(labels))
-            );
-            return Err(rejection("duplicate_label_names", "duplicate-label-names", &message));
+            return Err(duplicate_name(label.name, &series_text(labels)));
         }
         previous = Some(label.name);
     }
@@ -38,7 +34,10 @@ fn is_valid_name(name: &str, limits: &ValidationLimits) -> bool {
     if limits.utf8_names { !name.is_empty() } else { is_legacy_label_name(name) }
 }
 
-fn check_metric_name(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(), Rejection> {
+pub(super) fn check_metric_name(
+    labels: &[Label<'_>],
+    limits: &ValidationLimits,
+) -> Result<(), Rejection> {
     let Some(name) = metric_name(labels) else {
         let message = "received series has no metric name";
         return Err(rejection("missing_metric_name", "missing-metric-name", message));
@@ -46,16 +45,24 @@ fn check_metric_name(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<
     if limits.utf8_names || is_legacy_metric_name(name) {
         return Ok(());
     }
-    let message = format!("received a series with invalid metric name: '{}'", cut(name));
-    Err(rejection("metric_name_invalid", "metric-name-invalid", &message))
+    Err(invalid_metric_name(name))
 }
 
-fn metric_name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
+pub(super) fn invalid_metric_name(name: &str) -> Rejection {
+    let name = ascii_only(name);
+    let message = format!("received a series with invalid metric name: '{}'", cut(&name));
+    rejection("metric_name_invalid", "metric-name-invalid", &message)
+}
+
+pub(super) fn metric_name<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
     // Upper-case names sort before it, so it need not be the first.
     labels.iter().find(|l| l.name == METRIC_NAME_LABEL).map(|l| l.value)
 }
 
-fn check_count(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(), Rejection> {
+pub(super) fn check_count(
+    labels: &[Label<'_>],
+    limits: &ValidationLimits,
+) -> Result<(), Rejection> {
     let is_over = labels.len() > limits.max_label_names;
     if !is_over {
         return Ok(());
@@ -84,35 +91,54 @@ fn check_count(labels: &[Label<'_>], limits: &ValidationLimits) -> Result<(), Re
     Err(limit_rejection(reason, (id, flag), &message))
 }
 
-fn check_label(
-    label: &Label<'_>,
-    labels: &[Label<'_>],
+/// Checks the name of a label of the series that `series` shows.
+pub(super) fn check_name(
+    name: &str,
     limits: &ValidationLimits,
+    series: impl Fn() -> String,
 ) -> Result<(), Rejection> {
-    if !is_valid_name(label.name, limits) {
-        let message = format!(
-            "received a series with an invalid label: '{}' series: '{}'",
-            cut(label.name),
-            cut(&series_text(labels))
-        );
-        return Err(rejection("label_invalid", "label-invalid", &message));
+    if !is_valid_name(name, limits) {
+        return Err(invalid_name(name, &series()));
     }
-    if label.name.len() > limits.max_label_name_bytes {
+    if name.len() > limits.max_label_name_bytes {
         let message = format!(
             "received a series whose label name length exceeds the limit, label: '{}' series: '{}'",
-            cut(label.name),
-            cut(&series_text(labels))
+            cut(name),
+            cut(&series())
         );
         let flag = ("label-name-too-long", "validation.max-length-label-name");
         return Err(limit_rejection("label_name_too_long", flag, &message));
     }
-    if label.value.len() > limits.max_label_value_bytes {
-        return Err(value_too_long(label, labels, limits));
-    }
     Ok(())
 }
 
-fn value_too_long(label: &Label<'_>, labels: &[Label<'_>], limits: &ValidationLimits) -> Rejection {
+pub(super) fn invalid_name(name: &str, series: &str) -> Rejection {
+    let message = format!(
+        "received a series with an invalid label: '{}' series: '{}'",
+        cut(name),
+        cut(series)
+    );
+    rejection("label_invalid", "label-invalid", &message)
+}
+
+pub(super) fn duplicate_name(name: &str, series: &str) -> Rejection {
+    let message = format!(
+        "received a series with duplicate label name, label: '{}' series: '{}'",
+        cut(name),
+        cut(series)
+    );
+    rejection("duplicate_label_names", "duplicate-label-names", &message)
+}
+
+/// Checks the value of a label of the series that `series` shows.
+pub(super) fn check_value(
+    label: &Label<'_>,
+    limits: &ValidationLimits,
+    series: impl Fn() -> String,
+) -> Result<(), Rejection> {
+    if label.value.len() <= limits.max_label_value_bytes {
+        return Ok(());
+    }
     let message = format!(
         "received a series whose label value length of {} exceeds the limit of {}, label: '{}', \
          value: '{}' (truncated) series: '{}'",
@@ -120,8 +146,8 @@ fn value_too_long(label: &Label<'_>, labels: &[Label<'_>], limits: &ValidationLi
         limits.max_label_value_bytes,
         label.name,
         cut(label.value),
-        cut(&series_text(labels))
+        cut(&series())
     );
     let flag = ("label-value-too-long", "validation.max-length-label-value");
-    limit_rejection("label_value_too_long", flag, &message)
+    Err(limit_rejection("label_value_too_long", flag, &message))
 }

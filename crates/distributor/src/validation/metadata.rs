@@ -12,8 +12,7 @@ pub(super) fn check(
 ) -> Result<(), Rejection> {
     if limits.enforce_metadata_metric_name && metadata.family.is_empty() {
         let message = "received a metric metadata with no metric name";
-        let reason = "metadata_missing_metric_name";
-        return Err(rejection(reason, "metadata-missing-metric-name", message));
+        return Err(rejection("missing_metric_name", "metadata-missing-metric-name", message));
     }
     let max_bytes = limits.max_metadata_bytes;
     if max_bytes == 0 {
@@ -22,11 +21,11 @@ pub(super) fn check(
     metadata.help = cut_at(metadata.help, max_bytes);
     for (what, text, reason, id) in [
         ("metric name", metadata.family, "metric_name_too_long", "metric-name-too-long"),
-        ("unit", metadata.unit, "unit_too_long", "unit-too-long"),
+        ("unit name", metadata.unit, "unit_too_long", "unit-too-long"),
     ] {
         if text.len() > max_bytes {
             let shown =
-                if what == "unit" { format!("unit: '{}' ", cut(text)) } else { String::new() };
+                if what == "unit name" { format!("unit: '{}' ", cut(text)) } else { String::new() };
             let message = format!(
                 "received a metric metadata whose {what} length exceeds the limit, {shown}metric \
                  name: '{}'",

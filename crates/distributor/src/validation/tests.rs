@@ -123,6 +123,70 @@ fn info_series_have_a_limit_of_their_own() {
     assert!(error.contains("err-mimir-max-label-names-per-info-series"));
 }
 
+/// What is found in one series of raw labels between two good ones.
+fn findings_of_raw(labels: &[(&[u8], &[u8])], limits: &ValidationLimits) -> Findings {
+    let mut batch = batch(&[&[("__name__", "good")], &[("a", "nameless")]]);
+    let raw = |&(name, value)| model::batch::RawLabel { name, value };
+    batch.undecodable.labels = labels.iter().map(raw).collect();
+    batch.undecodable.series.push(model::batch::UndecodableSeries {
+        position: 1,
+        sample_count: 2,
+        labels: BatchRange { start: 0, end: labels.len() as u32 },
+    });
+    let findings = validate(&mut batch, limits, NOW_MS);
+    assert_eq!(batch.series.len(), 1, "the good one stays");
+    assert!(batch.undecodable.is_empty(), "refused once");
+    findings
+}
+
+#[test]
+fn text_that_is_not_utf8_takes_out_its_series_alone() {
+    let default = limits(|_| {});
+    let found = findings_of_raw(&[(b"__name__", b"m2"), (b"a", b"x\xff\xfe")], &default);
+    assert_eq!(
+        found.first_error.unwrap(),
+        "received a series with invalid value in label 'a': 'x\u{fffd}' metric: 'm2' \
+         (err-mimir-label-value-invalid)",
+        "it stands before the series without a name"
+    );
+    let want = [(Reason("label_value_invalid"), 2), (Reason("missing_metric_name"), 1)];
+    assert_eq!(found.discarded_samples, want);
+    let utf8 = limits(|l| l.name_validation_scheme = config::NameScheme::Utf8);
+    for limits in [&default, &utf8] {
+        let error =
+            |labels: &[(&[u8], &[u8])]| findings_of_raw(labels, limits).first_error.unwrap();
+        assert_eq!(
+            error(&[(b"__name__", b"m\xff")]),
+            "received a series with invalid metric name: 'm (non-ascii characters removed)' \
+             (err-mimir-metric-name-invalid)"
+        );
+        assert_eq!(
+            error(&[(b"__name__", b"m"), (b"a\xff", b"\xff")]),
+            "received a series with an invalid label: 'a\u{fffd}' series: \
+             'm{a\u{fffd}=\"\\xff\"}' (err-mimir-label-invalid)"
+        );
+        assert_eq!(
+            error(&[(b"a", b"\xff")]),
+            "received series has no metric name (err-mimir-missing-metric-name)"
+        );
+    }
+}
+
+#[test]
+fn a_series_without_labels_is_dropped_and_nobody_is_told() {
+    let mut batch = batch(&[&[], &[("__name__", "m")]]);
+    let findings = validate(&mut batch, &limits(|_| {}), NOW_MS);
+    assert_eq!((batch.series.len(), findings.first_error), (1, None));
+    assert!(findings.discarded_samples.is_empty());
+}
+
+#[test]
+fn texts_show_two_hundred_characters_of_what_they_name() {
+    let name = "é".repeat(201);
+    let error = error_of(&[("__name__", "m"), (&name, "1")], &limits(|_| {}));
+    assert!(error.contains(&format!("label: '{}' series", "é".repeat(200))), "{error}");
+}
+
 #[test]
 fn utf8_names_where_they_are_allowed() {
     let utf8 = limits(|l| l.name_validation_scheme = config::NameScheme::Utf8);
@@ -133,7 +197,7 @@ fn utf8_names_where_they_are_allowed() {
 #[test]
 fn samples_outside_the_grace_periods_go_and_the_rest_stays() {
     let limits = limits(|l| l.past_grace_period = config::PromDuration::from_secs(60));
-    let mut batch = batch(&[&[("__name__", "m")]]);
+    let mut batch = batch(&[&[("__name__", "m"), ("a", "b")]]);
     let minute = 60_000;
     batch.samples = [-2 * minute, -1, 0, 10 * minute, 10 * minute + 1]
         .map(|offset| BatchSample { timestamp_ms: NOW_MS + offset, value: 1.0 })
@@ -154,6 +218,28 @@ fn samples_outside_the_grace_periods_go_and_the_rest_stays() {
             NOW_MS - 2 * minute
         )
     );
+}
+
+#[test]
+fn of_samples_at_one_time_the_first_stays_and_nobody_is_told() {
+    let limits = limits(|_| {});
+    let mut batch = batch(&[&[("__name__", "m")]]);
+    let sample = |(offset, value)| BatchSample { timestamp_ms: NOW_MS + offset, value };
+    batch.samples = [(3, 1.0), (1, 2.0), (3, 3.0), (2, 4.0), (1, 5.0)].map(sample).to_vec();
+    batch.series[0].samples = BatchRange { start: 0, end: 5 };
+    let one = histogram(|_| {}).histograms.remove(0);
+    batch.histograms = vec![one.clone(), one];
+    batch.series[0].histograms = BatchRange { start: 0, end: 2 };
+    let findings = validate(&mut batch, &limits, NOW_MS);
+    let left: Vec<(i64, f64)> = batch
+        .samples_of(&batch.series[0])
+        .iter()
+        .map(|s| (s.timestamp_ms - NOW_MS, s.value))
+        .collect();
+    assert_eq!(left, [(3, 1.0), (1, 2.0), (2, 4.0)]);
+    assert_eq!(batch.histograms_of(&batch.series[0]).len(), 1);
+    assert_eq!(findings.discarded_samples, [(Reason("sample_duplicate_timestamp"), 3)]);
+    assert_eq!(findings.first_error, None);
 }
 
 fn histogram(change: impl FnOnce(&mut Histogram)) -> WriteBatch<'static> {
@@ -180,7 +266,14 @@ fn histograms_must_make_sense() {
     assert_eq!(validate(&mut good, &limits, NOW_MS).first_error, None);
     for (mut bad, id) in [
         (histogram(|h| h.count = 5), "native-histogram-count-mismatch"),
-        (histogram(|h| h.schema = 60), "invalid-native-histogram-schema"),
+        (
+            histogram(|h| h.schema = 60),
+            "invalid schema: 60 (err-mimir-invalid-native-histogram-schema",
+        ),
+        (
+            histogram(|h| h.schema = 9),
+            "invalid schema: 9 (err-mimir-invalid-native-histogram-schema",
+        ),
         (histogram(|h| h.positive_buckets[1] = -2), "native-histogram-negative-bucket-count"),
         (histogram(|h| h.positive_spans.clear()), "native-histogram-spans-buckets-mismatch"),
     ] {
@@ -219,7 +312,7 @@ fn metadata_is_cut_or_refused() {
     let findings = validate(&mut batch, &limits, NOW_MS);
     assert_eq!(batch.metadata, [metadata("good", "hé ", "s")]);
     let want = [
-        (Reason("metadata_missing_metric_name"), 1),
+        (Reason("missing_metric_name"), 1),
         (Reason("metric_name_too_long"), 1),
         (Reason("unit_too_long"), 1),
     ];

@@ -1,8 +1,10 @@
 //! What is in memory and on the local disk, as pages for people and as JSON for
-//! `Accept: application/json`.
+//! `Accept: application/json`. The JSON of the tenants has Mimir's fields, and the number of series.
 
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse};
+use config::Limits;
+use model::TimestampMs;
 use model::html::escape_html;
 use serde::Serialize;
 
@@ -12,21 +14,25 @@ use crate::plan;
 use crate::tenant::Tenant;
 
 #[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct TenantsPage {
     now: String,
     tenants: Vec<TenantLine>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct TenantLine {
     tenant: String,
     series: u64,
     blocks: usize,
-    #[serde(rename = "minTime")]
     min_time: String,
-    #[serde(rename = "maxTime")]
     max_time: String,
-    warning: &'static str,
+    /// How far in the past samples are taken, nanoseconds.
+    past_grace_period: i64,
+    /// How far in the future samples are taken, nanoseconds.
+    future_grace_period: i64,
+    warning: String,
 }
 
 #[derive(Serialize)]
@@ -62,10 +68,15 @@ struct BlockLine {
 
 /// `/ingester/tenants`.
 pub(super) async fn tenants(State(ingester): Shared, headers: HeaderMap) -> Response {
-    let page = TenantsPage {
-        now: utc(ingester.clock.now_ms()),
-        tenants: ingester.tenants.all().iter().map(|tenant| tenant_line(tenant)).collect(),
-    };
+    let now_ms = ingester.clock.now_ms();
+    let mut tenants: Vec<TenantLine> = ingester
+        .tenants
+        .all()
+        .iter()
+        .map(|tenant| tenant_line(tenant, &ingester.overrides.limits(tenant.id()), now_ms))
+        .collect();
+    tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    let page = TenantsPage { now: utc(now_ms), tenants };
     if wants_json(&headers) {
         return axum::Json(page).into_response();
     }
@@ -74,22 +85,46 @@ pub(super) async fn tenants(State(ingester): Shared, headers: HeaderMap) -> Resp
         let name = escape_html(&line.tenant);
         let link = format!("<a href=\"tsdb/{name}\">{name}</a>");
         let (series, blocks) = (line.series.to_string(), line.blocks.to_string());
-        rows += &row(&[&link, &series, &blocks, &line.min_time, &line.max_time, line.warning]);
+        rows += &row(&[&link, &series, &blocks, &line.min_time, &line.max_time, &line.warning]);
     }
     let heads = ["Tenant", "Series", "Blocks", "Oldest sample", "Newest sample", "Warning"];
     html("Ingester tenants", &table(&heads, &rows))
 }
 
-fn tenant_line(tenant: &Tenant) -> TenantLine {
+fn tenant_line(tenant: &Tenant, limits: &Limits, now_ms: TimestampMs) -> TenantLine {
     let stats = tenant.db().stats();
+    let past =
+        limits.past_grace_period.nanos().saturating_add(limits.out_of_order_time_window.nanos());
     TenantLine {
         tenant: tenant.id().to_string(),
         series: stats.series,
         blocks: tenant.db().blocks().len(),
         min_time: time(stats.min_time_ms),
         max_time: time(stats.max_time_ms),
-        warning: if stats.series == 0 { "the head is empty" } else { "" },
+        past_grace_period: past,
+        future_grace_period: limits.creation_grace_period.nanos(),
+        warning: warning((stats.min_time_ms, stats.max_time_ms), limits, now_ms),
     }
+}
+
+/// What is odd about the times of a head that begins and ends at `times`.
+fn warning(
+    times: (Option<TimestampMs>, Option<TimestampMs>),
+    limits: &Limits,
+    now_ms: TimestampMs,
+) -> String {
+    let mut warnings = Vec::new();
+    let ahead_ms = times.1.map_or(0, |max_ms| max_ms.saturating_sub(now_ms));
+    if ahead_ms > limits.creation_grace_period.millis() {
+        let ahead = config::GoDuration::from_millis(ahead_ms);
+        warnings.push(format!("TSDB Head max timestamp too far in the future: {ahead}"));
+    }
+    let past_ms = limits.past_grace_period.millis();
+    let age_ms = times.0.map_or(0, |min_ms| now_ms.saturating_sub(min_ms));
+    if past_ms > 0 && age_ms > past_ms.saturating_add(limits.out_of_order_time_window.millis()) {
+        warnings.push("TSDB Head min timestamp too far in the past".to_owned());
+    }
+    warnings.join(", ")
 }
 
 /// `/ingester/tsdb/{tenant}`.

@@ -8,7 +8,10 @@ use super::fixture::{Fixture, START_MS};
 const NOT_YET: &[(&str, &str)] = &[
     ("cortex_ingester_active_native_histogram_", "shown only where there are histograms"),
     ("cortex_ingester_active_series_loading", "counts are right at once, nothing is ever loading"),
-    ("cortex_ingester_client_request_duration_seconds", "there is no gRPC client yet"),
+    (
+        "cortex_ingester_client_request_duration_seconds",
+        "of the distributor and the querier, see `rpc`",
+    ),
     ("cortex_ingester_tsdb_symbol_table_size_bytes", "the TSDB does not tell it yet"),
 ];
 

@@ -95,8 +95,10 @@ async fn pages_show_tenants_and_blocks() {
     let (status, text) = f.call("GET", "/ingester/tenants", "").await;
     let page: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status, StatusCode::OK);
-    let line = &page["tenants"][0];
-    assert_eq!((&line["tenant"], &line["blocks"]), (&"a'1".into(), &1.into()));
+    let line = &page["Tenants"][0];
+    assert_eq!((&line["Tenant"], &line["Blocks"]), (&"a'1".into(), &1.into()));
+    assert_eq!(line["FutureGracePeriod"], 600_000_000_000u64);
+    assert!(line["MaxTime"].as_str().unwrap().ends_with('Z'), "{line}");
     let (_, text) = f.call("GET", "/ingester/tsdb/a'1", "").await;
     let page: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&page["series"], &page["blocks"][0]["samples"]), (&2.into(), &1.into()));

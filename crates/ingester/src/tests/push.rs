@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::batch::{BatchSample, MetricMetadata, MetricType};
 use model::{Label, WriteBatch};
-use wire::client::{IngesterPush, IngesterQuery, MetadataFilter, PushErrorCause};
+use wire::client::{IngesterPush, IngesterQuery, MetadataFilter, PushErrorCause, ServedPush};
 
 use super::fixture::{Fixture, START_MS, samples, tenant};
 
@@ -24,6 +24,33 @@ async fn what_is_pushed_is_queried_by_its_tenant_alone() {
     assert_eq!(f.metric("cortex_ingester_memory_users"), 2.0);
     assert_eq!(f.metric("cortex_ingester_queried_series_sum"), 3.0);
     assert_eq!(f.metric("cortex_ingester_queried_samples_sum"), 4.0);
+}
+
+#[tokio::test]
+async fn series_that_are_not_utf8_are_refused_and_the_rest_is_stored() {
+    let f = Fixture::running(|_| {}).await;
+    let mut batch = WriteBatch::new(f.ingester.hasher());
+    let label = Label { name: "__name__", value: "up" };
+    batch.push_float(&[label], BatchSample { timestamp_ms: START_MS, value: 1.0 });
+    batch.undecodable.series.push(model::batch::UndecodableSeries {
+        position: 1,
+        sample_count: 1,
+        labels: model::batch::BatchRange::default(),
+    });
+    let error = f.ingester.push(&tenant("a"), &batch).unwrap_err();
+    assert_eq!((error.cause, error.is_soft), (PushErrorCause::BadData, true));
+    assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
+}
+
+#[tokio::test]
+async fn a_sender_is_not_told_of_contradictions_within_its_request() {
+    let f = Fixture::running(|_| {}).await;
+    f.push("a", START_MS, &[("up", 1.0), ("up", 2.0)]).unwrap();
+    assert_eq!(f.query("a"), samples(&[("up", &[(START_MS, 1.0)])]));
+    let counted = "cortex_discarded_samples_total{reason=\"new-value-for-timestamp\",user=\"a\",\
+                   group=\"\"}";
+    assert_eq!(f.metric(counted), 1.0);
+    f.push("a", START_MS, &[("up", 2.0)]).unwrap_err();
 }
 
 #[tokio::test]
@@ -229,4 +256,32 @@ async fn a_closed_gate_says_whether_to_come_back() {
     let error = f.push("a", START_MS + 2, &[("up", 1.0)]).unwrap_err();
     assert_eq!(error.message, "ingester is unavailable (current state: Stopping)");
     assert_eq!(f.query("a")["up"].len(), 2);
+}
+
+#[tokio::test]
+async fn served_pushes_count_before_they_are_read_and_have_a_thread() {
+    let f = Fixture::running(|s| {
+        s.config.instance_limits.max_inflight_push_requests = 1;
+        s.config.instance_limits.max_inflight_push_requests_bytes = 100;
+    })
+    .await;
+    let admit = || Arc::clone(&f.ingester).admit();
+    let first = admit().unwrap();
+    first.has_read(100).unwrap();
+    assert_eq!(f.metric("cortex_ingester_inflight_push_requests"), 1.0);
+    assert_eq!(f.metric("cortex_ingester_inflight_push_requests_bytes"), 100.0);
+    let error = admit().err().unwrap();
+    assert_eq!(error.cause, PushErrorCause::InstanceLimit);
+    assert!(error.message.contains("ingester-max-inflight-push-requests)"), "{error}");
+    drop(first);
+    let second = admit().unwrap();
+    let error = second.has_read(101).unwrap_err();
+    assert!(error.message.contains("ingester-max-inflight-push-requests-bytes)"), "{error}");
+    // Once admitted it does not count again.
+    let mut batch = WriteBatch::new(f.ingester.hasher());
+    let labels = [Label { name: "__name__", value: "up" }];
+    batch.push_float(&labels, BatchSample { timestamp_ms: START_MS, value: 1.0 });
+    second.push(&tenant("a"), &batch).unwrap();
+    drop(second);
+    assert_eq!(f.metric("cortex_ingester_inflight_push_requests_bytes"), 0.0);
 }

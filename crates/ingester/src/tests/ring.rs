@@ -30,7 +30,7 @@ fn join(f: &Fixture, others: &[&str], rules: RingRules) -> (Arc<Lifecycler>, Cli
     "127.0.0.1".clone_into(&mut config.instance_addr);
     let client = Client::new(Arc::<MemoryStore>::default(), Arc::new(RingCodec), "");
     let lifecycler = Arc::new(Lifecycler::new(
-        ring::options::ingester(&config, 1).unwrap().instance,
+        ring::options::ingester_instance(&config, 1).unwrap(),
         LifecyclerParts {
             client: client.clone(),
             clock: Arc::clone(&f.clock) as Arc<dyn Clock>,

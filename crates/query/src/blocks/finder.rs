@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bucket::{BucketIndex, IndexLoader, IndexedBlock};
+use bucket::{BucketIndex, IndexLoader, IndexedBlock, TenantBucket};
 use config::{BucketStoreConfig, GoDuration};
 use jiff::Timestamp;
 use model::{Clock, Shard, StorageError, TenantId, TimeRange, TimestampMs};
@@ -17,6 +17,8 @@ pub(super) struct FoundBlock {
     pub(super) max_time_ms: TimestampMs,
     /// An ingester has written it so recently that store-gateways need not know it yet.
     pub(super) is_best_effort: bool,
+    /// Somebody else has, just as recently: it may be missing where what it was made of is not.
+    pub(super) is_young_compaction: bool,
     /// Which shard it is, from 0, of how many.
     shard: Option<(u64, u64)>,
 }
@@ -43,6 +45,11 @@ impl Finder {
             ignore_marked_after_ms: config.ignore_deletion_mark_while_querying_delay.millis(),
             grace_ms: config.sync_interval.millis().saturating_mul(3),
         }
+    }
+
+    /// The tenant's part of the bucket.
+    pub(super) fn bucket(&self, tenant: &TenantId) -> TenantBucket {
+        TenantBucket::new(self.indexes.bucket().clone(), tenant.clone())
     }
 
     /// The blocks for samples of `range`.
@@ -78,12 +85,16 @@ impl Finder {
         };
         let blocks = index.blocks.iter().filter(overlaps);
         let blocks = blocks.filter(|block| gone.binary_search(&block.id).is_err());
-        let found = blocks.map(|block| FoundBlock {
-            id: block.id,
-            max_time_ms: block.max_time_ms,
-            is_best_effort: block.source == "receive"
-                && now_ms - block.uploaded_at.saturating_mul(1000) < self.grace_ms,
-            shard: parse_shard(&block.compactor_shard_id),
+        let found = blocks.map(|block| {
+            let age_ms = now_ms.saturating_sub(block.uploaded_at.saturating_mul(1000));
+            let (is_young, is_received) = (age_ms < self.grace_ms, block.source == "receive");
+            FoundBlock {
+                id: block.id,
+                max_time_ms: block.max_time_ms,
+                is_best_effort: is_young && is_received,
+                is_young_compaction: is_young && !is_received,
+                shard: parse_shard(&block.compactor_shard_id),
+            }
         });
         found.collect()
     }
@@ -127,7 +138,13 @@ mod tests {
     use super::*;
 
     fn block(text: &str) -> FoundBlock {
-        FoundBlock { id: Ulid(1), max_time_ms: 0, is_best_effort: false, shard: parse_shard(text) }
+        FoundBlock {
+            id: Ulid(1),
+            max_time_ms: 0,
+            is_best_effort: false,
+            is_young_compaction: false,
+            shard: parse_shard(text),
+        }
     }
 
     #[test]

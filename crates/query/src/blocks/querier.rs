@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 use tsdb::merge::{merge_series_sets, merge_text_sets};
 use wire::client::{BlocksAnswer, BlocksRequest, GatewayShare, StoreGatewayClient};
 
-use super::Shared;
 use super::finder::FoundBlock;
-use super::tracker::Tracker;
+use super::tracker::{Parents, Tracker};
+use super::{Shared, parents};
 
 /// A view of the blocks that can hold samples of one range.
 pub(super) struct BlocksQuerier {
@@ -73,6 +73,7 @@ impl BlocksQuerier {
         + Sync,
     ) -> Result<(Vec<T>, usize, usize), StorageError> {
         let (mut parts, mut hit, mut attempts) = (Vec::new(), HashSet::new(), 0);
+        let mut parents = Parents::new();
         while let Some(wanted) = tracker.next() {
             let gateways = &self.shared.gateways;
             let shares = match gateways.share(&self.tenant, &wanted, tracker.tried()) {
@@ -100,8 +101,26 @@ impl BlocksQuerier {
                 }
                 hit.insert(share.address);
             }
+            self.excuse(tracker, &mut parents)?;
         }
         Ok((parts, hit.len(), attempts))
+    }
+
+    /// Excuses missing blocks that compactors have just made, where what they were made of is
+    /// there.
+    fn excuse(&self, tracker: &mut Tracker, known: &mut Parents) -> Result<(), StorageError> {
+        let mut missing = tracker.young_compactions();
+        missing.retain(|id| !known.contains_key(id));
+        if !missing.is_empty() {
+            let bucket = self.shared.finder.bucket(&self.tenant);
+            let read = async {
+                parents::read(&bucket, &missing, known).await;
+                Ok(())
+            };
+            self.shared.wait(&self.context, read)?;
+        }
+        tracker.excuse(known, self.range);
+        Ok(())
     }
 
     /// Asks the store-gateways of all shares at the same time. The answers come in their order.

@@ -26,6 +26,10 @@ use super::{Blocks, BlocksDependencies};
 const NOW_MS: i64 = 1_800_000_000_000;
 const MINUTE_MS: i64 = 60_000;
 
+/// As little as a `meta.json` can say.
+const EMPTY_META: &[u8] =
+    br#"{"ulid": "00000000000000000000000001", "minTime": 0, "maxTime": 20, "version": 1}"#;
+
 /// What a store-gateway does when it is asked.
 #[derive(Clone, Default)]
 struct Gateway {
@@ -333,6 +337,59 @@ fn only_young_blocks_of_ingesters_that_nobody_knows_yet_may_be_missing() {
     let down = Gateway { is_down: true, ..Gateway::default() };
     let alone = world(&[down], vec![young(2, "receive")], |_| {});
     assert_eq!(alone.ask(10, 10).unwrap_err(), FAILED_2);
+}
+
+/// Mimir's store-gateways answer from what they have synced alone.
+#[test]
+fn a_young_compacted_block_may_be_missing_where_all_that_it_was_made_of_is_there() {
+    // 3 was made of 1 and 2, and 4 of 3 and of 9, which ends before the range.
+    let made_of =
+        |parents: &[(u128, i64, i64)]| {
+            let parents = parents.iter().map(|&(id, min_time_ms, max_time_ms)| {
+                tsdb::meta::Parent { ulid: Ulid(id), min_time_ms, max_time_ms }
+            });
+            let mut meta = tsdb::meta::BlockMeta::decode(EMPTY_META).unwrap();
+            meta.compaction.parents = parents.collect();
+            meta.encode()
+        };
+    let ask = |known: &[u128], change: fn(&mut BucketIndex)| {
+        let gateway = Gateway::with(known);
+        let blocks =
+            vec![block(1), block(2), young(3, "compactor"), young(4, "compactor"), block(9)];
+        let world = world(&[gateway.clone(), gateway.clone()], blocks, |index| {
+            index.blocks[4].max_time_ms = 12;
+            change(index);
+        });
+        let bucket = &world.bucket;
+        let metas =
+            [(3, made_of(&[(1, 10, 20), (2, 10, 20)])), (4, made_of(&[(3, 10, 20), (9, 10, 12)]))];
+        for (id, meta) in metas {
+            let key = bucket.block(Ulid(id)).meta();
+            world.runtime.block_on(bucket.bucket().put(&key, meta.into())).unwrap();
+        }
+        let answer = world.ask(15, 15);
+        (answer, gateway.asked.lock().len())
+    };
+    let failed = |ids: &[u128]| {
+        let ids: Vec<String> = ids.iter().map(|id| Ulid(*id).to_string()).collect();
+        Err(FAILED_2.replace("00000000000000000000000002", &ids.join(" ")))
+    };
+    let same = |_: &mut BucketIndex| {};
+    assert_eq!(ask(&[1, 2], same), (Ok("1 2".to_owned()), 1), "and not asked for again");
+    assert_eq!(ask(&[1, 2, 4], same), (Ok("1 2 4".to_owned()), 1));
+    // What is missing itself holds nothing.
+    assert_eq!(ask(&[1], same).0, failed(&[2, 3, 4]));
+    // A block that was marked so long ago that it is not queried does not either.
+    let gone = |index: &mut BucketIndex| {
+        let deletion_time = (NOW_MS - 51 * MINUTE_MS) / 1000;
+        index.block_deletion_marks.push(BlockDeletionMark { id: Ulid(2), deletion_time });
+    };
+    assert_eq!(ask(&[1], gone).0, failed(&[3, 4]));
+    let old = |index: &mut BucketIndex| index.blocks[2].uploaded_at = 1_700_000_000;
+    assert_eq!(ask(&[1, 2], old).0, failed(&[3, 4]));
+    // One that somebody has uploaded was made of nothing that is known.
+    let unknown = |index: &mut BucketIndex| index.blocks[2].id = Ulid(7);
+    assert_eq!(ask(&[1, 2], unknown).0, failed(&[4, 7]));
 }
 
 #[test]

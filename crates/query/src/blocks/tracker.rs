@@ -1,7 +1,8 @@
 //! Which blocks a query has still to be answered from. Pure; the querier carries it out.
 
-use hashbrown::HashSet;
-use model::StorageError;
+use hashbrown::{HashMap, HashSet};
+use model::{StorageError, TimeRange};
+use tsdb::meta::Parent;
 use ulid::Ulid;
 use wire::client::{TriedGateways, WantedBlock};
 
@@ -10,10 +11,15 @@ use super::finder::FoundBlock;
 /// The most store-gateways that are asked for one block.
 const MAX_ATTEMPTS: usize = 3;
 
+/// What blocks were made of.
+pub(super) type Parents = HashMap<Ulid, Vec<Parent>>;
+
 /// What was asked and what is missing.
 pub(super) struct Tracker {
     /// In the order of the bucket index.
     missing: Vec<FoundBlock>,
+    /// Blocks whose samples are in the answers.
+    present: HashSet<Ulid>,
     tried: TriedGateways,
     /// Blocks that a store-gateway has and could not read, or whose store-gateway did not answer:
     /// for these nothing is excused.
@@ -25,7 +31,8 @@ impl Tracker {
     /// Of `blocks` none has been asked for.
     pub(super) fn new(blocks: Vec<FoundBlock>, replication_factor: usize) -> Self {
         let attempts_left = replication_factor.clamp(1, MAX_ATTEMPTS);
-        Self { missing: blocks, tried: TriedGateways::new(), failed: HashSet::new(), attempts_left }
+        let (tried, present, failed) = (TriedGateways::new(), HashSet::new(), HashSet::new());
+        Self { missing: blocks, present, tried, failed, attempts_left }
     }
 
     /// The blocks to ask for now; `None` when there are none or it has been tried often enough.
@@ -61,8 +68,32 @@ impl Tracker {
     /// A store-gateway has answered.
     pub(super) fn answered(&mut self, queried: &[Ulid], failed: &[Ulid]) {
         self.failed.extend(failed);
-        let queried: HashSet<Ulid> = queried.iter().copied().collect();
-        self.missing.retain(|block| !queried.contains(&block.id));
+        self.present.extend(queried);
+        self.missing.retain(|block| !self.present.contains(&block.id));
+    }
+
+    /// Missing blocks that may be excused by what they were made of.
+    pub(super) fn young_compactions(&self) -> Vec<Ulid> {
+        let may_be = |it: &&FoundBlock| it.is_young_compaction && !self.failed.contains(&it.id);
+        self.missing.iter().filter(may_be).map(|block| block.id).collect()
+    }
+
+    /// Excuses such blocks of which every parent that can hold samples of `range` was answered
+    /// from, or is excused itself.
+    pub(super) fn excuse(&mut self, parents: &Parents, range: TimeRange) {
+        let of_ingesters = self.missing.iter().filter(|block| !self.is_needed(block));
+        let mut present = self.present.clone();
+        present.extend(of_ingesters.map(|block| block.id));
+        let candidates = self.young_compactions();
+        loop {
+            let is_excused =
+                |id: &Ulid| !present.contains(id) && is_covered(parents, *id, range, &present);
+            let Some(&id) = candidates.iter().find(|&id| is_excused(id)) else { break };
+            present.insert(id);
+        }
+        let excused: HashSet<Ulid> =
+            candidates.into_iter().filter(|id| present.contains(id)).collect();
+        self.missing.retain(|block| !excused.contains(&block.id));
     }
 
     /// A store-gateway could not answer.
@@ -85,4 +116,14 @@ impl Tracker {
             missing.join(" ")
         )))
     }
+}
+
+/// Whether all samples of a block in `range` are in blocks that are `present`.
+fn is_covered(parents: &Parents, id: Ulid, range: TimeRange, present: &HashSet<Ulid>) -> bool {
+    let parents = parents.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let mut needed = parents
+        .iter()
+        .filter(|it| range.overlaps(it.min_time_ms, it.max_time_ms.saturating_sub(1)))
+        .peekable();
+    needed.peek().is_some() && needed.all(|parent| present.contains(&parent.ulid))
 }

@@ -21,6 +21,7 @@ use super::params::Params;
 use crate::QueryService;
 use crate::error::ApiError;
 use crate::json::{push_labels, push_string};
+use crate::size::SizeBound;
 use decode::{ActiveSeriesRequest, LabelNamesRequest, LabelValuesRequest};
 use rank::{HighestCounts, Ranked};
 
@@ -127,22 +128,16 @@ pub(super) async fn active_native_histogram_metrics(
 
 fn count_names(question: &Question, request: &LabelNamesRequest) -> Result<Vec<u8>, PlainError> {
     let mut names: Vec<Ranked> = Vec::new();
-    let (mut bytes, limit) = (0, question.limits.label_names_and_values_results_max_size_bytes);
+    let mut bound = SizeBound::of_label_values(&question.limits);
     let mut see = |name: &str, value: &str| {
         if names.last().is_none_or(|last| last.text != name) {
-            bytes += name.len() as u64;
+            bound.add(name.len())?;
             names.push(Ranked { count: 0, text: name.to_owned() });
         }
-        bytes += value.len() as u64;
         if let Some(last) = names.last_mut() {
             last.count += 1;
         }
-        if bytes > limit {
-            return Err(StorageError::Internal(format!(
-                "size of distinct label names and values is greater than {limit} bytes"
-            )));
-        }
-        Ok(())
+        bound.add(value.len())
     };
     let query = question.query(&request.matchers, request.counted);
     question.ingester.label_names_and_values(query, &mut see)?;
@@ -230,42 +225,17 @@ fn push_ranked(out: &mut Vec<u8>, ranked: &[Ranked], fields: (&str, &str)) {
     out.push(b']');
 }
 
-/// Bounds the labels of an answer.
-struct SizeBound {
-    bytes: u64,
-    limit: u64,
-    is_exceeded: bool,
-}
-
-impl SizeBound {
-    fn new(limits: &Limits) -> Self {
-        let limit = match limits.active_series_results_max_size_bytes {
-            0 => u64::MAX,
-            limit => limit,
-        };
-        Self { bytes: 0, limit, is_exceeded: false }
-    }
-
-    fn add(&mut self, bytes: usize) -> Result<(), StorageError> {
-        self.bytes += bytes as u64;
-        self.is_exceeded = self.bytes > self.limit;
-        match self.is_exceeded {
-            true => Err(StorageError::Internal("response too large".to_owned())),
-            false => Ok(()),
-        }
-    }
-
-    fn outcome(self, result: Result<(), StorageError>) -> Result<(), PlainError> {
-        if self.is_exceeded {
-            let message = "response too large: try increasing the requested shard count";
-            return Err(PlainError(StatusCode::PAYLOAD_TOO_LARGE, message.to_owned()));
-        }
-        Ok(result?)
+/// The error of a list of series.
+fn series_error(error: StorageError) -> PlainError {
+    let message = "response too large: try increasing the requested shard count";
+    match error {
+        StorageError::Refused(_) => PlainError(StatusCode::PAYLOAD_TOO_LARGE, message.to_owned()),
+        error => error.into(),
     }
 }
 
 fn list_active(question: &Question, request: &ActiveSeriesRequest) -> Result<Vec<u8>, PlainError> {
-    let mut bound = SizeBound::new(&question.limits);
+    let mut bound = SizeBound::of_active_series(&question.limits);
     let mut out = br#"{"data":["#.to_vec();
     let mut is_first = true;
     let query = question.query(&request.matchers, CountMethod::Active);
@@ -277,7 +247,7 @@ fn list_active(question: &Question, request: &ActiveSeriesRequest) -> Result<Vec
         push_labels(&mut out, &series.labels);
         Ok(())
     });
-    bound.outcome(result)?;
+    result.map_err(series_error)?;
     out.extend_from_slice(b"]}");
     Ok(out)
 }
@@ -304,17 +274,17 @@ fn count_buckets(
     question: &Question,
     request: &ActiveSeriesRequest,
 ) -> Result<Vec<u8>, PlainError> {
-    let mut bound = SizeBound::new(&question.limits);
+    let mut bound = SizeBound::of_active_series(&question.limits);
     let mut metrics = BTreeMap::<String, MetricBuckets>::new();
     let query = question.query(&request.matchers, CountMethod::Active);
-    let result = question.ingester.active_series(query, &mut |series| {
+    let result = question.ingester.active_histogram_series(query, &mut |series| {
         let Some(buckets) = series.bucket_count else { return Ok(()) };
         bound.add(series.labels.packed().len())?;
         let name = series.labels.metric_name().unwrap_or_default();
         metrics.entry(name.to_owned()).or_default().add(u64::from(buckets));
         Ok(())
     });
-    bound.outcome(result)?;
+    result.map_err(series_error)?;
     let mut out = br#"{"data":["#.to_vec();
     for (i, (name, metric)) in metrics.iter().enumerate() {
         out.extend_from_slice(if i > 0 { br#",{"metric":"# } else { br#"{"metric":"# });

@@ -19,10 +19,8 @@ pub(super) async fn metadata(
     request: Request<Body>,
 ) -> ApiResult {
     let params = Params::read(request, service.frontend.max_body_size).await?;
-    let filter = MetadataFilter {
-        metric: params.get("metric").filter(|name| !name.is_empty()).map(str::to_owned),
-        limit: bound(&params, "limit")?,
-        limit_per_metric: bound(&params, "limit_per_metric")?,
+    let Some(filter) = filter(&params)? else {
+        return Ok(json_response(success(|out| push_families(out, &[]))));
     };
     let ingester = Arc::clone(service.ingester());
     let limits = service.limits(&tenant);
@@ -32,12 +30,24 @@ pub(super) async fn metadata(
     Ok(json_response(success(|out| push_families(out, &found))))
 }
 
+/// What is asked for; `None` where it is nothing.
+fn filter(params: &Params) -> Result<Option<MetadataFilter>, ApiError> {
+    let (limit, limit_per_metric) = (bound(params, "limit")?, bound(params, "limit_per_metric")?);
+    // No metric is no metric, as in Mimir, though no entry of a metric is all of them.
+    if limit == 0 {
+        return Ok(None);
+    }
+    Ok(Some(MetadataFilter {
+        metric: params.get("metric").filter(|name| !name.is_empty()).map(str::to_owned),
+        limit: usize::try_from(limit).unwrap_or(0),
+        limit_per_metric: usize::try_from(limit_per_metric).unwrap_or(0),
+    }))
+}
+
 /// A bound that may be negative, which is none, in Mimir's words.
-fn bound(params: &Params, name: &str) -> Result<usize, ApiError> {
-    let Some(text) = params.get(name).filter(|text| !text.is_empty()) else { return Ok(0) };
-    let number: i64 =
-        text.parse().map_err(|_| ApiError::bad_data(format!("{name} must be a number")))?;
-    Ok(usize::try_from(number).unwrap_or(0))
+fn bound(params: &Params, name: &str) -> Result<i32, ApiError> {
+    let Some(text) = params.get(name).filter(|text| !text.is_empty()) else { return Ok(-1) };
+    text.parse().map_err(|_| ApiError::bad_data(format!("{name} must be a number")))
 }
 
 /// Writes `{"name":[{...},...],...}`; entries of one name stand next to each other.
@@ -65,8 +75,26 @@ fn push_families(out: &mut Vec<u8>, found: &[OwnedMetadata]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use futures::FutureExt as _;
     use model::batch::MetricType;
+
+    use super::*;
+
+    #[test]
+    fn no_metric_is_asked_for_with_a_limit_of_zero() {
+        let limits = |query: &str| {
+            let request = Request::builder().uri(format!("/?{query}")).body(Body::empty()).unwrap();
+            let params = Params::read(request, 0).now_or_never().unwrap().unwrap();
+            let filter = filter(&params).map_err(|error| error.message);
+            filter.map(|filter| filter.map(|it| (it.limit, it.limit_per_metric)))
+        };
+        assert_eq!(limits("limit=0"), Ok(None));
+        assert_eq!(limits("limit=0&metric=up"), Ok(None));
+        assert_eq!(limits(""), Ok(Some((0, 0))));
+        assert_eq!(limits("limit=-3&limit_per_metric=0"), Ok(Some((0, 0))));
+        assert_eq!(limits("limit=3&limit_per_metric=2"), Ok(Some((3, 2))));
+        assert_eq!(limits("limit=x"), Err("limit must be a number".to_owned()));
+    }
 
     #[test]
     fn entries_of_a_metric_stand_in_one_list() {

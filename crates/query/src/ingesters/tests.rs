@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use ring::{Desc, InstanceDesc, InstanceState, Ring, RingRules};
 use rt::{ComputeOptions, ComputePool};
 
+use wire::client::ActiveSeries;
+
 use super::*;
 
 const NOW_S: i64 = 1_000;
@@ -22,6 +24,8 @@ enum Conduct {
     /// Hands out so many series and fails.
     BreaksOffAfter(usize),
     RefusesByLimit,
+    /// Has ever more series with ever more values.
+    NeverEnds,
 }
 
 struct FakeIngester {
@@ -54,6 +58,36 @@ impl IngesterQuery for FakeIngester {
         }
         let num_series = self.samples.len() as u64;
         Ok(UserStats { num_series, ..UserStats::default() })
+    }
+
+    fn label_names_and_values(
+        &self,
+        _: CardinalityQuery<'_>,
+        visit: ValueVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.names().try_for_each(|name| visit("__name__", &name))
+    }
+
+    /// Those with an even number are of native histograms.
+    fn active_series(
+        &self,
+        _: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.names().try_for_each(|name| {
+            let labels = Labels::from_pairs([("__name__", name.as_str())]);
+            let is_even = name.ends_with(['0', '2', '4', '6', '8']);
+            visit(ActiveSeries { labels, bucket_count: is_even.then_some(7) })
+        })
+    }
+}
+
+impl FakeIngester {
+    fn names(&self) -> Box<dyn Iterator<Item = String> + '_> {
+        match self.conduct {
+            Conduct::NeverEnds => Box::new((0_u64..).map(|i| format!("endless{i}"))),
+            _ => Box::new(self.samples.keys().cloned()),
+        }
     }
 }
 
@@ -158,10 +192,13 @@ fn world(conducts: [Conduct; 3], hedging: bool, by_zone: bool) -> World {
     let rules =
         RingRules { replication_factor: 3, zone_awareness: by_zone, ..RingRules::default() };
     let ring = Arc::new(Ring::new(desc, rules));
+    let mut config = Config::default();
+    config.limits.active_series_results_max_size_bytes = 10_000;
+    config.limits.label_names_and_values_results_max_size_bytes = 10_000;
     let ingesters = RingIngesters::new(RingIngestersParts {
         ring: Arc::new(move || Arc::clone(&ring)),
         ingesters: Arc::new(Fakes(fakes)),
-        overrides: Arc::new(Overrides::new(&Config::default())),
+        overrides: Arc::new(Overrides::new(&config)),
         clock: Arc::new(ManualClock::new(NOW_S * 1000)),
         random: Arc::new(SeededRandom::new(3)),
         blocking: BlockingHandle::current(),
@@ -269,4 +306,77 @@ async fn counts_are_made_of_all_ingesters_or_of_whole_zones() {
     assert_eq!(series(one_down, false).await, None, "a part of the sum would be missing");
     assert_eq!(series([OK; 3], true).await, Some(20));
     assert_eq!(series(one_down, true).await, Some(20), "a zone has everything");
+}
+
+impl World {
+    /// The names of metrics in the order in which they come.
+    async fn names(
+        &self,
+        ask: fn(&RingIngesters, CardinalityQuery<'_>, &mut Vec<String>) -> Result<(), StorageError>,
+    ) -> Result<Vec<String>, StorageError> {
+        let ingesters = self.ingesters.clone();
+        let job = move || {
+            let (tenant, mut found) = (TenantId::new("team").unwrap(), Vec::new());
+            let counted = CountMethod::Active;
+            ask(
+                &ingesters,
+                CardinalityQuery { tenant: &tenant, matchers: &[], counted },
+                &mut found,
+            )?;
+            Ok(found)
+        };
+        self.pool.run(job).await.unwrap()
+    }
+
+    /// By label values, by series, and by series of native histograms.
+    async fn names_in_all_ways(&self) -> [Result<Vec<String>, StorageError>; 3] {
+        let values = self.names(|ingesters, query, found| {
+            ingesters.label_names_and_values(query, &mut |_, value| {
+                found.push(value.to_owned());
+                Ok(())
+            })
+        });
+        let series = self.names(|ingesters, query, found| {
+            ingesters.active_series(query, &mut |series| {
+                found.push(series.labels.value("__name__").to_owned());
+                Ok(())
+            })
+        });
+        let histograms = self.names(|ingesters, query, found| {
+            ingesters.active_histogram_series(query, &mut |series| {
+                assert_eq!(series.bucket_count, Some(7));
+                found.push(series.labels.value("__name__").to_owned());
+                Ok(())
+            })
+        });
+        [values.await, series.await, histograms.await]
+    }
+}
+
+#[tokio::test]
+async fn what_several_ingesters_know_is_told_once_and_in_order() {
+    let all: Vec<String> = acknowledged().into_keys().collect();
+    let even: Vec<String> = all.iter().step_by(2).cloned().collect();
+    for conducts in [[OK; 3], [OK, Conduct::IsDown, OK]] {
+        let [values, series, histograms] = world(conducts, false, true).names_in_all_ways().await;
+        assert_eq!((values.unwrap(), series.unwrap()), (all.clone(), all.clone()));
+        assert_eq!(histograms.unwrap(), even);
+    }
+}
+
+/// The bound was asked when everything was there.
+#[tokio::test]
+async fn an_answer_that_is_too_large_ends_while_it_comes_in() {
+    for conducts in [[Conduct::NeverEnds; 3], [OK, OK, Conduct::NeverEnds]] {
+        for answer in world(conducts, false, false).names_in_all_ways().await {
+            match answer {
+                Err(StorageError::Refused(text)) => {
+                    assert!(text.contains("greater") || text.contains("too large"), "{text}");
+                }
+                Err(error) => panic!("{error}"),
+                // The other two were enough, and the third was told to stop.
+                Ok(_) => assert!(conducts[0] == OK),
+            }
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub struct MultiStore {
 }
 
 struct MultiMetrics {
+    kv_name: String,
     primary: GaugeVec,
     mirroring: Gauge,
     writes: Counter,
@@ -43,31 +44,45 @@ pub struct MultiOptions {
     pub mirror_timeout: Duration,
 }
 
+impl MultiMetrics {
+    fn new(metrics: &rt::Metrics, kv_name: &str) -> Self {
+        let (by_name, name) = (&["kv_name"], &[kv_name]);
+        let counter = |metric, help| metrics.counter_vec(metric, help, by_name).with(name);
+        let mirroring = metrics.gauge_vec(
+            "cortex_multikv_mirror_enabled",
+            "Is mirroring to secondary store enabled",
+            by_name,
+        );
+        Self {
+            kv_name: kv_name.to_owned(),
+            primary: metrics.gauge_vec(
+                "cortex_multikv_primary_store",
+                "Selected primary KV store",
+                &["kv_name", "store"],
+            ),
+            mirroring: mirroring.with(name),
+            writes: counter(
+                "cortex_multikv_mirror_writes_total",
+                "Number of mirror-writes to secondary store",
+            ),
+            failures: counter(
+                "cortex_multikv_mirror_write_errors_total",
+                "Number of failures to mirror-write to secondary store",
+            ),
+        }
+    }
+}
+
 impl MultiStore {
-    /// Reads and changes `primary`, and may copy to `secondary`.
+    /// Reads and changes `primary`, and may copy to `secondary`. `kv_name` tells its metrics from
+    /// those of others.
     pub fn new(
         primary: Arc<dyn Store>,
         secondary: Arc<dyn Store>,
         options: MultiOptions,
-        metrics: &rt::Metrics,
+        (metrics, kv_name): (&rt::Metrics, &str),
     ) -> Self {
-        let metrics = MultiMetrics {
-            primary: metrics.gauge_vec(
-                "cortex_multikv_primary_store",
-                "Selected primary KV store",
-                &["store"],
-            ),
-            mirroring: metrics
-                .gauge("cortex_multikv_mirror_enabled", "Is mirroring to secondary store enabled"),
-            writes: metrics.counter(
-                "cortex_multikv_mirror_writes_total",
-                "Number of mirror-writes to secondary store",
-            ),
-            failures: metrics.counter(
-                "cortex_multikv_mirror_write_errors_total",
-                "Number of failures to mirror-write to secondary store",
-            ),
-        };
+        let metrics = MultiMetrics::new(metrics, kv_name);
         let switches = Switches { primary: 0, is_mirroring: options.is_mirroring };
         let store = Self {
             stores: [primary, secondary],
@@ -103,7 +118,7 @@ impl MultiStore {
     fn show(&self) {
         let switches = *self.switches.borrow();
         for (index, store) in self.stores.iter().enumerate() {
-            let gauge = self.metrics.primary.with(&[store.name()]);
+            let gauge = self.metrics.primary.with(&[&*self.metrics.kv_name, store.name()]);
             gauge.set(i64::from(index == switches.primary));
         }
         self.metrics.mirroring.set(i64::from(switches.is_mirroring));

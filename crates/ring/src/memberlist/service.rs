@@ -305,8 +305,8 @@ impl Shared {
         let bound = bound.and_then(|address| address.parse::<IpAddr>().ok());
         let ip = match bound {
             Some(ip) if !ip.is_unspecified() => ip,
-            Some(ip) => crate::net::instance_address(&[], ip.is_ipv6()),
-            None => crate::net::instance_address(&[], false),
+            Some(ip) => crate::net::instance_address(ip.is_ipv6()),
+            None => crate::net::instance_address(false),
         };
         SocketAddr::new(ip, port)
     }

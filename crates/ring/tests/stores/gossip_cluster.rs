@@ -31,6 +31,7 @@ struct Setup {
     label: String,
     port: u16,
     join: Vec<SocketAddr>,
+    must_join: bool,
     tls: Option<TlsOptions>,
 }
 
@@ -60,6 +61,8 @@ fn options(setup: &Setup) -> MemberlistOptions {
         join: JoinOptions {
             members: setup.join.iter().map(ToString::to_string).collect(),
             rejoin_interval: second / 2,
+            abort_if_fast_join_fails: setup.must_join,
+            abort_if_join_fails: setup.must_join,
             ..JoinOptions::default()
         },
         leave_timeout: 2 * second,
@@ -166,6 +169,20 @@ async fn a_member_that_was_away_comes_back() {
     let back = start(setup).await;
     until("it is back", async || nodes.iter().all(|node| node.alive() == 3)).await;
     until("it knows", async || back.ids().await == ["while-away"]).await;
+}
+
+#[tokio::test]
+async fn the_first_member_of_a_cluster_joins_itself() {
+    // A name of a service has the member's own address alone as long as there is nobody else.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = free.local_addr().unwrap();
+    let port = own.port();
+    drop(free);
+    let name = "first".to_owned();
+    let setup = Setup { name, port, join: vec![own], must_join: true, ..Setup::default() };
+    let first = start(setup).await;
+    assert_eq!(first.address(), own);
+    assert_eq!(first.alive(), 1);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn memory_does_what_every_store_does() {
 fn multi(first: &Arc<MemoryStore>, second: &Arc<dyn Store>, is_mirroring: bool) -> Arc<MultiStore> {
     let options = MultiOptions { is_mirroring, mirror_timeout: LIMIT };
     let first = Arc::clone(first) as Arc<dyn Store>;
-    Arc::new(MultiStore::new(first, Arc::clone(second), options, &rt::Metrics::new()))
+    Arc::new(MultiStore::new(first, Arc::clone(second), options, (&rt::Metrics::new(), "test")))
 }
 
 /// A second store in memory with a name of its own.

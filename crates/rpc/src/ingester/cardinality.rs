@@ -1,19 +1,20 @@
 //! Cardinality calls of the service `cortex.Ingester`: their answers are streams of messages of
-//! about a megabyte. The index is locked while it is visited, so an answer is made first and sent
-//! then; what it takes is the result's size, which the caller's limits bound.
+//! about a megabyte. The index is locked while it is visited, and must not wait for whoever reads the
+//! answer: so what was found is noted first and sent then. Series are noted as their labels, which
+//! take what they take in the head, and become messages one by one as they are sent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::{Matcher, StorageError, TenantId};
 use tonic::{Request, Status};
-use wire::client::{CardinalityQuery, CountMethod};
+use wire::client::{ActiveSeries, CardinalityQuery, CountMethod};
 
 use super::server::Shared;
 use crate::convert::{labels_out, matchers_in};
 use crate::messages::common::{LabelMatcher, Metric};
 use crate::messages::ingester::{
-    ActiveSeriesRequest, ActiveSeriesResponse, LabelNamesAndValuesRequest,
+    ActiveSeriesRequest, ActiveSeriesResponse, HISTOGRAM_SERIES, LabelNamesAndValuesRequest,
     LabelNamesAndValuesResponse, LabelValueSeriesCount, LabelValues, LabelValuesCardinalityRequest,
     LabelValuesCardinalityResponse,
 };
@@ -142,37 +143,45 @@ pub(super) async fn active_series(
     request: Request<ActiveSeriesRequest>,
 ) -> Result<Messages<ActiveSeriesResponse>, Status> {
     let asked = request.get_ref();
-    let with_buckets = asked.r#type == 1;
+    let with_buckets = asked.r#type == HISTOGRAM_SERIES;
     let question = Question::new(&request, (&asked.matchers, 1))?;
     let tenant = question.tenant.clone();
     let job = {
         let shared = Arc::clone(&shared);
-        move || active(&shared, &question, with_buckets)
+        move || {
+            let (query, mut found) = (&shared.parts.query, Vec::new());
+            let mut see = |series| {
+                found.push(series);
+                Ok(())
+            };
+            match with_buckets {
+                true => query.active_histogram_series(question.query(), &mut see)?,
+                false => query.active_series(question.query(), &mut see)?,
+            }
+            Ok(found)
+        }
     };
-    Ok(sent(shared.run(&tenant, job).await?))
+    let mut found = shared.run(&tenant, job).await?.into_iter().peekable();
+    let messages = std::iter::from_fn(move || {
+        found.peek()?;
+        Some(Ok(active_message(&mut found, with_buckets)))
+    });
+    Ok(Box::pin(futures::stream::iter(messages)))
 }
 
-fn active(
-    shared: &Shared,
-    question: &Question,
+/// The next message of series that were found.
+fn active_message(
+    found: &mut impl Iterator<Item = ActiveSeries>,
     with_buckets: bool,
-) -> Result<Vec<ActiveSeriesResponse>, StorageError> {
-    let (mut messages, mut bytes) = (vec![ActiveSeriesResponse::default()], 0);
-    shared.parts.query.active_series(question.query(), &mut |series| {
-        if with_buckets && series.bucket_count.is_none() {
-            return Ok(());
-        }
-        if bytes >= MESSAGE_BYTES {
-            messages.push(ActiveSeriesResponse::default());
-            bytes = 0;
-        }
-        let Some(message) = messages.last_mut() else { return Ok(()) };
+) -> ActiveSeriesResponse {
+    let (mut message, mut bytes) = (ActiveSeriesResponse::default(), 0);
+    while bytes < MESSAGE_BYTES {
+        let Some(series) = found.next() else { break };
         bytes += series.labels.packed().len() + 16;
         message.metric.push(Metric { labels: labels_out(&series.labels) });
         if with_buckets {
             message.bucket_count.push(u64::from(series.bucket_count.unwrap_or_default()));
         }
-        Ok(())
-    })?;
-    Ok(messages)
+    }
+    message
 }

@@ -21,12 +21,13 @@ use wire::client::{
 use crate::client::{ClientOptions, Connection, Pulled};
 use crate::convert::{ChunkWire, labels_in, matchers_out};
 use crate::messages::ingester::{
-    ActiveSeriesRequest, ActiveSeriesResponse, ExemplarQueryRequest, ExemplarQueryResponse,
-    LabelMatchers, LabelNamesAndValuesRequest, LabelNamesAndValuesResponse, LabelNamesRequest,
-    LabelNamesResponse, LabelValuesCardinalityRequest, LabelValuesCardinalityResponse,
-    LabelValuesRequest, LabelValuesResponse, MetricsForLabelMatchersRequest,
-    MetricsForLabelMatchersResponse, MetricsMetadataRequest, MetricsMetadataResponse, QueryRequest,
-    QueryStreamResponse, UserStatsRequest, UserStatsResponse, UsersStatsResponse, WriteResponse,
+    ALL_SERIES, ActiveSeriesRequest, ActiveSeriesResponse, ExemplarQueryRequest,
+    ExemplarQueryResponse, HISTOGRAM_SERIES, LabelMatchers, LabelNamesAndValuesRequest,
+    LabelNamesAndValuesResponse, LabelNamesRequest, LabelNamesResponse,
+    LabelValuesCardinalityRequest, LabelValuesCardinalityResponse, LabelValuesRequest,
+    LabelValuesResponse, MetricsForLabelMatchersRequest, MetricsForLabelMatchersResponse,
+    MetricsMetadataRequest, MetricsMetadataResponse, QueryRequest, QueryStreamResponse,
+    UserStatsRequest, UserStatsResponse, UsersStatsResponse, WriteResponse,
 };
 use crate::pool::Connected;
 use crate::received::{Message, RemoteSeries, RemoteSeriesSet, SeriesSource, labels_only};
@@ -217,20 +218,43 @@ impl IngesterQuery for IngesterClient {
         query: CardinalityQuery<'_>,
         visit: SeriesVisitor<'_>,
     ) -> Result<(), StorageError> {
-        let request = ActiveSeriesRequest { matchers: matchers_out(query.matchers), r#type: 0 };
-        let path = "/cortex.Ingester/ActiveSeries";
-        let mut stream: Pulled<ActiveSeriesResponse> = self.stream(query, path, request)?;
-        while let Some(message) = stream.next()? {
-            for metric in &message.metric {
-                let labels = labels_in(&metric.labels).map_err(|status| storage_error(&status))?;
-                visit(ActiveSeries { labels, bucket_count: None })?;
-            }
-        }
-        Ok(())
+        self.active(query, ALL_SERIES, visit)
+    }
+
+    fn active_histogram_series(
+        &self,
+        query: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.active(query, HISTOGRAM_SERIES, visit)
     }
 }
 
 impl IngesterClient {
+    fn active(
+        &self,
+        query: CardinalityQuery<'_>,
+        kind: i32,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        let request = ActiveSeriesRequest { matchers: matchers_out(query.matchers), r#type: kind };
+        let path = "/cortex.Ingester/ActiveSeries";
+        let mut stream: Pulled<ActiveSeriesResponse> = self.stream(query, path, request)?;
+        while let Some(message) = stream.next()? {
+            let (metrics, counts) = (&message.metric, &message.bucket_count);
+            if kind == HISTOGRAM_SERIES && counts.len() != metrics.len() {
+                let text = "an ingester answered with series without their buckets";
+                return Err(StorageError::Internal(text.to_owned()));
+            }
+            for (i, metric) in metrics.iter().enumerate() {
+                let labels = labels_in(&metric.labels).map_err(|status| storage_error(&status))?;
+                let count = counts.get(i).map(|&count| u32::try_from(count).unwrap_or(u32::MAX));
+                visit(ActiveSeries { labels, bucket_count: count })?;
+            }
+        }
+        Ok(())
+    }
+
     fn stream<A, B>(
         &self,
         query: CardinalityQuery<'_>,

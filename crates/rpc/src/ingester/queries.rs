@@ -7,7 +7,7 @@ use model::{
     SeriesExemplars, StorageError, TenantId, TimeRange,
 };
 use tonic::{Request, Status};
-use wire::client::{MetadataFilter, UserStats};
+use wire::client::{CardinalityQuery, CountMethod, MetadataFilter, UserStats};
 
 use super::server::Shared;
 use crate::convert::{ChunkWire, labels_out, matchers_in};
@@ -19,8 +19,8 @@ use crate::messages::ingester::{
     QueryStreamResponse, QueryStreamSeries, QueryStreamSeriesChunks, UserIdStatsResponse,
     UserStatsRequest, UserStatsResponse, UsersStatsResponse,
 };
-use crate::service::Messages;
-use crate::status::tenant_of;
+use crate::service::{Messages, busy};
+use crate::status::{storage_status, tenant_of};
 use crate::stream::{Piece, SeriesStream};
 
 pub(super) async fn query_stream(
@@ -261,18 +261,57 @@ pub(super) async fn user_stats(
     request: Request<UserStatsRequest>,
 ) -> Result<UserStatsResponse, Status> {
     let tenant = tenant_of(request.metadata())?;
-    let stats = shared.parts.query.user_stats(&tenant);
-    let stats = stats.map_err(|error| crate::status::storage_status(&error))?;
-    Ok(stats_out(&stats))
+    let counted = count_method(request.get_ref().count_method)?;
+    let job = {
+        let (shared, tenant) = (Arc::clone(&shared), tenant.clone());
+        move || {
+            let stats = shared.parts.query.user_stats(&tenant)?;
+            with_count(&shared, (&tenant, counted), stats)
+        }
+    };
+    Ok(stats_out(&shared.run(&tenant, job).await?))
+}
+
+/// Which series a request wants to be counted.
+fn count_method(number: i32) -> Result<CountMethod, Status> {
+    match number {
+        0 => Ok(CountMethod::InMemory),
+        1 => Ok(CountMethod::Active),
+        other => Err(Status::internal(format!("unknown count method \"{other}\""))),
+    }
+}
+
+/// The counts of a tenant with the series that were asked for.
+fn with_count(
+    shared: &Shared,
+    (tenant, counted): (&TenantId, CountMethod),
+    stats: UserStats,
+) -> Result<UserStats, StorageError> {
+    match counted {
+        CountMethod::InMemory => Ok(stats),
+        CountMethod::Active => {
+            let query = CardinalityQuery { tenant, matchers: &[], counted };
+            Ok(UserStats { num_series: shared.parts.query.series_count(query)?, ..stats })
+        }
+    }
 }
 
 /// The same of all tenants; whoever asks need not be one of them.
 pub(super) async fn all_user_stats(
     shared: Arc<Shared>,
-    _: Request<UserStatsRequest>,
+    request: Request<UserStatsRequest>,
 ) -> Result<UsersStatsResponse, Status> {
-    let all = shared.parts.query.all_user_stats();
-    let all = all.map_err(|error| crate::status::storage_status(&error))?;
+    let counted = count_method(request.get_ref().count_method)?;
+    let pool = shared.parts.queries.clone();
+    let job = move || {
+        let count = |(tenant, stats)| {
+            let stats = with_count(&shared, (&tenant, counted), stats)?;
+            Ok::<_, StorageError>((tenant, stats))
+        };
+        shared.parts.query.all_user_stats()?.into_iter().map(count).collect::<Result<Vec<_>, _>>()
+    };
+    let all = pool.run_for("", job).await.map_err(|error| busy(&error))?;
+    let all = all.map_err(|error| storage_status(&error))?;
     let stats = all.iter().map(|(tenant, stats)| UserIdStatsResponse {
         user_id: tenant.as_str().to_owned(),
         data: Some(stats_out(stats)),

@@ -236,11 +236,16 @@ pub(crate) struct LabelValueSeriesCount {
     pub(crate) label_value_series: HashMap<String, u64>,
 }
 
+/// Asks for all active series.
+pub(crate) const ALL_SERIES: i32 = 0;
+/// Asks for those of native histograms, with their numbers of buckets.
+pub(crate) const HISTOGRAM_SERIES: i32 = 1;
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ActiveSeriesRequest {
     #[prost(message, repeated, tag = "1")]
     pub(crate) matchers: Vec<LabelMatcher>,
-    /// 0 all series, 1 those of native histograms.
+    /// [`ALL_SERIES`] or [`HISTOGRAM_SERIES`].
     #[prost(int32, tag = "2")]
     pub(crate) r#type: i32,
 }

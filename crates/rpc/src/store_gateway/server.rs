@@ -1,5 +1,6 @@
 //! Serves a store-gateway, on the threads of queries. A request names its blocks by matchers on
-//! the label `__block_id`; the answer names those that were looked at.
+//! the label `__block_id`; the answer names those that were looked at. The tenant's limits are
+//! counted by request, whatever whoever asks counts itself.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,7 +9,10 @@ use std::task::{Context, Poll};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use model::storage::TextSet;
-use model::{CancelOnDrop, MatchOp, QueryContext, SelectHints, StorageError, TenantId, TimeRange};
+use model::{
+    CancelOnDrop, MatchOp, QueryContext, QueryLimits, SelectHints, StorageError, TenantId,
+    TimeRange,
+};
 use prost::Message as _;
 use rt::ComputePool;
 use tonic::body::Body;
@@ -18,6 +22,7 @@ use ulid::Ulid;
 use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
 
 use super::BLOCK_ID_LABEL;
+use super::refusal::{blocks_status, numbered};
 use crate::convert::{ChunkWire, labels_out, matchers_in};
 use crate::messages::common::Any;
 use crate::messages::store_gateway::{
@@ -25,15 +30,20 @@ use crate::messages::store_gateway::{
     SeriesRequest, SeriesResponse, SeriesResult, StreamingChunks, StreamingChunksBatch,
     StreamingChunksEstimate, StreamingSeries, StreamingSeriesBatch, TextsResponse,
 };
-use crate::service::{self, HttpAnswer, Messages, ServerLimits, streaming, unary, unknown_method};
+use crate::service::{HttpAnswer, Messages, ServerLimits, busy, streaming, unary, unknown_method};
 use crate::status::tenant_of;
 use crate::stream::{Piece, SeriesStream};
+
+/// The limits of a tenant's requests.
+pub type LimitsOf = Arc<dyn Fn(&TenantId) -> QueryLimits + Send + Sync>;
 
 /// What is served, and with what.
 pub struct StoreGatewayServerParts {
     /// The store-gateway.
     pub gateway: Arc<dyn StoreGatewayClient>,
-    /// Threads of queries.
+    /// What one request may use.
+    pub limits_of: LimitsOf,
+    /// Threads of served queries: no job of theirs may ask another process.
     pub queries: ComputePool,
     /// Bounds of messages.
     pub limits: ServerLimits,
@@ -67,7 +77,7 @@ impl tower::Service<http::Request<Body>> for StoreGatewayServer {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let parts = Arc::clone(&self.parts);
-        Box::pin(async move { Ok(answer(parts, request).await) })
+        Box::pin(async move { Ok(numbered(answer(parts, request).await)) })
     }
 }
 
@@ -79,6 +89,23 @@ async fn answer(parts: Arc<StoreGatewayServerParts>, request: http::Request<Body
         "LabelNames" => unary(server, request, label_names).await,
         "LabelValues" => unary(server, request, label_values).await,
         _ => unknown_method(),
+    }
+}
+
+impl StoreGatewayServerParts {
+    /// What a request of the tenant counts on.
+    fn context(&self, tenant: &TenantId) -> Arc<QueryContext> {
+        Arc::new(QueryContext::with_limits((self.limits_of)(tenant)))
+    }
+
+    /// Runs `job` on a thread of queries, in the tenant's turn.
+    async fn run<T, F>(&self, tenant: &TenantId, job: F) -> Result<T, Status>
+    where
+        F: FnOnce() -> Result<T, StorageError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let done = self.queries.run_for(tenant.as_str(), job).await;
+        done.map_err(|error| busy(&error))?.map_err(|error| blocks_status(&error))
     }
 }
 
@@ -120,7 +147,7 @@ async fn series(
     let request = request.into_inner();
     let (matchers, blocks) = (matchers_in(&request.matchers)?, blocks_of(request.hints.as_ref())?);
     let range = TimeRange::new(request.min_time, request.max_time);
-    let context = Arc::new(QueryContext::unlimited());
+    let context = parts.context(&tenant);
     let cancel = CancelOnDrop(Arc::clone(&context));
     let begin = {
         let (parts, tenant) = (Arc::clone(&parts), tenant.clone());
@@ -139,7 +166,7 @@ async fn series(
             Ok((queried, SeriesStream::new(value, (range, batch), with_chunks, context)))
         }
     };
-    let (queried, stream) = service::run(&parts.queries, &tenant, begin).await?;
+    let (queried, stream) = parts.run(&tenant, begin).await?;
     let hints = SeriesResult::Hints(hints_of("SeriesResponseHints", &queried));
     let first = SeriesResponse { result: Some(hints) };
     let rest = futures::stream::try_unfold((stream, 0), move |(stream, count)| {
@@ -147,7 +174,7 @@ async fn series(
         async move {
             let mut stream = stream;
             let job = move || stream.next_piece().map(|piece| (piece, stream));
-            let (piece, stream) = service::run(&parts.queries, &tenant, job).await?;
+            let (piece, stream) = parts.run(&tenant, job).await?;
             let Some(piece) = piece else { return Ok(None) };
             let (messages, count) = messages_of(piece, count);
             Ok::<_, Status>(Some((
@@ -252,7 +279,7 @@ where
         + Send
         + 'static,
 {
-    let context = Arc::new(QueryContext::unlimited());
+    let context = parts.context(&of.tenant);
     let _cancel = CancelOnDrop(Arc::clone(&context));
     let (tenant, kind) = (of.tenant.clone(), of.kind);
     let job = {
@@ -269,6 +296,6 @@ where
             Ok((texts, queried))
         }
     };
-    let (texts, queried) = service::run(&parts.queries, &tenant, job).await?;
+    let (texts, queried) = parts.run(&tenant, job).await?;
     Ok(TextsResponse { texts, warnings: Vec::new(), hints: Some(hints_of(kind, &queried)) })
 }

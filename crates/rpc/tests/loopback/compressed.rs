@@ -92,7 +92,7 @@ async fn packed(body: Body) -> Body {
 /// A server of both services over one database; returns its address.
 async fn serve_compressed(gateway: &Arc<FakeGateway>, packs: bool) -> (String, Calls) {
     let (incoming, address) = incoming().await;
-    let ingester = FakeIngester { db: Arc::clone(&gateway.ingester.db), tenants: Mutex::default() };
+    let ingester = FakeIngester::over(Arc::clone(&gateway.ingester.db));
     let routes = services(Some(Arc::new(ingester)), Some(Arc::clone(gateway)));
     let calls = Calls::default();
     let seen = Arc::clone(&calls);

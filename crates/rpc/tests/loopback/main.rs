@@ -7,9 +7,11 @@
 mod compressed;
 mod pool;
 mod support;
+mod times;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::batch::BatchSample;
@@ -22,10 +24,11 @@ use rpc::store_gateway::RemoteStoreGateway;
 use rt::BlockingHandle;
 use ulid::Ulid;
 use wire::client::{
-    BlocksRequest, IngesterPush as _, IngesterQuery as _, PushErrorCause, StoreGatewayClient as _,
+    ActiveSeries, BlocksRequest, CardinalityQuery, CountMethod, IngesterPush as _,
+    IngesterQuery as _, PushErrorCause, SeriesVisitor, StoreGatewayClient as _,
 };
 
-use support::{FakeGateway, FakeIngester, OPTIONS, hasher, serve};
+use support::{ACTIVE_SERIES, FakeGateway, FakeIngester, OPTIONS, hasher, serve};
 
 type Contents = BTreeMap<Labels, Vec<(i64, u64)>>;
 
@@ -108,7 +111,28 @@ async fn what_is_pushed_to_an_ingester_is_read_from_it() {
         let hints = SelectHints { labels_only: true, ..SelectHints::default() };
         assert_eq!(read(far.select(&few, &hints).unwrap()).unwrap().len(), 10);
         assert_eq!(client.user_stats(&tenant).unwrap().num_series, 700);
+        let counted = CountMethod::Active;
+        let query = CardinalityQuery { tenant: &tenant, matchers: &[], counted };
+        assert_eq!(client.series_count(query).unwrap(), 3, "the active ones");
         assert_eq!(ingester.tenants.lock().iter().collect::<Vec<_>>(), ["team-a"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_is_not_admitted_is_not_read() {
+    let (ingester, client) = ingester().await;
+    blocking(move || {
+        let mut batch = WriteBatch::new(hasher());
+        let labels = [Label { name: "__name__", value: "up" }];
+        batch.push_float(&labels, BatchSample { timestamp_ms: 1, value: 1.0 });
+        ingester.is_full.store(true, Ordering::Relaxed);
+        let error = client.push(&tenant("a"), &batch).unwrap_err();
+        assert_eq!((error.cause, error.is_soft), (PushErrorCause::InstanceLimit, false));
+        assert_eq!(ingester.read_bytes.load(Ordering::Relaxed), 0);
+        ingester.is_full.store(false, Ordering::Relaxed);
+        client.push(&tenant("a"), &batch).unwrap();
+        assert_ne!(ingester.read_bytes.load(Ordering::Relaxed), 0);
     })
     .await;
 }
@@ -123,6 +147,37 @@ async fn errors_of_a_push_come_back_with_their_cause() {
         let error = client.push(&tenant("a"), &batch).unwrap_err();
         assert_eq!((error.cause, error.is_soft), (PushErrorCause::TenantLimit, true));
         assert_eq!(error.message, "no more series");
+    })
+    .await;
+}
+
+/// `cardinality/active_native_histogram_metrics` was empty where ingesters were asked over gRPC.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn active_series_of_native_histograms_come_with_their_buckets() {
+    let (ingester, client) = ingester().await;
+    blocking(move || {
+        let tenant = tenant("a");
+        let matchers = [Matcher::equal("job", "x")];
+        let counted = CountMethod::Active;
+        let query = CardinalityQuery { tenant: &tenant, matchers: &matchers, counted };
+        let listed = |of: &dyn Fn(SeriesVisitor<'_>) -> Result<(), StorageError>| {
+            let mut all = Vec::new();
+            of(&mut |series| {
+                all.push(series);
+                Ok(())
+            })
+            .unwrap();
+            all
+        };
+        let mut want = listed(&|visit| ingester.active_series(query, visit));
+        let labels = |all: &[ActiveSeries]| {
+            all.iter().map(|series| series.labels.clone()).collect::<Vec<Labels>>()
+        };
+        let all = listed(&|visit| client.active_series(query, visit));
+        assert_eq!(labels(&all), labels(&want));
+        want.retain(|series| series.bucket_count.is_some());
+        assert_eq!(want.len(), ACTIVE_SERIES as usize / 3);
+        assert_eq!(listed(&|visit| client.active_histogram_series(query, visit)), want);
     })
     .await;
 }
@@ -195,6 +250,32 @@ async fn a_store_gateway_answers_over_named_blocks_and_says_which() {
         assert_eq!(values.value.next_text().unwrap(), Some("host-0000"));
         assert_eq!(values.value.next_text().unwrap(), Some("host-0001"));
         assert_eq!(values.value.next_text().unwrap(), None);
+    })
+    .await;
+}
+
+/// Mimir's store-gateways count by request too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_gateway_keeps_to_the_limits_of_the_tenant() {
+    let gateway = Arc::new(FakeGateway::new());
+    fill(&|batch| gateway.ingester.push(&tenant("a"), batch).unwrap(), 30);
+    let address = serve(None, Some(Arc::clone(&gateway))).await;
+    let client = RemoteStoreGateway::new(&address, &OPTIONS, BlockingHandle::current()).unwrap();
+    blocking(move || {
+        let context = Arc::new(QueryContext::unlimited());
+        let (any, blocks) = ([Matcher::equal("__name__", "up")], [gateway.block]);
+        let range = TimeRange::new(0, 4_000_000);
+        let hints = SelectHints { end_ms_incl: 4_000_000, ..SelectHints::default() };
+        let of = |series: &str| {
+            let tenant = tenant(series);
+            let (blocks, context) = (&blocks[..], &context);
+            let request = BlocksRequest { tenant: &tenant, blocks, range, context };
+            read(client.select(request, &any, &hints)?.value)
+        };
+        assert_eq!(of("30").unwrap().len(), 30);
+        let error = of("29").unwrap_err();
+        let want = model::LimitError { kind: model::LimitKind::Series, limit: 29 };
+        assert!(matches!(error, StorageError::Limit(limit) if limit == want), "{error}");
     })
     .await;
 }

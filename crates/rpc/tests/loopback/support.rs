@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::batch::SeriesHasher;
 use model::env::{Inline, ManualClock, SeededRandom};
 use model::storage::TextSet;
 use model::{
-    Matcher, Querier, Queryable, SelectHints, SeriesSet, StorageError, TenantId, WriteBatch,
+    Labels, Matcher, Querier, QueryLimits, Queryable, SelectHints, SeriesSet, StorageError,
+    TenantId, WriteBatch,
 };
 use parking_lot::Mutex;
 use rpc::ingester::{IngesterServer, IngesterServerParts};
@@ -23,8 +25,9 @@ use tsdb::db::{Db, DbEnv, DbOptions};
 use tsdb::head::AppendLimits;
 use ulid::Ulid;
 use wire::client::{
-    BlocksAnswer, BlocksRequest, IngesterPush, IngesterQuery, MetadataFilter, OwnedMetadata,
-    PushError, PushErrorCause, StoreGatewayClient, UserStats,
+    ActiveSeries, AdmittedPush, BlocksAnswer, BlocksRequest, CardinalityQuery, CountMethod,
+    IngesterPush, IngesterQuery, MetadataFilter, OwnedMetadata, PushError, PushErrorCause,
+    SeriesVisitor, ServedPush, StoreGatewayClient, UserStats,
 };
 
 pub(crate) const OPTIONS: ClientOptions = ClientOptions {
@@ -34,9 +37,13 @@ pub(crate) const OPTIONS: ClientOptions = ClientOptions {
     compression: Compression::None,
     windows: (1 << 20, 4 << 20),
     tls: None,
+    times: None,
 };
 pub(crate) const LIMITS: ServerLimits =
     ServerLimits { max_recv_message_bytes: 16 << 20, max_send_message_bytes: 16 << 20 };
+
+/// More than go into one message.
+pub(crate) const ACTIVE_SERIES: u32 = 15_000;
 
 pub(crate) fn hasher() -> SeriesHasher {
     SeriesHasher::new(77)
@@ -46,6 +53,10 @@ pub(crate) fn hasher() -> SeriesHasher {
 pub(crate) struct FakeIngester {
     pub(crate) db: Arc<Db>,
     pub(crate) tenants: Mutex<BTreeSet<String>>,
+    /// Whether it takes no push at the moment.
+    pub(crate) is_full: AtomicBool,
+    /// The bytes of all messages of pushes.
+    pub(crate) read_bytes: AtomicU64,
 }
 
 impl FakeIngester {
@@ -58,7 +69,17 @@ impl FakeIngester {
             hasher: hasher(),
         };
         let db = Db::open(Path::new("/tenant"), DbOptions::default(), env).unwrap();
-        Self { db: Arc::new(db), tenants: Mutex::default() }
+        Self::over(Arc::new(db))
+    }
+
+    /// The same over a database that there is.
+    pub(crate) fn over(db: Arc<Db>) -> Self {
+        Self {
+            db,
+            tenants: Mutex::default(),
+            is_full: AtomicBool::default(),
+            read_bytes: AtomicU64::default(),
+        }
     }
 }
 
@@ -71,6 +92,28 @@ impl IngesterPush for FakeIngester {
         }
         self.db.append(batch, &AppendLimits::default()).unwrap();
         Ok(())
+    }
+}
+
+impl ServedPush for FakeIngester {
+    fn admit(self: Arc<Self>) -> Result<Arc<dyn AdmittedPush>, PushError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(PushError::hard(PushErrorCause::InstanceLimit, "too many pushes"));
+        }
+        Ok(Arc::new(FakeAdmitted(self)))
+    }
+}
+
+struct FakeAdmitted(Arc<FakeIngester>);
+
+impl AdmittedPush for FakeAdmitted {
+    fn has_read(&self, bytes: u64) -> Result<(), PushError> {
+        self.0.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn push(&self, tenant: &TenantId, batch: &WriteBatch<'_>) -> Result<(), PushError> {
+        self.0.push(tenant, batch)
     }
 }
 
@@ -89,6 +132,24 @@ impl IngesterQuery for FakeIngester {
 
     fn user_stats(&self, _: &TenantId) -> Result<UserStats, StorageError> {
         Ok(UserStats { num_series: self.db.head().series_count(), ..UserStats::default() })
+    }
+
+    /// [`ACTIVE_SERIES`], of which every third is one of native histograms.
+    fn active_series(
+        &self,
+        _: CardinalityQuery<'_>,
+        visit: SeriesVisitor<'_>,
+    ) -> Result<(), StorageError> {
+        (0..ACTIVE_SERIES).try_for_each(|i| {
+            let name = format!("{i:0100}");
+            let labels = Labels::from_pairs([("__name__", name.as_str())]);
+            visit(ActiveSeries { labels, bucket_count: (i % 3 == 0).then_some(i) })
+        })
+    }
+
+    fn series_count(&self, query: CardinalityQuery<'_>) -> Result<u64, StorageError> {
+        assert_eq!(query.counted, CountMethod::Active);
+        Ok(3)
     }
 
     fn all_user_stats(&self) -> Result<Vec<(TenantId, UserStats)>, StorageError> {
@@ -171,7 +232,12 @@ pub(crate) fn services(
     });
     let gateway = gateway.map(|gateway| {
         let (queries, limits) = (pool("queries"), LIMITS);
-        StoreGatewayServer::new(StoreGatewayServerParts { gateway, queries, limits })
+        // The name of a tenant says how many series it may fetch.
+        let limits_of = Arc::new(|tenant: &TenantId| QueryLimits {
+            max_series: tenant.as_str().parse().unwrap_or(0),
+            ..QueryLimits::default()
+        });
+        StoreGatewayServer::new(StoreGatewayServerParts { gateway, limits_of, queries, limits })
     });
     let mut routes = Routes::builder();
     if let Some(service) = ingester {

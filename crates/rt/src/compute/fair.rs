@@ -3,9 +3,11 @@
 //!
 //! Used by [`super::ComputePool`] under its lock. Knows no threads: it only decides whose job is
 //! next. An owner never has all threads, and no more than half of them while others were active
-//! lately; nor more than half of the places to wait.
+//! lately; nor more than half of the places to wait. The same holds for the jobs at work: those
+//! that have a thread and do not wait on it for something from elsewhere.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Among the owners of so many started jobs others are looked for.
 const LATELY: usize = 64;
@@ -13,31 +15,44 @@ const LATELY: usize = 64;
 /// Jobs that wait, by owner.
 pub(super) struct FairQueue<J> {
     threads: usize,
+    /// No job is started while so many are at work.
+    at_work: usize,
     capacity: usize,
     /// Owners with waiting jobs; the first one is next.
     turns: VecDeque<Owner>,
     waiting: HashMap<Owner, VecDeque<J>>,
-    running: HashMap<Owner, usize>,
+    running: HashMap<Owner, Running>,
     /// The owners of the jobs started last.
     lately: VecDeque<Owner>,
     len: usize,
-    running_count: usize,
+    total: Running,
 }
 
 /// Whom a job belongs to; the empty text is nobody in particular and has no bounds of its own.
-pub(super) type Owner = Box<str>;
+pub(super) type Owner = Arc<str>;
+
+/// Jobs that were started and have not ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    /// All of them: each has a thread.
+    jobs: usize,
+    /// Those that do not wait.
+    at_work: usize,
+}
 
 impl<J> FairQueue<J> {
-    pub(super) fn new(threads: usize, capacity: usize) -> Self {
+    /// For so many threads, of whose jobs so many may be at work when another one is started.
+    pub(super) fn new((threads, at_work): (usize, usize), capacity: usize) -> Self {
         Self {
             threads,
+            at_work,
             capacity,
             turns: VecDeque::new(),
             waiting: HashMap::new(),
             running: HashMap::new(),
             lately: VecDeque::with_capacity(LATELY),
             len: 0,
-            running_count: 0,
+            total: Running::default(),
         }
     }
 
@@ -48,13 +63,14 @@ impl<J> FairQueue<J> {
 
     /// How many jobs run.
     pub(super) fn running(&self) -> usize {
-        self.running_count
+        self.total.jobs
     }
 
     /// Puts a job behind those of its owner; gives it back where there is no place.
     pub(super) fn push(&mut self, owner: &str, job: J) -> Result<(), J> {
         // A job that an idle thread is about to take does not count as waiting.
-        let idle = self.threads.saturating_sub(self.running_count);
+        let idle = self.threads.saturating_sub(self.total.jobs);
+        let idle = idle.min(self.at_work.saturating_sub(self.total.at_work));
         if self.len >= self.capacity + idle {
             return Err(job);
         }
@@ -72,6 +88,9 @@ impl<J> FairQueue<J> {
 
     /// The job of the next owner that may have another thread.
     pub(super) fn pop(&mut self) -> Option<(Owner, J)> {
+        if self.at_work <= self.total.at_work {
+            return None;
+        }
         let next = (0..self.turns.len()).find(|&i| self.may_run(&self.turns[i]))?;
         self.start(next)
     }
@@ -91,8 +110,10 @@ impl<J> FairQueue<J> {
             self.turns.push_back(owner.clone());
         }
         self.len -= 1;
-        self.running_count += 1;
-        *self.running.entry(owner.clone()).or_default() += 1;
+        for running in [&mut self.total, self.running.entry(owner.clone()).or_default()] {
+            running.jobs += 1;
+            running.at_work += 1;
+        }
         if self.lately.len() == LATELY {
             self.lately.pop_front();
         }
@@ -102,22 +123,42 @@ impl<J> FairQueue<J> {
 
     /// A job of this owner has ended.
     pub(super) fn finished(&mut self, owner: &str) {
-        self.running_count -= 1;
-        if let Some(count) = self.running.get_mut(owner) {
-            *count -= 1;
-            if *count == 0 {
+        self.total.jobs -= 1;
+        self.total.at_work -= 1;
+        if let Some(running) = self.running.get_mut(owner) {
+            running.jobs -= 1;
+            running.at_work -= 1;
+            if running.jobs == 0 {
                 self.running.remove(owner);
             }
         }
     }
 
+    /// A running job of this owner begins to wait.
+    pub(super) fn paused(&mut self, owner: &str) {
+        self.total.at_work -= 1;
+        if let Some(running) = self.running.get_mut(owner) {
+            running.at_work -= 1;
+        }
+    }
+
+    /// It goes on. There may be more at work than asked for then: it is not held up for that,
+    /// because others may wait for a lock that it has.
+    pub(super) fn resumed(&mut self, owner: &str) {
+        self.total.at_work += 1;
+        if let Some(running) = self.running.get_mut(owner) {
+            running.at_work += 1;
+        }
+    }
+
     fn may_run(&self, owner: &str) -> bool {
-        if owner.is_empty() || self.threads == 1 {
+        if owner.is_empty() {
             return true;
         }
         let others = self.turns.iter().chain(&self.lately).any(|other| **other != *owner);
-        let most = if others { self.threads.div_ceil(2) } else { self.threads - 1 };
-        self.running.get(owner).copied().unwrap_or(0) < most
+        let most = |all: usize| if others { all.div_ceil(2) } else { all.saturating_sub(1).max(1) };
+        let running = self.running.get(owner).copied().unwrap_or_default();
+        running.jobs < most(self.threads) && running.at_work < most(self.at_work)
     }
 }
 
@@ -126,7 +167,7 @@ mod tests {
     use super::*;
 
     fn queue(threads: usize, capacity: usize) -> FairQueue<u32> {
-        FairQueue::new(threads, capacity)
+        FairQueue::new((threads, threads), capacity)
     }
 
     #[test]
@@ -176,7 +217,32 @@ mod tests {
         for job in 0..4 {
             queue.push("", job).unwrap();
         }
-        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 4);
-        assert_eq!((queue.len(), queue.running()), (0, 4));
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 2);
+        assert_eq!((queue.len(), queue.running()), (2, 2));
+    }
+
+    #[test]
+    fn jobs_that_wait_make_room_for_others_but_not_for_all_of_one_owner() {
+        let mut queue = FairQueue::new((6, 2), 100);
+        for job in 0..10 {
+            queue.push("hostile", job).unwrap();
+        }
+        let mut started = 0;
+        while queue.pop().is_some() {
+            started += 1;
+            assert_eq!(queue.pop(), None, "one is at work");
+            queue.paused("hostile");
+        }
+        assert_eq!(started, 5, "one thread is left");
+        queue.push("guest", 100).unwrap();
+        assert_eq!(queue.pop().map(|(_, job)| job), Some(100));
+        // All go on at once: nobody else is started until they have ended or wait again.
+        (0..5).for_each(|_| queue.resumed("hostile"));
+        queue.finished("guest");
+        queue.push("guest", 101).unwrap();
+        assert_eq!(queue.pop(), None);
+        (0..4).for_each(|_| queue.finished("hostile"));
+        assert_eq!(queue.pop().map(|(_, job)| job), Some(101));
+        assert_eq!((queue.len(), queue.running()), (5, 2));
     }
 }

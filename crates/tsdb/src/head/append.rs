@@ -25,8 +25,9 @@ use model::sample::STALE_NAN_BITS;
 
 use super::activity::Tick;
 use super::chunks::ChunkSink;
+use super::conflicts::TimesBefore;
 use super::exemplars::WithExemplars;
-use super::floats::{FloatSample, newest_for_float, push_float};
+use super::floats::{FloatSample, newest_for_float, newest_time, push_float};
 use super::histograms;
 use super::locate::{KnownLabels, Wanted, locate};
 use super::log::LogRecords;
@@ -54,6 +55,7 @@ pub struct AppendScratch {
     /// What `locate` reads ahead.
     pub(super) ahead: Vec<u32>,
     known: KnownLabels,
+    before: TimesBefore,
     /// Series whose labels this request logs.
     pub(super) unlogged: Vec<(Location, u64)>,
     /// Series of the batch with exemplars.
@@ -73,6 +75,7 @@ impl AppendScratch {
             + self.records.memory_bytes()
             + self.late.memory_bytes()
             + self.known.memory_bytes()
+            + self.before.memory_bytes()
     }
 }
 
@@ -206,15 +209,18 @@ impl Head {
         if missing {
             self.create_missing(request, (index, shard), part, &mut scratch.slots);
         }
+        scratch.before.clear();
         for (position, wanted) in part.iter().enumerate() {
             let slot = scratch.slots[position];
             let before = request.outcome.accepted();
             let series = &request.batch.series[wanted.index as usize];
             if slot == NONE {
+                scratch.before.push(None);
                 if !series.exemplars.is_empty() {
                     scratch.with_exemplars.push((wanted.index, 0));
                 }
             } else {
+                scratch.before.push(newest_time(shard, slot));
                 append_series(request, scratch, (index, shard, slot), (wanted.index, series));
                 if request.outcome.accepted() > before {
                     shard.series[slot as usize].activity = request.now;
@@ -263,8 +269,8 @@ fn append_series(
                 continue;
             }
             Verdict::Reject(kind) => {
-                request.reject(kind, i, t);
-                if kind == RejectionKind::DuplicateTimestamp {
+                let is_told = refuse(request, scratch, slot, (kind, i, t));
+                if is_told && kind == RejectionKind::DuplicateTimestamp {
                     request.note_duplicate(i, t, (shard, slot, bits));
                 }
                 continue;
@@ -340,7 +346,10 @@ fn append_histogram(
             scratch.late.push(shard, Location::new(index, slot), sample);
             return true;
         }
-        Verdict::Reject(kind) => Some(kind),
+        Verdict::Reject(kind) => {
+            refuse(request, scratch, slot, (kind, i, t));
+            return false;
+        }
     };
     if let Some(kind) = rejected {
         request.reject(kind, i, t);
@@ -350,6 +359,25 @@ fn append_histogram(
     let series_ref = shard.series[slot as usize].series_ref();
     scratch.records.samples.push_histogram(series_ref, (t, start_t), value);
     true
+}
+
+/// Refuses a sample that the rules forbid. Whether the sender is told: not where only the same
+/// request forbids it.
+#[cold]
+fn refuse(
+    request: &mut Request<'_, '_>,
+    scratch: &mut AppendScratch,
+    slot: u32,
+    (kind, i, t): (RejectionKind, u32, i64),
+) -> bool {
+    let before = scratch.before.newest(slot, &scratch.slots);
+    let is_told = matches!(judge(before, t, &request.bounds), Verdict::Reject(_));
+    if is_told {
+        request.reject(kind, i, t);
+    } else {
+        request.outcome.rejected[kind as usize] += 1;
+    }
+    is_told
 }
 
 impl Request<'_, '_> {

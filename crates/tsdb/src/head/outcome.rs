@@ -130,7 +130,8 @@ pub struct AppendOutcome {
 }
 
 impl AppendOutcome {
-    /// How many samples were refused for one reason.
+    /// How many samples were refused for one reason. Those that only contradict others of the
+    /// request count too, and none of them is the [`first`](Self::first).
     pub fn rejected(&self, kind: RejectionKind) -> u64 {
         self.rejected[kind as usize]
     }

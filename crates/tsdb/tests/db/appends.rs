@@ -219,6 +219,29 @@ fn long_series_are_cut_into_many_chunks() {
     assert_eq!(contents(&db), want);
 }
 
+#[test]
+fn a_contradiction_within_a_request_is_counted_and_not_told() {
+    let db = World::new().open();
+    let t = 10 * HOUR;
+    append(&db, &[float(1, t, 0.0)]);
+    let labels = labels(1);
+    let labels: Vec<Label<'_>> = labels.iter().collect();
+    let append_times = |times: &[i64]| {
+        let mut batch = WriteBatch::new(hasher());
+        batch.push_float(&labels, BatchSample { timestamp_ms: times[0], value: 1.0 });
+        let more = |&timestamp_ms: &i64| BatchSample { timestamp_ms, value: 2.0 };
+        batch.samples.extend(times[1..].iter().map(more));
+        batch.series[0].samples.end = times.len() as u32;
+        db.append(&batch, &AppendLimits::default()).unwrap()
+    };
+    let back = append_times(&[t + 20, t + 10, t + 20]);
+    assert_eq!((back.accepted_floats, back.rejected_total()), (1, 2));
+    assert_eq!(back.first_rejection(), None);
+    let before = append_times(&[t + 30, t + 20, t + 25]);
+    assert_eq!((before.accepted_floats, before.rejected_total()), (1, 2));
+    assert_eq!(before.first_rejection().unwrap().timestamp_ms, t + 20, "as before the request");
+}
+
 /// What the rules say, with nothing but a map.
 #[derive(Default)]
 struct NaiveHead {
@@ -227,8 +250,14 @@ struct NaiveHead {
 }
 
 impl NaiveHead {
-    fn append(&mut self, batch: &[(usize, i64, f64)]) -> [u64; 4] {
-        let mut counts = [0; 4];
+    /// Counts, and whether the sender is told of a refusal: not where a sample only contradicts
+    /// others of the batch.
+    fn append(&mut self, batch: &[(usize, i64, f64)]) -> ([u64; 4], bool) {
+        let (mut counts, mut is_told) = ([0; 4], false);
+        let newest = |(&series, samples): (&usize, &BTreeMap<i64, u64>)| {
+            samples.last_key_value().map(|(&t, _)| (series, t))
+        };
+        let before: BTreeMap<usize, i64> = self.series.iter().filter_map(newest).collect();
         let max = self.max.unwrap_or(batch[0].1);
         for &(series, t, value) in batch {
             let newest = self.series.get(&series).and_then(|s| s.last_key_value());
@@ -245,8 +274,9 @@ impl NaiveHead {
                 }
             };
             counts[slot] += 1;
+            is_told |= slot == 1 || slot > 1 && before.get(&series).is_some_and(|&last| t <= last);
         }
-        counts
+        (counts, is_told)
     }
 }
 
@@ -273,7 +303,7 @@ proptest! {
                 outcome.rejected(RejectionKind::DuplicateTimestamp),
                 outcome.rejected(RejectionKind::OutOfOrder),
             ];
-            prop_assert_eq!(got, naive.append(&batch));
+            prop_assert_eq!((got, outcome.first_rejection().is_some()), naive.append(&batch));
         }
         let want: BTreeMap<Labels, Samples> = naive.series.iter().map(|(&series, samples)| {
             let samples = samples.iter().map(|(&t, &bits)| (t, Value::Float(bits)));

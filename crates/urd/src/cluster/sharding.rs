@@ -33,12 +33,12 @@ impl JobSharding for Jobs {
 }
 
 /// The work of this process' compactor.
-pub(crate) fn job_sharding(env: &Env, ring: &JoinedRing) -> Arc<dyn JobSharding> {
+pub(crate) fn job_sharding(env: &Env, ring: &JoinedRing) -> anyhow::Result<Arc<dyn JobSharding>> {
     let store = env.config.compactor.sharding_ring.kvstore.store;
     let alone = Alone::new(&env.config, store, ring);
     let (overrides, clock) = (Arc::clone(&env.overrides), Arc::clone(&env.clock));
-    let id = ring.lifecycler.id().to_owned();
-    Arc::new(Jobs { alone, ring: RingJobs { ring: view(ring), id, overrides, clock } })
+    let id = ring.instance()?.id().to_owned();
+    Ok(Arc::new(Jobs { alone, ring: RingJobs { ring: view(ring), id, overrides, clock } }))
 }
 
 /// The blocks of a store-gateway.
@@ -61,7 +61,10 @@ impl BlockSharding for Blocks {
 }
 
 /// The blocks of this process' store-gateway.
-pub(crate) fn block_sharding(env: &Env, ring: &JoinedRing) -> Arc<dyn BlockSharding> {
+pub(crate) fn block_sharding(
+    env: &Env,
+    ring: &JoinedRing,
+) -> anyhow::Result<Arc<dyn BlockSharding>> {
     let config = &env.config.store_gateway;
     let alone = Alone::new(&env.config, config.sharding_ring.kvstore.store, ring);
     let (overrides, clock) = (Arc::clone(&env.overrides), Arc::clone(&env.clock));
@@ -70,7 +73,7 @@ pub(crate) fn block_sharding(env: &Env, ring: &JoinedRing) -> Arc<dyn BlockShard
         config.sharding_ring.replication_factor,
         env.config.blocks_storage.bucket_store.sync_interval,
     );
-    let id = ring.lifecycler.id().to_owned();
+    let id = ring.instance()?.id().to_owned();
     let ring = RingBlocks { ring: view(ring), id, overrides, clock, replication };
-    Arc::new(Blocks { alone, ring })
+    Ok(Arc::new(Blocks { alone, ring }))
 }

@@ -18,7 +18,7 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         pool: env.pools.background.clone(),
         fs: tsdb::fs::OsFs::shared(),
         metrics: env.metrics.clone(),
-        sharding: cluster::job_sharding(env, &parts.need_rings()?.compactor),
+        sharding: cluster::job_sharding(env, &parts.need_rings()?.of("compactor")?)?,
     });
     parts.routes(Routes::open(http::pages(Arc::clone(&compactor))));
     parts.routes(Routes::for_tenants(http::tenant_routes(Arc::clone(&compactor))));

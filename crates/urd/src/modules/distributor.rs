@@ -23,13 +23,16 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let factor = i64::try_from(env.config.ingester.ring.replication_factor).unwrap_or(i64::MAX);
     let help = "The replication factor.";
     env.metrics.gauge("cortex_distributor_replication_factor", help).set(factor);
-    let distributor = distributor.with_ring(cluster::view(&parts.need_rings()?.distributor));
+    let ring = parts.need_rings()?.of("distributor")?;
+    let distributor = distributor.with_ring(cluster::view(&ring));
     let distributor = match ha_tracker(env, parts)? {
         Some(tracker) => distributor.with_ha_tracker(tracker),
         None => distributor,
     };
     let (pool, random) = (env.pools.writes.clone(), Arc::clone(&env.random));
-    let router = distributor::http::routes(Arc::new(distributor), pool, random);
+    let distributor = Arc::new(distributor);
+    parts.service(distributor.service(), &["server"])?;
+    let router = distributor::http::routes(distributor, pool, random);
     parts.routes(Routes::for_tenants(router));
     parts.routes(Routes::open(stats::routes(StatsParts {
         ingesters: parts.need_ingester_query()?,
@@ -49,7 +52,6 @@ fn ha_tracker(env: &Env, parts: &mut Parts) -> anyhow::Result<Option<Arc<HaTrack
         overrides: Arc::clone(&env.overrides),
         clock: Arc::clone(&env.clock),
         random: Arc::clone(&env.random),
-        blocking: env.blocking.clone(),
         metrics: env.metrics.clone(),
         shows_elected: env.config.distributor.ha_tracker.enable_elected_replica_metric,
     }));

@@ -22,8 +22,8 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         fs: tsdb::fs::OsFs::shared(),
         metrics: env.metrics.clone(),
     });
-    let ring = parts.need_rings()?.ingester;
-    let lifecycler = Arc::clone(&ring.lifecycler);
+    let ring = parts.need_rings()?.of("ingester")?;
+    let lifecycler = ring.instance()?;
     ingester.join_ring(RingMembership { ring: cluster::view(&ring), lifecycler });
     parts.hasher = ingester.hasher();
     parts.ingester_push = Some(Arc::clone(&ingester) as _);
@@ -34,8 +34,8 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         push: Arc::clone(&ingester) as _,
         query: Arc::clone(&ingester) as _,
         hasher: parts.hasher,
-        writes: env.pools.writes.clone(),
-        queries: env.pools.queries.clone(),
+        writes: env.pools.served_writes.clone(),
+        queries: env.pools.served_queries.clone(),
         limits: env.grpc_limits(),
     });
     parts.grpc = std::mem::take(&mut parts.grpc).add_service(served);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use distributor::stats::{self, StatsParts};
 use query::{
     ActivityTracker, Blocks, BlocksDependencies, Dependencies, QueryService, RingGateways,
 };
 use ring::BlockReplication;
-use rpc::HealthCheck;
 use rpc::store_gateway::GatewayPool;
+use rpc::{CallTimes, ClientOptions, HealthCheck};
 use rt::Service;
 use web::Routes;
 use wire::client::StoreGateways;
@@ -52,15 +53,22 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let prefix = env.config.api.prometheus_http_prefix.trim_end_matches('/');
     let routes = if prefix.is_empty() { routes } else { root.nest(prefix, routes) };
     parts.routes(Routes::for_tenants(routes));
+    parts.routes(Routes::for_tenants(stats::tenant_routes(StatsParts {
+        ingesters: parts.need_ingester_query()?,
+        blocking: env.blocking.clone(),
+        replication_factor: env.config.ingester.ring.replication_factor,
+    })));
     Ok(())
 }
 
 /// The store-gateways of the ring; the own one while this process is alone.
 fn gateways(env: &Env, parts: &mut Parts) -> anyhow::Result<Arc<dyn StoreGateways>> {
-    let ring = parts.need_rings()?.store_gateway;
+    let ring = parts.need_rings()?.of("store-gateway")?;
     let gateways = &env.config.store_gateway;
     let store = gateways.sharding_ring.kvstore.store;
     let options = tls::of_client("store-gateways", &env.config.querier.store_gateway_client.grpc)?;
+    let times = CallTimes::of_gateways(&env.metrics, Arc::clone(&env.clock));
+    let options = ClientOptions { times: Some(times), ..options };
     let pool = Arc::new(GatewayPool::new(options, env.blocking.clone()));
     parts.service(keep_connections(env, &ring, &pool), &["server"])?;
     Ok(Arc::new(Gateways {

@@ -18,7 +18,7 @@ use crate::rings::JoinedRing;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
-    let ring = parts.need_rings()?.ingester;
+    let ring = parts.need_rings()?.of("ingester")?;
     let config = &env.config;
     let alone = Alone::of_ingesters(config, &ring);
     let pool = cluster::ingester_pool(env)?;

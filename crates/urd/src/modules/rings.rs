@@ -5,13 +5,16 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use config::Overrides;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use model::Clock;
 use model::html::escape_html;
+use ring::kv::MultiStore;
 use ring::memberlist::{MemberlistKv, NodeState};
 use ring::status::{RingStatus, forget};
 use rt::Service;
@@ -33,9 +36,10 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
         after.push(memberlist.name());
     }
     if !rings.multi.is_empty() && env.overrides.has_files() {
-        parts.service(switch_stores(env, &rings), &[])?;
+        switch_stores(&env.overrides, &rings.multi);
+        parts.service(keep_switching_stores(env, &rings), &[])?;
     }
-    for ring in [&rings.ingester, &rings.distributor, &rings.store_gateway, &rings.compactor] {
+    for ring in rings.all() {
         parts.service(Arc::clone(&ring.reader) as Arc<dyn Service>, &after)?;
     }
     parts.rings = Some(rings);
@@ -44,21 +48,25 @@ pub(super) fn build(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
 
 /// Uses the stores of `multi` as the runtime configuration says; a value that it does not name
 /// stays as it is.
-fn switch_stores(env: &Env, rings: &Rings) -> Arc<dyn Service> {
+fn switch_stores(overrides: &Overrides, stores: &[Arc<MultiStore>]) {
+    let switches = overrides.multi_kv();
+    for store in stores {
+        if let Some(mirror_enabled) = switches.mirror_enabled {
+            store.set_mirroring(mirror_enabled);
+        }
+        if let Some(primary) = &switches.primary
+            && !store.set_primary(primary)
+        {
+            tracing::warn!(primary, "multi_kv_config names a store that multi does not have");
+        }
+    }
+}
+
+fn keep_switching_stores(env: &Env, rings: &Rings) -> Arc<dyn Service> {
     let (overrides, stores) = (Arc::clone(&env.overrides), rings.multi.clone());
     let period = env.config.runtime_config.period.std();
     Arc::new(TimerService::new("multi-kv", period, move || {
-        let switches = overrides.multi_kv();
-        for store in &stores {
-            if let Some(mirror_enabled) = switches.mirror_enabled {
-                store.set_mirroring(mirror_enabled);
-            }
-            if let Some(primary) = &switches.primary
-                && !store.set_primary(primary)
-            {
-                tracing::warn!(primary, "multi_kv_config names a store that multi does not have");
-            }
-        }
+        switch_stores(&overrides, &stores);
         std::future::ready(Ok(()))
     }))
 }
@@ -66,22 +74,17 @@ fn switch_stores(env: &Env, rings: &Rings) -> Arc<dyn Service> {
 /// This process' instances, and the pages.
 pub(super) fn join(env: &Env, parts: &mut Parts) -> anyhow::Result<()> {
     let rings = parts.need_rings()?;
-    let joined = [
-        (&rings.ingester, "ingester", "/ingester/ring", "Ring of the ingesters"),
-        (&rings.distributor, "distributor", "/distributor/ring", "Ring of the distributors"),
-        (
-            &rings.store_gateway,
-            "store-gateway",
-            "/store-gateway/ring",
-            "Ring of the store-gateways",
-        ),
-        (&rings.compactor, "compactor", "/compactor/ring", "Ring of the compactors"),
-    ];
-    for (ring, component, path, text) in joined {
-        if env.runs(component) {
-            let lifecycler = Arc::clone(&ring.lifecycler) as Arc<dyn Service>;
+    for ring in rings.all() {
+        if let Some(lifecycler) = &ring.lifecycler {
+            let lifecycler = Arc::clone(lifecycler) as Arc<dyn Service>;
             parts.service(lifecycler, &[ring.reader.name()])?;
         }
+        let (path, text) = match ring.component {
+            "ingester" => ("/ingester/ring", "Ring of the ingesters"),
+            "distributor" => ("/distributor/ring", "Ring of the distributors"),
+            "store-gateway" => ("/store-gateway/ring", "Ring of the store-gateways"),
+            _ => ("/compactor/ring", "Ring of the compactors"),
+        };
         parts.routes(Routes::open(ring_page(path, text, ring.clone(), Arc::clone(&env.clock))));
         parts.link("Rings", path, text);
     }
@@ -130,15 +133,19 @@ struct ForgetForm {
     forget: String,
 }
 
+/// Whom to forget stands in the form, or in the address where there is no form.
 async fn forget_instance(
     State(shown): State<Arc<RingPage>>,
-    Form(form): Form<ForgetForm>,
+    Query(query): Query<ForgetForm>,
+    form: Result<Form<ForgetForm>, FormRejection>,
 ) -> Response {
-    match forget(&shown.ring.client, shown.ring.key, &form.forget).await {
+    let form = form.map(|Form(form)| form.forget).ok().filter(|forget| !forget.is_empty());
+    let id = form.unwrap_or(query.forget);
+    match forget(&shown.ring.client, shown.ring.key, &id).await {
         // The browser comes back to the page by itself.
         Ok(()) => (StatusCode::FOUND, [(LOCATION, "#")]).into_response(),
         Err(error) => {
-            let message = format!("error forgetting instance '{}': {error}", form.forget);
+            let message = format!("error forgetting instance '{id}': {error}");
             text_error(StatusCode::INTERNAL_SERVER_ERROR, &message)
         }
     }
@@ -179,7 +186,12 @@ async fn show_memberlist(
             })
         });
         let members: Vec<serde_json::Value> = members.collect();
-        let json = serde_json::json!({ "SortedMembers": members });
+        let sizes: serde_json::Map<String, serde_json::Value> =
+            status.values.iter().map(|value| (value.key.clone(), value.size.into())).collect();
+        let total: usize = status.values.iter().map(|value| value.size).sum();
+        let json = serde_json::json!({
+            "SortedMembers": members, "StoreSizes": sizes, "TotalStoreSize": total
+        });
         return typed(JSON, json.to_string());
     }
     page("Memberlist", &memberlist_html(&status))

@@ -58,11 +58,17 @@ impl InsideNode {
 
     /// The body of an answer.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.request("GET", path).1
+    }
+
+    /// The first line and the body of an answer to a request without a body.
+    pub(crate) fn request(&self, method: &str, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.0\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        text.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
     }
 
     /// Asks again and again until the answer is `want`.
@@ -73,6 +79,11 @@ impl InsideNode {
             last = self.get(path);
             tries += 1;
         }
+    }
+
+    /// Tells the node to stop; it may take its time.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
     }
 
     pub(crate) fn stop(self) {

@@ -42,7 +42,7 @@ fn bounds_of_the_process_and_the_store_of_a_ring_are_switched() {
         kvstore.multi.secondary = "memberlist".to_owned();
     });
     let shows = |line: &str| node.get("/metrics").contains(&format!("\n{line}\n"));
-    assert!(shows(r#"cortex_multikv_primary_store{store="inmemory"} 1"#));
+    assert!(shows(r#"cortex_multikv_primary_store{kv_name="compactor-ring",store="inmemory"} 1"#));
     assert!(shows(r#"cortex_ingester_instance_limits{limit="max_series"} 0.0"#));
     let text = "ingester_limits: {max_series: 9}\ndistributor_limits: {max_ingestion_rate: 8}\n\
                 multi_kv_config: {primary: memberlist, mirror_enabled: true}\n";
@@ -52,9 +52,9 @@ fn bounds_of_the_process_and_the_store_of_a_ring_are_switched() {
         r#"cortex_ingester_instance_limits{limit="max_series"} 9.0"#,
         r#"cortex_ingester_instance_limits{limit="max_inflight_push_requests"} 30000.0"#,
         r#"cortex_distributor_instance_limits{limit="max_ingestion_rate"} 8.0"#,
-        r#"cortex_multikv_primary_store{store="memberlist"} 1"#,
-        r#"cortex_multikv_primary_store{store="inmemory"} 0"#,
-        "cortex_multikv_mirror_enabled 1",
+        r#"cortex_multikv_primary_store{kv_name="compactor-ring",store="memberlist"} 1"#,
+        r#"cortex_multikv_primary_store{kv_name="compactor-ring",store="inmemory"} 0"#,
+        r#"cortex_multikv_mirror_enabled{kv_name="compactor-ring"} 1"#,
     ] {
         poll(|| shows(line));
     }

@@ -10,6 +10,7 @@ const OWN: &[&str] = &[
     "cortex_build_info",
     "cortex_config_hash",
     "cortex_inflight_requests",
+    "cortex_kv_request_duration_seconds",
     "cortex_request_duration_seconds",
     "cortex_runtime_config_",
     "cortex_tcp_connections",

@@ -37,3 +37,64 @@ fn everything_can_stand_below_a_prefix() {
     assert_eq!(labels, "{\"status\":\"success\",\"data\":[]}");
     node.stop();
 }
+
+#[test]
+fn a_process_opens_only_the_rings_that_its_components_use() {
+    let node = InsideNode::start(|config, _| {
+        config.target.0 = vec!["compactor".to_owned()];
+        config.compactor.sharding_ring.kvstore.store = config::KvBackend::Inmemory;
+        // Of an ingester without this process' number: no concern of a compactor.
+        "spread-minimizing".clone_into(&mut config.ingester.ring.token_generation_strategy);
+        config.ingester.ring.instance_interface_names.0 = vec!["no-such-interface".to_owned()];
+    });
+    node.wait_for("/ready", "ready");
+    let gossip = node.get("/memberlist");
+    assert!(gossip.contains("doesn't use memberlist"), "{gossip}");
+    assert!(node.request("GET", "/compactor/ring").0.contains("200"));
+    let (status, _) = node.request("GET", "/ingester/ring");
+    assert!(status.contains("404"), "{status}");
+    node.stop();
+}
+
+#[test]
+fn an_instance_is_forgotten_by_the_address_too() {
+    let node = InsideNode::start(|config, _| {
+        "one".clone_into(&mut config.compactor.sharding_ring.instance_id);
+    });
+    node.wait_for("/ready", "ready");
+    let (status, body) = node.request("POST", "/compactor/ring?forget=one");
+    assert!(status.contains("302"), "{status} {body}");
+    node.stop();
+}
+
+#[test]
+fn metrics_and_profiles_can_be_switched_off_together() {
+    let node = InsideNode::start(|config, _| config.server.register_instrumentation = false);
+    for path in ["/metrics", "/debug/pprof/", "/debug/pprof/cmdline"] {
+        let (status, _) = node.request("GET", path);
+        assert!(status.contains("404"), "{path}: {status}");
+    }
+    node.stop();
+}
+
+#[test]
+fn the_runtime_configuration_chooses_the_store_of_a_ring_from_the_start_on() {
+    let node = InsideNode::start(|config, below| {
+        let file = below("runtime.yaml");
+        std::fs::write(&file, "multi_kv_config: {primary: memberlist}\n").unwrap();
+        config.runtime_config.file = config::CommaList(vec![file]);
+        let kvstore = &mut config.compactor.sharding_ring.kvstore;
+        kvstore.store = config::KvBackend::Multi;
+        "inmemory".clone_into(&mut kvstore.multi.primary);
+        "memberlist".clone_into(&mut kvstore.multi.secondary);
+    });
+    let metrics = node.get("/metrics");
+    let of = |store: &str| {
+        format!("cortex_multikv_primary_store{{kv_name=\"compactor-ring\",store=\"{store}\"}}")
+    };
+    for (store, want) in [("memberlist", " 1"), ("inmemory", " 0")] {
+        let found = metrics.lines().find(|line| line.starts_with(&of(store)));
+        assert_eq!(found, Some(format!("{}{want}", of(store)).as_str()), "{store}");
+    }
+    node.stop();
+}

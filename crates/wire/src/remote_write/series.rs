@@ -3,8 +3,10 @@
 //! The labels are read by `labels.rs` where they stand as senders write them, and are hashed as
 //! they stand (see [`model::batch::SeriesHasher`]). Whatever deviates takes [`slow_labels`].
 
-use model::batch::{BatchExemplar, BatchRange, BatchSample, BatchSeries};
-use model::{Label, WriteBatch};
+use model::WriteBatch;
+use model::batch::{
+    BatchExemplar, BatchRange, BatchSample, BatchSeries, RawLabel, UndecodableSeries,
+};
 
 use super::labels::LabelReader;
 use super::protobuf::{Reader, WireType};
@@ -34,16 +36,19 @@ impl<'a> SeriesDecoder<'a> {
         let starts = Starts::of(batch);
         let canonical = self.labels.read(message, batch);
         let rest = decode_rest(&message[canonical.as_ref().map_or(0, |c| c.run_len)..], batch)?;
+        let histograms = &batch.histograms[starts.histograms as usize..];
+        self.bucket_count += histograms.iter().map(histogram::bucket_count).sum::<usize>();
         let (hash, name_list) = match canonical {
             Some(canonical) if !rest.has_labels => (canonical.hash, canonical.name_list),
             _ => {
                 self.labels.forget(starts.labels, batch);
                 batch.labels.truncate(starts.labels as usize);
-                (slow_labels(message, batch)?, None)
+                match slow_labels(message, batch)? {
+                    Some(hash) => (hash, None),
+                    None => return push_undecodable(message, &starts, batch),
+                }
             }
         };
-        let histograms = &batch.histograms[starts.histograms as usize..];
-        self.bucket_count += histograms.iter().map(histogram::bucket_count).sum::<usize>();
         batch.series.push(BatchSeries {
             hash,
             labels: range(starts.labels, batch.labels.len()),
@@ -59,10 +64,53 @@ impl<'a> SeriesDecoder<'a> {
 
 /// Collects the labels of a message wherever they stand, drops those with an empty value, sorts
 /// them and hashes them. Repeated names are kept, next to each other: a check of its own
-/// reports them.
+/// reports them. `None`, and nothing collected, where one of them is not UTF-8.
 #[cold]
-fn slow_labels<'a>(message: &'a [u8], batch: &mut WriteBatch<'a>) -> Result<u64, DecodeError> {
+fn slow_labels<'a>(
+    message: &'a [u8],
+    batch: &mut WriteBatch<'a>,
+) -> Result<Option<u64>, DecodeError> {
     let start = batch.labels.len();
+    let mut is_text = true;
+    for_each_label(message, |raw| match raw.label() {
+        Some(label) => batch.labels.push(label),
+        None => is_text = false,
+    })?;
+    if !is_text {
+        batch.labels.truncate(start);
+        return Ok(None);
+    }
+    let labels = &mut batch.labels[start..];
+    labels.sort_by_key(|label| label.name);
+    Ok(Some(batch.hasher.hash(labels)))
+}
+
+/// Notes a series with labels that are not UTF-8, whose samples begin at `starts`.
+#[cold]
+fn push_undecodable<'a>(
+    message: &'a [u8],
+    starts: &Starts,
+    batch: &mut WriteBatch<'a>,
+) -> Result<(), DecodeError> {
+    let all = &mut batch.undecodable;
+    let start = all.labels.len();
+    for_each_label(message, |label| all.labels.push(label))?;
+    all.labels[start..].sort_by_key(|label| label.name);
+    let samples = range(starts.samples, batch.samples.len()).len();
+    let histograms = range(starts.histograms, batch.histograms.len()).len();
+    all.series.push(UndecodableSeries {
+        position: index(batch.series.len()),
+        sample_count: index(samples + histograms),
+        labels: range(index(start), all.labels.len()),
+    });
+    Ok(())
+}
+
+/// Gives the labels of a message that have a value, wherever they stand.
+fn for_each_label<'a>(
+    message: &'a [u8],
+    mut take: impl FnMut(RawLabel<'a>),
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(message);
     while let Some((field, wire_type)) = reader.next_tag()? {
         if field != 1 {
@@ -72,26 +120,24 @@ fn slow_labels<'a>(message: &'a [u8], batch: &mut WriteBatch<'a>) -> Result<u64,
         wire_type.expect(WireType::Bytes, NAME, field)?;
         let label = decode_label(reader.bytes()?)?;
         if !label.value.is_empty() {
-            batch.labels.push(label);
+            take(label);
         }
     }
-    let labels = &mut batch.labels[start..];
-    labels.sort_by_key(|label| label.name);
-    Ok(batch.hasher.hash(labels))
+    Ok(())
 }
 
-fn decode_label(message: &[u8]) -> Result<Label<'_>, DecodeError> {
-    let mut label = Label { name: "", value: "" };
+fn decode_label(message: &[u8]) -> Result<RawLabel<'_>, DecodeError> {
+    let mut label = RawLabel::default();
     let mut reader = Reader::new(message);
     while let Some((field, wire_type)) = reader.next_tag()? {
         match field {
             1 => {
                 wire_type.expect(WireType::Bytes, "Label", field)?;
-                label.name = reader.string("label name")?;
+                label.name = reader.bytes()?;
             }
             2 => {
                 wire_type.expect(WireType::Bytes, "Label", field)?;
-                label.value = reader.string("label value")?;
+                label.value = reader.bytes()?;
             }
             _ => reader.skip(wire_type)?,
         }
@@ -163,13 +209,17 @@ fn decode_exemplar<'a>(
     batch: &mut WriteBatch<'a>,
 ) -> Result<BatchExemplar, DecodeError> {
     let start = batch.exemplar_labels.len();
+    let mut is_text = true;
     let mut exemplar = BatchExemplar { timestamp_ms: 0, value: 0.0, labels: BatchRange::default() };
     let mut reader = Reader::new(message);
     while let Some((field, wire_type)) = reader.next_tag()? {
         match field {
             1 => {
                 wire_type.expect(WireType::Bytes, "Exemplar", field)?;
-                batch.exemplar_labels.push(decode_label(reader.bytes()?)?);
+                match decode_label(reader.bytes()?)?.label() {
+                    Some(label) => batch.exemplar_labels.push(label),
+                    None => is_text = false,
+                }
             }
             2 => {
                 wire_type.expect(WireType::Fixed64, "Exemplar", field)?;
@@ -181,6 +231,10 @@ fn decode_exemplar<'a>(
             }
             _ => reader.skip(wire_type)?,
         }
+    }
+    if !is_text {
+        // An exemplar without labels is one that the checks leave out and count.
+        batch.exemplar_labels.truncate(start);
     }
     exemplar.labels = range(index(start), batch.exemplar_labels.len());
     Ok(exemplar)

@@ -19,6 +19,17 @@ pub enum SnappyError {
 /// Decompresses the snappy block `body` into `out`, whose memory is reused. The size that the
 /// block announces is checked before anything is allocated.
 pub fn decompress(body: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
+    let size_bytes = decompressed_len(body, max_bytes)?;
+    out.resize(size_bytes, 0);
+    let written =
+        snap::raw::Decoder::new().decompress(body, out).map_err(|_| SnappyError::Corrupt)?;
+    debug_assert_eq!(written, size_bytes);
+    Ok(())
+}
+
+/// The size that a block will have, as it says itself; an error where that is more than `max_bytes`
+/// or cannot be.
+pub fn decompressed_len(body: &[u8], max_bytes: usize) -> Result<usize, SnappyError> {
     let size_bytes = snap::raw::decompress_len(body).map_err(|_| SnappyError::Corrupt)?;
     if size_bytes > max_bytes {
         return Err(SnappyError::TooLarge { size_bytes, max_bytes });
@@ -27,9 +38,5 @@ pub fn decompress(body: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<()
     if size_bytes / 64 > body.len() {
         return Err(SnappyError::Corrupt);
     }
-    out.resize(size_bytes, 0);
-    let written =
-        snap::raw::Decoder::new().decompress(body, out).map_err(|_| SnappyError::Corrupt)?;
-    debug_assert_eq!(written, size_bytes);
-    Ok(())
+    Ok(size_bytes)
 }

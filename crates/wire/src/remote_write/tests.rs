@@ -179,8 +179,6 @@ fn damaged_requests_are_errors() {
     let good = series(&[label(b"a", b"1"), sample(1, 1.0)]);
     for (body, want) in [
         (good[..good.len() - 1].to_vec(), DecodeError::UnexpectedEnd),
-        (series(&[label(b"a", b"\xff"), sample(1, 1.0)]), DecodeError::InvalidUtf8("label value")),
-        (series(&[label(b"\xc3", b"a")]), DecodeError::InvalidUtf8("label name")),
         (vec![0x0b, 0], DecodeError::IllegalTag(0x0b)),
         (vec![0x02, 0], DecodeError::IllegalTag(2)),
         ([vec![0x10], vec![0xff; 10]].concat(), DecodeError::VarintOverflow),
@@ -199,6 +197,54 @@ fn damaged_requests_are_errors() {
             assert_eq!(got, Err(want));
         }
     }
+}
+
+#[test]
+fn text_that_is_not_utf8_takes_its_series_out_alone() {
+    let body = [
+        series(&[label(b"__name__", b"m"), label(b"a", b"1"), sample(1, 1.0)]),
+        series(&[label(b"__name__", b"m"), label(b"a", b"\xff"), sample(2, 1.0), sample(3, 1.0)]),
+        series(&[label(b"\xc3", b"1"), label(b"a", b"2"), label(b"b", b"")]),
+        series(&[label(b"__name__", b"m"), label(b"a", b"3"), sample(4, 1.0)]),
+    ]
+    .concat();
+    let batch = decoded(&body).unwrap();
+    assert_eq!(batch.series.len(), 2);
+    assert_eq!(labels_of(&batch, 1), [("__name__".into(), "m".into()), ("a".into(), "3".into())]);
+    assert_eq!(batch.samples_of(&batch.series[1])[0].timestamp_ms, 4);
+    for series in &batch.series {
+        assert_eq!(series.hash, SeriesHasher::new(42).hash(batch.labels_of(series)));
+    }
+    let [value, name] = batch.undecodable.series[..] else { panic!("two series") };
+    assert_eq!((value.position, value.sample_count), (1, 2));
+    assert_eq!((name.position, name.sample_count), (1, 0));
+    let raw = |name, value| model::batch::RawLabel { name, value };
+    let labels = batch.undecodable.labels_of(&value);
+    assert_eq!(labels, [raw(b"__name__", b"m"), raw(b"a", b"\xff")]);
+    assert_eq!(batch.undecodable.labels_of(&name), [raw(b"a", b"2"), raw(b"\xc3", b"1")]);
+    assert!(batch.recycle().undecodable.is_empty());
+}
+
+#[test]
+fn exemplars_and_metadata_with_text_that_is_not_utf8() {
+    let exemplar = |value: &[u8]| {
+        let parts = [label(b"trace", value), label(b"span", b"x"), varint_field(3, 9)];
+        bytes_field(3, &parts.concat())
+    };
+    let metadata = |family: &[u8], help: &[u8]| {
+        bytes_field(3, &[bytes_field(2, family), bytes_field(4, help)].concat())
+    };
+    let body = [
+        series(&[label(b"a", b"1"), exemplar(b"\xff"), exemplar(b"1")]),
+        metadata(b"up\xff", b"h"),
+        metadata(b"up", b"ok\xffno"),
+    ]
+    .concat();
+    let batch = decoded(&body).unwrap();
+    let counts: Vec<usize> = batch.exemplars.iter().map(|e| e.labels.len()).collect();
+    assert_eq!(counts, [0, 2]);
+    let [meta] = batch.metadata[..] else { panic!("one of a name that can be") };
+    assert_eq!((meta.family, meta.help), ("up", "ok"));
 }
 
 #[test]

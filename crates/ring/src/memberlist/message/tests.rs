@@ -1,5 +1,6 @@
 //! Messages there and back, in every wrapping, and what is refused.
 
+use super::envelope::{compressed, crc32};
 use super::*;
 
 fn alive(node: &str) -> Alive {
@@ -119,4 +120,18 @@ fn what_is_broken_is_refused() {
         [&[kind::COMPOUND, 1], &length[..], &inner].concat()
     });
     assert!(envelope.open_packet(&nested).is_err());
+}
+
+#[test]
+fn parts_together_unpack_to_no_more_than_one_message_may() {
+    let packed = compressed(&vec![kind::USER; MAX_MESSAGE_BYTES / 2]);
+    let length = u16::try_from(packed.len()).unwrap().to_be_bytes();
+    let opened = |parts: u8| {
+        let lengths = length.repeat(usize::from(parts));
+        let bodies = packed.repeat(usize::from(parts));
+        let packet = [&[kind::COMPOUND, parts][..], &lengths, &bodies].concat();
+        Envelope::default().open_packet(&packet).map(|messages| messages.len())
+    };
+    assert_eq!(opened(2), Ok(2));
+    assert_eq!(opened(3), Err(MessageError::Invalid("too large")));
 }

@@ -76,7 +76,6 @@ impl Shared {
 
     /// The addresses of the members; those that cannot be looked up are left out.
     async fn discover(&self, members: &[String]) -> Vec<SocketAddr> {
-        let own = self.look(|gossip| gossip.options().address);
         let mut found = Vec::new();
         for member in members {
             match crate::net::resolve(member, DEFAULT_PORT).await {
@@ -86,15 +85,21 @@ impl Shared {
         }
         found.sort_unstable();
         found.dedup();
-        found.retain(|address| Some(*address) != own);
         found
     }
 
+    /// How many of these members know of this one now. Among them may be this one itself: the first
+    /// of a cluster finds nobody else.
     async fn join_some(&self, members: &[SocketAddr], wanted: usize) -> usize {
+        let own = self.look(|gossip| gossip.options().address);
         let mut joined = 0;
         for member in members {
             if wanted <= joined {
                 break;
+            }
+            if Some(*member) == own {
+                joined += 1;
+                continue;
             }
             match self.push_pull(*member, true).await {
                 Ok(()) => joined += 1,
@@ -132,7 +137,6 @@ impl Shared {
         let mut wait = join.min_backoff;
         for attempt in 1..=join.max_retries.max(1) {
             let found = self.discover(&join.members).await;
-            // Joined already: with itself alone in the list there is nobody else to reach.
             if self.join_some(&found, usize::MAX).await > 0 {
                 return true;
             }
