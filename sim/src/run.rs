@@ -61,6 +61,8 @@ pub struct Outcome {
     pub simulated: Duration,
 }
 
+/// No run takes longer, in simulated time: somebody waits for what never comes.
+const END: Duration = Duration::from_secs(4 * 3600);
 /// How long it goes on when everything must work.
 const CALM_SPAN: Duration = Duration::from_secs(45);
 /// What each full seed must have at least.
@@ -118,7 +120,9 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let runtime = runtime.expect("a runtime on this thread needs nothing of the system");
     let world = runtime.block_on(async {
         let world = World::new(seed, options.bug, options.keeps_log);
-        simulate(&world, options.size).await;
+        if rt::time::timeout(END, simulate(&world, options.size)).await.is_err() {
+            world.violation("it does not come to an end: see what the nodes wait for".to_owned());
+        }
         world
     });
     let simulated = runtime.block_on(async { world.elapsed() });

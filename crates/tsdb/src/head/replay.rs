@@ -36,7 +36,9 @@ use super::snapshot::SnapshotDir;
 use crate::error::TsdbError;
 use crate::fs::SharedFs;
 use crate::head_chunks::ChunkDiskRef;
-use crate::wal::{Corruption, CorruptionKind, SegmentInfo, list_segments, repair, replay_segments};
+use crate::wal::{
+    Corruption, CorruptionKind, SegmentInfo, list_segments, repair, repair_gap, replay_segments,
+};
 
 pub use progress::{ReplayProgress, ReplayStage};
 
@@ -129,6 +131,7 @@ impl Head {
         sources: ReplaySources<'_>,
         executor: &dyn Executor,
     ) -> Result<ReplayReport, TsdbError> {
+        let gap = repair_gap(fs, sources.wal_dir)?;
         let last_segment = list_segments(fs, sources.wal_dir)?.last().map_or(0, |s| s.number);
         let mut replay = Replay {
             head: self,
@@ -145,6 +148,7 @@ impl Head {
             counts: Counts::default(),
             report: ReplayReport::default(),
         };
+        replay.report.damage.extend(gap.map(|gap| gap.to_string()));
         if let Some(files) = &self.files {
             files.begin_provisional();
         }
@@ -174,6 +178,7 @@ impl<'r> Replay<'r> {
         let dir = crate::fs::parent_dir(self.sources.wal_dir);
         let (mut mapped, mut late) = (Vec::new(), LateChunks::new(self.fs, dir)?);
         let outcome = files.replay(&mut |disk_ref, chunk| {
+            self.refs.note(chunk.series_ref);
             if chunk.is_out_of_order {
                 late.push(disk_ref, &chunk);
             } else if chunk.maxt_incl >= min_valid {

@@ -42,7 +42,7 @@ impl RecordDirWriter {
         remove_if_exists(fs, &temporary)?;
         fs.create_dir_all(&temporary)
             .map_err(|e| WalError::io("create directory", &temporary, e))?;
-        let writer = SegmentWriter::create(fs.clone(), &temporary, 0, segment_bytes, true)
+        let writer = SegmentWriter::create(fs.clone(), &temporary, (0, &[]), segment_bytes, true)
             .inspect_err(|_| drop(fs.remove_dir_all(&temporary)))?;
         Ok(Self {
             fs: fs.clone(),

@@ -1,14 +1,18 @@
 //! Cutting damage off, so that the log can be written to again.
 //!
-//! Called by the owner when the replay has met a [`Corruption`]. What is intact before the
-//! damage stays; nothing that can still be of use to a human is deleted: damaged files are kept
-//! under another name. Safe to be interrupted and called again.
+//! [`repair_gap`] is called before the log is read, [`repair`] when that has met a [`Corruption`].
+//! What is intact before the damage stays; nothing that can still be of use to a human is deleted:
+//! damaged files are kept under another name. Safe to be interrupted and called again.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::page::padding;
-use super::{Corruption, CorruptionKind, WalError, list_segments};
+use super::segment::sorted_segments;
+use super::{
+    Corruption, CorruptionKind, SegmentInfo, WalError, last_checkpoint, list_segments, segment_name,
+};
 use crate::fs::{SharedFs, keep_copy, parent_dir, set_aside};
 
 /// What a repair did.
@@ -29,13 +33,9 @@ pub fn repair(fs: &SharedFs, corruption: &Corruption) -> Result<RepairOutcome, W
     let dir = parent_dir(&corruption.path);
     let mut outcome = RepairOutcome::default();
     let segments = list_segments(fs, dir)?;
-    // From the highest down, so that an interruption leaves no gap.
-    for later in segments.iter().rev().take_while(|s| s.number > corruption.segment) {
-        let aside =
-            set_aside(fs, &later.path).map_err(|e| WalError::io("rename", &later.path, e))?;
-        outcome.dropped_segments += 1;
-        outcome.set_aside.push(aside);
-    }
+    let later = segments.iter().filter(|s| s.number > corruption.segment);
+    outcome.set_aside = set_all_aside(fs, &later.collect::<Vec<_>>())?;
+    outcome.dropped_segments = outcome.set_aside.len();
     if corruption.kind != CorruptionKind::TornRecord
         && let Some(copy) = keep_copy(fs, &corruption.path)
             .map_err(|e| WalError::io("copy", &corruption.path, e))?
@@ -46,6 +46,58 @@ pub fn repair(fs: &SharedFs, corruption: &Corruption) -> Result<RepairOutcome, W
         cut(fs, corruption).map_err(|e| WalError::io("repair", &corruption.path, e))?;
     fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
     Ok(outcome)
+}
+
+/// Takes segments, which are in ascending order, out of the log. Returns their new names.
+fn set_all_aside(fs: &SharedFs, segments: &[&SegmentInfo]) -> Result<Vec<PathBuf>, WalError> {
+    // From the highest down, so that an interruption leaves no gap.
+    let aside = |segment: &&SegmentInfo| {
+        set_aside(fs, &segment.path).map_err(|e| WalError::io("rename", &segment.path, e))
+    };
+    segments.iter().rev().map(aside).collect()
+}
+
+/// Segments that are missing in the middle of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The first segment that is not there.
+    pub missing: PathBuf,
+    /// What stood behind it and is no longer part of the log, under its new names.
+    pub set_aside: Vec<PathBuf>,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} is missing: the log ends before it", self.missing.display())?;
+        for (i, path) in self.set_aside.iter().enumerate() {
+            let before = if i == 0 { "; behind it were, now kept as" } else { "," };
+            write!(f, "{before} {}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the log at a gap in the numbers of the segments that the newest checkpoint does not cover;
+/// `None` where there is none. The name of a segment that nothing was synced to may be lost with
+/// the machine though that of a later one is not. What is behind the gap is of no use: series that
+/// its samples belong to may be in what is missing.
+pub fn repair_gap(fs: &SharedFs, dir: &Path) -> Result<Option<Gap>, WalError> {
+    let mut segments = sorted_segments(fs, dir)?;
+    let mut expected = segments.first().map_or(0, |first| first.number);
+    if let Some(checkpoint) = last_checkpoint(fs, dir)? {
+        expected = checkpoint.number + 1;
+        segments.retain(|s| s.number >= expected);
+    }
+    let in_order = segments.iter().zip(expected..).take_while(|(s, number)| s.number == *number);
+    let in_order = in_order.count();
+    let behind = &segments[in_order..];
+    if behind.is_empty() {
+        return Ok(None);
+    }
+    let missing = dir.join(segment_name(expected + in_order as u64));
+    let set_aside = set_all_aside(fs, &behind.iter().collect::<Vec<_>>())?;
+    fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
+    Ok(Some(Gap { missing, set_aside }))
 }
 
 /// Cuts the segment at the damage and fills its last page up with zeros.

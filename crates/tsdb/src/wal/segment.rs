@@ -4,6 +4,7 @@
 //! never appends to a file of an earlier process, and after a failed write it continues only
 //! when what the failure left behind is gone.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,8 +35,20 @@ pub fn segment_name(number: u64) -> String {
 }
 
 /// The segments of a directory in ascending order, none when the directory does not exist. A
-/// gap in the numbers is an error. Other files are ignored.
+/// gap in the numbers is an error, see [`super::repair_gap`]. Other files are ignored.
 pub fn list_segments(fs: &SharedFs, dir: &Path) -> Result<Vec<SegmentInfo>, WalError> {
+    let segments = sorted_segments(fs, dir)?;
+    for pair in segments.windows(2) {
+        if pair[0].number + 1 != pair[1].number {
+            let (before, after) = (pair[0].path.display(), pair[1].path.display());
+            return Err(WalError::Invalid(format!("segments are missing: {before}, {after}")));
+        }
+    }
+    Ok(segments)
+}
+
+/// As [`list_segments`], whether or not their numbers have a gap.
+pub(super) fn sorted_segments(fs: &SharedFs, dir: &Path) -> Result<Vec<SegmentInfo>, WalError> {
     let entries = read_dir_if_exists(&**fs, dir).map_err(|e| WalError::io("list", dir, e))?;
     let mut segments: Vec<SegmentInfo> = entries
         .into_iter()
@@ -47,12 +60,6 @@ pub fn list_segments(fs: &SharedFs, dir: &Path) -> Result<Vec<SegmentInfo>, WalE
         })
         .collect();
     segments.sort_by_key(|s| s.number);
-    for pair in segments.windows(2) {
-        if pair[0].number + 1 != pair[1].number {
-            let (before, after) = (pair[0].path.display(), pair[1].path.display());
-            return Err(WalError::Invalid(format!("segments are missing: {before}, {after}")));
-        }
-    }
     Ok(segments)
 }
 
@@ -85,6 +92,9 @@ pub(super) struct SegmentWriter {
     /// Directories to sync before anything of this writer counts as synced. Not at the start: a
     /// process may open a thousand logs, and writes to few of them at once.
     unsynced_dirs: Vec<PathBuf>,
+    /// Likewise segments of earlier processes, which may have died before they synced them: of a
+    /// log with a hole in the middle only what is before the hole counts.
+    unsynced_earlier: Vec<PathBuf>,
     current: Segment,
     /// Finished segments that were not synced yet, in ascending order.
     finished: Vec<Finished>,
@@ -120,19 +130,22 @@ impl Finished {
 
 impl SegmentWriter {
     /// Begins segment `number` of an existing directory; an old file of this name is emptied.
+    /// `earlier` are the segments of the log before it.
     pub(super) fn create(
         fs: SharedFs,
         dir: &Path,
-        number: u64,
+        (number, earlier): (u64, &[SegmentInfo]),
         segment_bytes: u64,
         sync_names: bool,
     ) -> Result<Self, WalError> {
         let current = create_segment(&fs, dir, number, false)?;
         let mut unsynced_dirs = vec![parent_dir(dir).to_owned(), dir.to_owned()];
         unsynced_dirs.retain(|_| sync_names);
+        let earlier = earlier.iter().filter(|s| sync_names && s.length > 0);
         Ok(Self {
             fs,
             unsynced_dirs,
+            unsynced_earlier: earlier.map(|s| s.path.clone()).collect(),
             dir: dir.to_owned(),
             segment_bytes,
             sync_names,
@@ -157,7 +170,7 @@ impl SegmentWriter {
     /// in which to do it.
     pub(super) fn unsynced(&mut self) -> Result<Vec<Finished>, WalError> {
         self.heal()?;
-        self.sync_dirs()?;
+        self.sync_beginning()?;
         let finished = self.finished.iter().map(|f| (f.number, &f.path, &f.file));
         let current = (self.current.number, &self.current.path, &self.current.file);
         let all = finished.chain([current]);
@@ -170,8 +183,17 @@ impl SegmentWriter {
         Ok(all.map(copy).collect())
     }
 
-    /// Makes sure that the first segment and its directory are found after a crash.
-    fn sync_dirs(&mut self) -> Result<(), WalError> {
+    /// Makes sure that the first segment, its directory and everything before it are found after
+    /// a crash.
+    fn sync_beginning(&mut self) -> Result<(), WalError> {
+        while let Some(path) = self.unsynced_earlier.last() {
+            match self.fs.open_append(path).and_then(|file| file.sync_data()) {
+                // A checkpoint has taken its place.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                synced => synced.map_err(|e| WalError::io("sync", path, e))?,
+            }
+            self.unsynced_earlier.pop();
+        }
         while let Some(dir) = self.unsynced_dirs.last() {
             self.fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
             self.unsynced_dirs.pop();
@@ -322,7 +344,7 @@ impl SegmentWriter {
         if !self.sync_names || self.finished.len() < MAX_UNSYNCED_SEGMENTS {
             return Ok(());
         }
-        self.sync_dirs()?;
+        self.sync_beginning()?;
         self.finished.iter().try_for_each(Finished::sync)?;
         self.finished.clear();
         Ok(())

@@ -58,6 +58,7 @@ fn read_intact(fs: &FaultFs) -> Vec<Vec<u8>> {
 
 /// What a restart does: reads, and repairs what it met.
 fn recover(fs: &FaultFs) -> Vec<Vec<u8>> {
+    repair_gap(&shared(fs), Path::new(DIR)).unwrap();
     let (records, damage) = read(fs);
     if let Some(damage) = damage {
         repair(&shared(fs), &damage).unwrap();

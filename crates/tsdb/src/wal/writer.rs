@@ -64,7 +64,8 @@ impl Wal {
         let last = existing.last().map(|s| s.number).max(checkpoint);
         let number = last.map_or(0, |n| n + 1);
         let sync_names = options.fsync != FsyncPolicy::Never;
-        let segments = SegmentWriter::create(fs.clone(), dir, number, size, sync_names)?;
+        let segments =
+            SegmentWriter::create(fs.clone(), dir, (number, &existing), size, sync_names)?;
         let stats = WalStats::default();
         stats.current_segment.store(number, Ordering::Relaxed);
         stats.disk_bytes.store(existing.iter().map(|s| s.length).sum(), Ordering::Relaxed);

@@ -170,6 +170,31 @@ fn chunks_follow_each_other_around_a_record_that_makes_no_sense() {
     opened(&world, &want, 0);
 }
 
+/// The chunks of a series whose record was lost do not become those of the next new series.
+#[test]
+fn chunks_of_a_series_that_is_lost_stay_lost() {
+    let world = World::new();
+    let start = 10 * HOUR;
+    let db = world.open();
+    append(&db, &[float(1, start, 0.5)]);
+    let want = contents(&db);
+    drop(db);
+    let db = world.open();
+    for i in 0..300 {
+        append(&db, &[float(2, start + i * 1000, i as f64)]);
+    }
+    drop(db);
+    drop(world.open());
+    world.fs.remove_file(&Path::new(DIR).join("wal/00000001")).unwrap();
+    let db = opened(&world, &want, 1);
+    assert!(!world.fs.read_dir(&Path::new(DIR).join("chunks_head")).unwrap().is_empty());
+    append(&db, &[float(3, start + 1_000_000, 7.0)]);
+    let want = contents(&db);
+    assert_eq!(want[&labels(3)].len(), 1);
+    drop(db);
+    opened(&world, &want, 0);
+}
+
 /// Nothing tells under which of two series the samples of their common reference belong: the log
 /// counts up to where the second one is named.
 #[test]

@@ -1,5 +1,7 @@
 //! From the references of the log to the series of the head.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use hashbrown::HashMap;
 
 use super::super::shards::Location;
@@ -36,6 +38,8 @@ impl MaybeLocation {
 pub(super) struct RefTable {
     pages: HashMap<u64, Box<[MaybeLocation; PAGE_LEN]>, foldhash::fast::FixedState>,
     max_ref: u64,
+    /// The highest reference that was met without a series.
+    max_unknown: AtomicU64,
 }
 
 impl RefTable {
@@ -56,12 +60,25 @@ impl RefTable {
     /// The series of a reference.
     #[inline]
     pub(super) fn get(&self, series_ref: u64) -> Option<Location> {
-        self.pages.get(&(series_ref >> PAGE_BITS))?[series_ref as usize % PAGE_LEN].get()
+        let page = self.pages.get(&(series_ref >> PAGE_BITS));
+        let location = page.and_then(|page| page[series_ref as usize % PAGE_LEN].get());
+        if location.is_none() {
+            self.note(series_ref);
+        }
+        location
     }
 
-    /// The highest reference so far; 0 while there is none.
+    /// Notes a reference that something on the disk belongs to, with or without a series.
+    pub(super) fn note(&self, series_ref: u64) {
+        if is_possible(series_ref) {
+            self.max_unknown.fetch_max(series_ref, Ordering::Relaxed);
+        }
+    }
+
+    /// The highest reference so far; 0 while there is none. Also of those without a series, whose
+    /// record was lost: what is left on the disk under one must not become another series'.
     pub(super) fn max_ref(&self) -> u64 {
-        self.max_ref
+        self.max_ref.max(self.max_unknown.load(Ordering::Relaxed))
     }
 }
 
@@ -81,9 +98,12 @@ mod tests {
             assert_eq!(table.get(series_ref), Some(Location::new(i % 3, i as u32)));
         }
         assert_eq!(table.get(3), None);
+        assert_eq!(table.get(u64::MAX), None, "nobody gave that out");
         assert!(table.insert(1024, Location::new(0, 3)), "a checkpoint repeats the log");
         assert!(!table.insert(1024, Location::new(0, 4)));
         assert_eq!(table.get(1024), Some(Location::new(0, 3)));
         assert_eq!(table.max_ref(), (1 << 40) - 1);
+        assert_eq!(table.get(1 << 40), None);
+        assert_eq!(table.max_ref(), 1 << 40, "what belongs to it may still be there");
     }
 }

@@ -190,3 +190,34 @@ fn an_interval_sync_covers_what_was_logged_before_it() {
         assert_eq!(found[..synced], written[..synced], "seed {seed}");
     }
 }
+
+/// Processes that die one after the other before the machine does: what one of them has synced is
+/// there whatever the ones before it left unsynced, and the log can always be opened again.
+#[test]
+fn a_sync_covers_what_earlier_processes_logged() {
+    for seed in 0..300 {
+        let (random, fs) = (SeededRandom::new(seed), FaultFs::new());
+        let (mut written, mut synced) = (Vec::new(), 0);
+        for _ in 0..8 {
+            let wal = open(&fs, options(FsyncPolicy::Interval(1000)));
+            for _ in 0..random.below(4) {
+                let record = numbered(written.len() as u32, random.below(20_000) as usize);
+                log(&wal, &record).unwrap();
+                written.push(record);
+                if random.below(4) == 0 {
+                    wal.sync().unwrap();
+                    synced = written.len();
+                }
+            }
+            let is_process = random.below(4) > 0;
+            fs.crash(if is_process { Crash::Process } else { Crash::Random(random.next_u64()) });
+            let found = recover(&fs);
+            let promised = if is_process { written.len() } else { synced };
+            if let Err(reason) = check(&found, &written[..promised], &written) {
+                panic!("seed {seed}: {reason}");
+            }
+            written = found;
+            synced = if is_process { synced } else { written.len() };
+        }
+    }
+}

@@ -93,6 +93,60 @@ fn check_repair(fs: &FaultFs, damage: &Corruption, found: &[Vec<u8>]) {
 }
 
 #[test]
+fn a_gap_ends_the_log() {
+    let fs = FaultFs::new();
+    for number in 0..5u8 {
+        log(&open(&fs, options(FsyncPolicy::Never)), &[number]).unwrap();
+    }
+    let segments = |fs: &FaultFs| {
+        let listed = list_segments(&shared(fs), Path::new(DIR));
+        listed.map(|all| all.iter().map(|s| s.number).collect::<Vec<_>>())
+    };
+    assert_eq!(repair_gap(&shared(&fs), Path::new(DIR)).unwrap(), None);
+    shared(&fs).remove_file(&path(2)).unwrap();
+    assert!(matches!(segments(&fs), Err(WalError::Invalid(_))));
+    let gap = repair_gap(&shared(&fs), Path::new(DIR)).unwrap().unwrap();
+    assert_eq!(gap.missing, path(2));
+    let aside = [4, 3].map(|number| path(number).with_extension("corrupt"));
+    assert_eq!(gap.set_aside, aside);
+    let text = "segment wal/00000002 is missing: the log ends before it; behind it were, now kept \
+                as wal/00000004.corrupt, wal/00000003.corrupt";
+    assert_eq!(gap.to_string(), text);
+    assert_eq!(read_intact(&fs), [vec![0], vec![1]]);
+    assert!(shared(&fs).read(&aside[0]).unwrap().contains(&4), "nothing is thrown away");
+    assert_eq!(repair_gap(&shared(&fs), Path::new(DIR)).unwrap(), None);
+    log(&open(&fs, options(FsyncPolicy::Never)), b"and on").unwrap();
+    assert_eq!(segments(&fs).unwrap(), [0, 1, 2]);
+}
+
+/// What a checkpoint covers may be missing; the first segment behind it may not.
+#[test]
+fn a_gap_behind_a_checkpoint_ends_the_log() {
+    let fs = FaultFs::new();
+    for number in 0..5 {
+        let mut samples = record::SamplesEncoder::default();
+        samples.push(number, 7, 1.0);
+        log(&open(&fs, options(FsyncPolicy::Never)), samples.record()).unwrap();
+    }
+    let request = CheckpointRequest {
+        dir: Path::new(DIR),
+        last_segment: 2,
+        mint: 0,
+        compression: Compression::None,
+        segment_bytes: SMALL_SEGMENT,
+    };
+    checkpoint(&shared(&fs), request, &mut |_| true).unwrap();
+    shared(&fs).remove_file(&path(1)).unwrap();
+    assert_eq!(repair_gap(&shared(&fs), Path::new(DIR)).unwrap(), None);
+    for number in [0, 2, 3] {
+        shared(&fs).remove_file(&path(number)).unwrap();
+    }
+    let gap = repair_gap(&shared(&fs), Path::new(DIR)).unwrap().unwrap();
+    assert_eq!((gap.missing, gap.set_aside.len()), (path(3), 1));
+    assert_eq!(read_intact(&fs).len(), 3, "what the checkpoint has");
+}
+
+#[test]
 fn a_torn_tail_costs_only_the_torn_record() {
     let fs = FaultFs::new();
     let wal = open(&fs, options(FsyncPolicy::Never));

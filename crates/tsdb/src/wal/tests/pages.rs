@@ -138,16 +138,3 @@ fn settings_that_cannot_work_are_refused() {
         assert!(matches!(refused, Err(WalError::Invalid(_))));
     }
 }
-
-#[test]
-fn a_missing_segment_is_an_error() {
-    let fs = FaultFs::new();
-    let wal = open(&fs, options(FsyncPolicy::Never));
-    for _ in 0..3 {
-        log(&wal, b"x").unwrap();
-        wal.cut_segment().unwrap();
-    }
-    shared(&fs).remove_file(&Path::new(DIR).join(segment_name(1))).unwrap();
-    let listed = list_segments(&shared(&fs), Path::new(DIR));
-    assert!(matches!(listed, Err(WalError::Invalid(_))));
-}
