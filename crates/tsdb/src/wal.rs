@@ -34,7 +34,7 @@ pub use checkpoint::{
 pub use page::{PAGE_BYTES, RECORD_HEADER_BYTES};
 pub use reader::{Corruption, CorruptionKind, SegmentReader, WalReader, replay_segments};
 pub(crate) use record_dir::{RecordDirWriter, TEMPORARY};
-pub use repair::{Gap, RepairOutcome, repair, repair_gap};
+pub use repair::{Gap, RepairOutcome, close_gaps, repair, repair_gap};
 pub use segment::{SegmentInfo, list_segments, segment_name};
 pub use stats::WalStats;
 pub use writer::Wal;

@@ -1,6 +1,7 @@
 //! Cutting damage off, so that the log can be written to again.
 //!
-//! [`repair_gap`] is called before the log is read, [`repair`] when that has met a [`Corruption`].
+//! [`repair_gap`] (for the log of late samples: [`close_gaps`]) is called before the log is read,
+//! [`repair`] when that has met a [`Corruption`].
 //! What is intact before the damage stays; nothing that can still be of use to a human is deleted:
 //! damaged files are kept under another name. Safe to be interrupted and called again.
 
@@ -98,6 +99,24 @@ pub fn repair_gap(fs: &SharedFs, dir: &Path) -> Result<Option<Gap>, WalError> {
     let set_aside = set_all_aside(fs, &behind.iter().collect::<Vec<_>>())?;
     fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
     Ok(Some(Gap { missing, set_aside }))
+}
+
+/// Gives segments behind a gap in the numbers the ones that are missing, for a log of which every
+/// record makes sense without those before it.
+pub fn close_gaps(fs: &SharedFs, dir: &Path) -> Result<(), WalError> {
+    let segments = sorted_segments(fs, dir)?;
+    let first = segments.first().map_or(0, |first| first.number);
+    let moved = segments.iter().zip(first..).filter(|(segment, number)| segment.number != *number);
+    let mut is_changed = false;
+    for (segment, number) in moved {
+        let path = dir.join(segment_name(number));
+        fs.rename(&segment.path, &path).map_err(|e| WalError::io("rename", &segment.path, e))?;
+        is_changed = true;
+    }
+    if is_changed {
+        fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
+    }
+    Ok(())
 }
 
 /// Cuts the segment at the damage and fills its last page up with zeros.

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use model::{Labels, Matcher, QueryContext, Queryable, SampleBuffer, SelectHints, TimeRange};
+use model::{
+    Labels, MatchOp, Matcher, QueryContext, Queryable, SampleBuffer, SelectHints, TimeRange,
+};
 use proptest::prelude::*;
 use tsdb::block::read_meta;
 use tsdb::db::{CompactionMode, Db};
 use tsdb::fs::{Crash, FileSystem};
 use tsdb::head::{AppendLimits, AppendOutcome, RejectionKind};
 use tsdb::wal::record::{Record, SamplesEncoder};
-use tsdb::wal::{LogScratch, Wal, WalOptions, WalReader, list_segments};
+use tsdb::wal::{LogScratch, Wal, WalOptions, WalReader, list_segments, segment_name};
 
 use crate::histograms::{Kind, expected, kinds, normal_contents, value};
 use crate::support::*;
@@ -183,6 +185,61 @@ fn a_record_that_cannot_be_read_to_its_end_is_not_applied_in_part() {
     assert_eq!(contents(&world.open()), want);
 }
 
+/// Processes that write late samples and die, and a machine that dies and loses the name of a segment
+/// to which nothing was synced: what is in the other ones counts.
+#[test]
+fn a_gap_in_the_log_of_late_samples_costs_only_what_is_missing() {
+    let world = World::new();
+    let t = 100 * HOUR;
+    append_late(&world.open(), &floats([t]));
+    for late in [t - 3, t - 2, t - 1] {
+        append_late(&world.open(), &floats([late]));
+    }
+    let dir = Path::new(DIR).join("wbl");
+    let segment = |number| dir.join(segment_name(number));
+    assert_eq!(times_of(&world.open()), [t - 3, t - 2, t - 1, t]);
+    world.fs.remove_file(&segment(1)).unwrap();
+    let db = world.open();
+    assert_eq!(times_of(&db), [t - 3, t - 1, t]);
+    append_late(&db, &floats([t - 4]));
+    drop(db);
+    assert_eq!(times_of(&world.open()), [t - 4, t - 3, t - 1, t]);
+}
+
+/// Segments that were deleted because blocks have their samples, and that the death of the machine
+/// brings back, do not bring back what was deleted since; later segments may have their numbers.
+#[test]
+fn segments_that_come_back_are_not_taken_in_again() {
+    let world = World::new();
+    let t = 100 * HOUR;
+    let db = world.open();
+    append_late(&db, &floats([t]));
+    append_late(&db, &floats([t - 3, t - 2]));
+    let first = Path::new(DIR).join("wbl").join(segment_name(0));
+    let content = world.fs.read(&first).unwrap();
+    db.compact_head(CompactionMode::Forced).unwrap();
+    assert!(world.fs.read(&first).is_err(), "it was not needed any more");
+    let everything = [Matcher::new(MatchOp::Equal, "job", "odd").unwrap()];
+    db.delete(TimeRange::new(t - 3, t - 2), &everything).unwrap();
+    assert_eq!(times_of(&db), [t]);
+    drop(db);
+    world.fs.create(&first).unwrap().write_all_at(&content, 0).unwrap();
+    let db = world.open();
+    assert_eq!(times_of(&db), [t]);
+    assert_eq!(db.head().out_of_order_bounds(), None);
+    drop(db);
+    // As if nothing of the log's directory had reached the device.
+    for entry in world.fs.read_dir(&Path::new(DIR).join("wbl")).unwrap() {
+        world.fs.remove_file(&Path::new(DIR).join("wbl").join(entry.name)).unwrap();
+    }
+    let db = world.open();
+    append_late(&db, &floats([t + HOUR]));
+    append_late(&db, &floats([t + 5]));
+    drop(db);
+    assert!(world.fs.read(&first).is_ok());
+    assert_eq!(times_of(&world.open()), [t, t + 5, t + HOUR]);
+}
+
 #[test]
 fn late_samples_become_blocks_after_the_head_was_cut() {
     let mut world = World::new();
@@ -256,7 +313,7 @@ fn a_query_that_began_before_a_compaction_sees_everything() {
     let context = std::sync::Arc::new(QueryContext::unlimited());
     let querier = db.querier(TimeRange::new(i64::MIN, i64::MAX), &context).unwrap();
     assert!(!db.compact_head(CompactionMode::Forced).unwrap().is_empty());
-    let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
+    let all = [Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()];
     let mut set = querier.select(&all, &SelectHints::default()).unwrap();
     let mut buffer = SampleBuffer::default();
     set.next_series().unwrap().unwrap().samples.read_all(&mut buffer).unwrap();
@@ -297,7 +354,7 @@ fn late_samples_are_deleted_and_later_ones_are_not() {
     let t = 100 * HOUR;
     append_late(&db, &floats([t]));
     append_late(&db, &floats([t - 1000, t - 2000, t - 3000]));
-    let all = [Matcher::new(model::MatchOp::Regex, "__name__", ".+").unwrap()];
+    let all = [Matcher::new(MatchOp::Regex, "__name__", ".+").unwrap()];
     db.delete(TimeRange::new(t - 2500, t - 500), &all).unwrap();
     assert_eq!(times_of(&db), [t - 3000, t]);
     append_late(&db, &floats([t - 1500]));

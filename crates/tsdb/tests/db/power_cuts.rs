@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use model::{Labels, MatchOp, Matcher, TimeRange};
+use model::env::SeededRandom;
+use model::{Labels, MatchOp, Matcher, Random as _, TimeRange};
 use tsdb::db::{CompactionMode, Db};
 use tsdb::error::TsdbError;
 use tsdb::fs::{Crash, FileSystem as _};
@@ -196,6 +197,34 @@ fn a_crash_between_any_two_changes_loses_no_late_sample() {
         late_workload(&world, &mut known).expect_err("the disk gave up");
         world.fs.crash(how);
         recover(&world, &known, &format!("change {stop} of {changes}, {how:?}"));
+    }
+}
+
+/// Processes that die one after the other at any change of the disk, some with the machine, and each
+/// goes on with what the one before it left: nothing that one of them acknowledged is missing.
+#[test]
+fn processes_that_die_one_after_the_other_lose_nothing() {
+    let live = |world: &World, known: &mut Known, from: i64| {
+        let db = world.try_open()?;
+        write_late(&db, known, from, RANGE_MS / 2)?;
+        db.compact_head(CompactionMode::Regular)?;
+        write(&db, known, from + RANGE_MS / 2, 2 * STEP_MS)
+    };
+    for seed in 0..120 {
+        let (random, world, mut known) = (SeededRandom::new(seed), late_world(), Known::default());
+        for life in 0..10 {
+            // Most of them hardly begin.
+            let changes = [10, 10, 150][random.below(3) as usize];
+            world.fs.stop_after(random.below(changes));
+            // Whether the disk gave up or not.
+            let _: Result<(), TsdbError> = live(&world, &mut known, START_MS + life * RANGE_MS);
+            world.fs.crash(match random.below(4) {
+                0 => Crash::LoseUnsynced,
+                1 => Crash::Random(random.next_u64()),
+                _ => Crash::Process,
+            });
+        }
+        recover(&world, &known, &format!("seed {seed}"));
     }
 }
 

@@ -208,7 +208,9 @@ impl Head {
         (fs, dir): (&SharedFs, &Path),
     ) -> Result<(), TsdbError> {
         if let (Some(files), Some(newest)) = (self.files(), self.newest_compacting()) {
-            files.read(newest, |chunk| CompactedMarker::new(newest, &chunk))?.write(fs, dir)?;
+            let first = compaction.first_needed_segment;
+            let marker = files.read(newest, |c| CompactedMarker::new((newest, &c), first))?;
+            marker.write(fs, dir)?;
         }
         if let (Some(wbl), Some(first)) = (self.wbl(), compaction.first_needed_segment) {
             wbl.truncate(first)?;

@@ -21,7 +21,7 @@ use crate::error::{DecodeError, TsdbError};
 use crate::fs::{SharedFs, read_dir_if_exists};
 use crate::head_chunks::{ChunkDiskRef, HeadChunk};
 use crate::wal::record::{Record, SampleRecord};
-use crate::wal::{CorruptionKind, WalError, WalReader, list_segments};
+use crate::wal::{CorruptionKind, WalError, WalReader, close_gaps, list_segments};
 
 /// The most samples that a list holds during a replay: the most that any writer keeps in one.
 const MAX_LIST: usize = 255;
@@ -74,7 +74,10 @@ impl Replay<'_> {
                 late.push_full(chunk);
             }
         }
-        remove_before_gap(fs, &dir)?;
+        if let Some(marker) = chunks.compacted {
+            remove_compacted(fs, &dir, marker)?;
+        }
+        close_gaps(fs, &dir)?;
         let mut reader = WalReader::new(fs.clone(), list_segments(fs, &dir)?);
         loop {
             let applied = match reader.next_record() {
@@ -221,17 +224,23 @@ fn whole<T>(items: impl Iterator<Item = Result<T, DecodeError>>) -> Result<Vec<T
     items.collect()
 }
 
-/// Deletes the segments before a gap in their numbers. Segments are deleted in ascending order when
-/// they are not needed any more, and the death of the machine may bring some of them back.
-fn remove_before_gap(fs: &SharedFs, dir: &Path) -> Result<(), TsdbError> {
+/// Deletes the segments of which everything stands in blocks. They were deleted when it came
+/// there; the death of the machine may bring some of them back.
+fn remove_compacted(
+    fs: &SharedFs,
+    dir: &Path,
+    mut marker: CompactedMarker,
+) -> Result<(), TsdbError> {
+    let Some(first) = marker.first_segment() else { return Ok(()) };
     let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
-    let numbers = entries.iter().filter_map(|e| Some((e.name.parse::<u64>().ok()?, &e.name)));
-    let mut numbers: Vec<_> = numbers.collect();
-    numbers.sort_unstable();
-    let gap = numbers.windows(2).rposition(|pair| pair[0].0 + 1 != pair[1].0);
-    for (_, name) in gap.map_or(&[][..], |last| &numbers[..=last]) {
-        let path = dir.join(name);
+    let is_compacted = |name: &str| name.parse::<u64>().is_ok_and(|number| number < first);
+    let compacted: Vec<_> = entries.iter().filter(|entry| is_compacted(&entry.name)).collect();
+    for entry in &compacted {
+        let path = dir.join(&entry.name);
         fs.remove_file(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
     }
-    Ok(())
+    if !compacted.is_empty() {
+        fs.sync_dir(dir).map_err(|e| TsdbError::io("sync directory", dir, e))?;
+    }
+    marker.forget_segments(fs, crate::fs::parent_dir(dir))
 }
