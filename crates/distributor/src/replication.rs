@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::Overrides;
 use model::{Clock, TenantId, WriteBatch};
-use ring::{RingError, RingView};
+use ring::{InstanceDesc, RingError, RingView};
 use rt::{BlockingHandle, TaskGroup};
 use tokio::sync::mpsc;
 use wire::client::{BegunPush, IngesterPush, IngesterPushes, PushError, PushErrorCause, PushHeld};
@@ -75,15 +75,18 @@ impl Sending {
         let Self { parts, tenant, requests, mut quorum, held } = self;
         // Room for all answers, so that none waits to be taken.
         let (ended, mut results) = mpsc::channel(requests.len().max(1));
-        for Request { address, message, keys } in requests {
-            let call = parts.ingesters.push_message(&address, &tenant, message);
+        for Request { instance, message, keys } in requests {
+            let call = parts.ingesters.push_message(&instance.addr, &tenant, message);
             let (ended, timeout, held) = (ended.clone(), parts.remote_timeout, Arc::clone(&held));
             parts.tasks.spawn("push", async move {
                 let _under_way = held;
                 let done = rt::time::timeout(timeout, call).await;
-                let done = done.unwrap_or_else(|_| Err(timed_out(&address)));
+                let done = match done {
+                    Ok(done) => done.map_err(|error| named(&instance.id, error)),
+                    Err(_) => Err(timed_out(&instance.id)),
+                };
                 // The push may have been answered before.
-                let _ = ended.try_send((keys, done.map_err(|error| named(&address, error))));
+                let _ = ended.try_send((keys, done));
             });
         }
         drop((ended, held));
@@ -101,7 +104,7 @@ impl Sending {
 
 /// What one ingester is sent.
 struct Request {
-    address: String,
+    instance: Arc<InstanceDesc>,
     message: Bytes,
     keys: Vec<u32>,
 }
@@ -116,7 +119,8 @@ impl IngesterPush for ReplicatedPush {
         let Plan { shares, quorum } = match self.plan(tenant, batch) {
             Ok(plan) => plan,
             Err(error) => {
-                let error = PushError::hard(PushErrorCause::Unknown, error.to_string());
+                let message = format!("{CONTEXT}: {error}");
+                let error = PushError::hard(PushErrorCause::Unknown, message);
                 return BegunPush::Ended(Err(error));
             }
         };
@@ -127,17 +131,20 @@ impl IngesterPush for ReplicatedPush {
     }
 }
 
-fn timed_out(address: &str) -> PushError {
-    let message = format!("failed pushing to ingester {address}: the request timed out");
+/// What every error of this step begins with.
+const CONTEXT: &str = "send data to ingesters";
+
+fn timed_out(id: &str) -> PushError {
+    let message = format!(
+        "{CONTEXT}: exceeded configured distributor remote timeout: failed pushing to ingester \
+         {id}: context deadline exceeded"
+    );
     PushError::hard(PushErrorCause::Unknown, message)
 }
 
-/// The error of an ingester as the sender reads it: server errors say whose they are.
-fn named(address: &str, error: PushError) -> PushError {
-    if quorum::is_client_error(&error) {
-        return error;
-    }
-    let message = format!("failed pushing to ingester {address}: {}", error.message);
+/// The error of an ingester as the sender reads it: it says whose it is.
+fn named(id: &str, error: PushError) -> PushError {
+    let message = format!("{CONTEXT}: failed pushing to ingester {id}: {}", error.message);
     PushError { message: message.into(), ..error }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn requests(batch: &WriteBatch<'_>, shares: Vec<Share>) -> Vec<Reques
     for Share { instance, keys } in shares {
         let same = requests.iter().find(|request| request.keys == keys);
         let message = same.map_or_else(|| message(batch, &keys), |same| same.message.clone());
-        requests.push(Request { address: instance.addr.clone(), message, keys });
+        requests.push(Request { instance, message, keys });
     }
     requests
 }
