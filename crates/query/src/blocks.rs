@@ -2,8 +2,8 @@
 //! for exactly those, and the check that every one of them was looked at.
 //!
 //! ```text
-//! finder (bucket index -> blocks)   querier (asks) -- tracker (what is missing, asked again)
-//!                                                  -- parents (what young blocks were made of)
+//! finder (bucket index -> blocks)   querier -- asking -- tracker (what is missing, asked again)
+//!                                                     -- parents (what young blocks were made of)
 //! ```
 //!
 //! The contract: a block that can hold samples of the query's range was read, or the query fails.
@@ -11,6 +11,7 @@
 //! them yet: those of ingesters, which still have the samples (as in Mimir), and those of compactors
 //! where all blocks that they were made of were read in their place.
 
+mod asking;
 mod finder;
 mod metrics;
 mod parents;
@@ -31,6 +32,7 @@ use model::{Clock, Executor, Querier, QueryContext, Queryable, StorageError, Ten
 use rt::{BlockingHandle, Metrics};
 use wire::client::{BlockStore, StoreGateways};
 
+use asking::Asking;
 use finder::Finder;
 use metrics::BlocksMetrics;
 use querier::BlocksQuerier;
@@ -103,13 +105,10 @@ impl Queryable for TenantBlocks {
         let shared = &self.shared;
         let blocks = shared.wait(context, shared.finder.find(&self.tenant, range))?;
         shared.metrics.found.inc_by(blocks.len() as u64);
-        Ok(Box::new(BlocksQuerier {
-            shared: Arc::clone(shared),
-            tenant: self.tenant.clone(),
-            range,
-            context: Arc::clone(context),
-            blocks,
-        }))
+        let (shared, tenant, context) =
+            (Arc::clone(shared), self.tenant.clone(), Arc::clone(context));
+        let asking = Asking { shared, tenant, range, context };
+        Ok(Box::new(BlocksQuerier { asking, blocks }))
     }
 }
 

@@ -8,7 +8,7 @@
 
 mod counts;
 mod gather;
-mod replaced;
+mod spares;
 mod union;
 mod zones;
 
@@ -29,9 +29,11 @@ use wire::client::{
     OwnedMetadata, SeriesVisitor, UserStats, ValueVisitor,
 };
 
+use crate::replaced::ReplacedSet;
 use counts::Estimate;
+
 use gather::{Asked, Groups};
-use replaced::{ReplacedSet, Spares};
+use spares::Spares;
 use union::{LabelValues, SeriesUnion, Union};
 
 /// What a [`RingIngesters`] is made of.
@@ -432,10 +434,10 @@ impl Querier for RingQuerier {
             let ingesters = self.ingesters.clone();
             move |addresses: &[String]| ingesters.ask_all(addresses, &*job)
         };
-        let spares = Arc::new(Spares::new(asked.spares, Box::new(again)));
+        let spares = Spares::new(asked.spares, Box::new(again));
         let sets = asked.answers.into_iter().flatten().flatten();
         let replaced = sets.map(|set| {
-            let set: Box<dyn SeriesSet> = Box::new(ReplacedSet::new(set, Arc::clone(&spares)));
+            let set: Box<dyn SeriesSet> = Box::new(ReplacedSet::new(set, spares.substitutes()));
             set
         });
         Ok(tsdb::merge::merge_series_sets(replaced.collect()))

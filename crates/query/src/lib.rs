@@ -21,6 +21,7 @@ mod json;
 mod limits;
 mod log;
 mod metrics;
+mod replaced;
 mod run;
 mod size;
 mod source;

@@ -1,33 +1,26 @@
-//! Asking store-gateways for the blocks of one query, again for those that are missing from the
-//! answers.
+//! The blocks of one query as a source of samples.
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use model::storage::TextSet;
-use model::{
-    Matcher, Querier, QueryContext, SelectHints, SeriesSet, Shard, StorageError, TenantId,
-    TimeRange,
-};
-use parking_lot::Mutex;
+use model::{Matcher, Querier, SelectHints, SeriesSet, Shard, StorageError};
 use tsdb::merge::{merge_series_sets, merge_text_sets};
-use wire::client::{BlocksAnswer, BlocksRequest, GatewayShare, StoreGatewayClient};
+use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
 
+use super::asking::{Asking, Part};
 use super::finder::FoundBlock;
-use super::tracker::{Parents, Tracker};
-use super::{Shared, parents};
+use super::tracker::Tracker;
+use crate::replaced::{ReplacedSet, Substitutes};
 
 /// A view of the blocks that can hold samples of one range.
 pub(super) struct BlocksQuerier {
-    pub(super) shared: Arc<Shared>,
-    pub(super) tenant: TenantId,
-    pub(super) range: TimeRange,
-    pub(super) context: Arc<QueryContext>,
+    pub(super) asking: Asking,
     pub(super) blocks: Vec<FoundBlock>,
 }
 
 impl BlocksQuerier {
-    /// What all needed blocks answer, in parts.
+    /// What all needed blocks answer, in parts, and what there is to know if one of them turns out
+    /// to be broken.
     fn ask_all<T: Send>(
         &self,
         shard: Option<Shard>,
@@ -36,120 +29,83 @@ impl BlocksQuerier {
             BlocksRequest<'_>,
         ) -> Result<BlocksAnswer<T>, StorageError>
         + Sync,
-    ) -> Result<Vec<T>, StorageError> {
-        let metrics = &self.shared.metrics;
+    ) -> Result<(Vec<Part<T>>, Tracker), StorageError> {
+        let shared = &self.asking.shared;
+        let metrics = &shared.metrics;
         let blocks = self.blocks.iter().filter(|block| block.can_hold(shard));
         let blocks: Vec<FoundBlock> = blocks.cloned().collect();
-        if blocks.is_empty() {
+        let count = blocks.len();
+        let mut tracker = Tracker::new(blocks, shared.gateways.replication_factor());
+        if count == 0 {
             metrics.gateways_hit.observe(0.0);
-            return Ok(Vec::new());
+            return Ok((Vec::new(), tracker));
         }
-        metrics.queried.inc_by(blocks.len() as u64);
-        let mut tracker = Tracker::new(blocks, self.shared.gateways.replication_factor());
-        let (parts, hit, attempts) = self.ask_until_done(&mut tracker, ask)?;
+        metrics.queried.inc_by(count as u64);
+        let asked = self.asking.ask(&mut tracker, ask)?;
         metrics.checks.inc();
         let checked = tracker.finish();
         match &checked {
             Ok(()) => {
-                metrics.gateways_hit.observe(hit as f64);
-                metrics.refetches.observe(attempts.saturating_sub(1) as f64);
+                metrics.gateways_hit.observe(asked.hit as f64);
+                metrics.refetches.observe(asked.attempts.saturating_sub(1) as f64);
             }
             Err(error) => {
                 metrics.failed_checks.inc();
-                tracing::warn!(user = %self.tenant, %error, "blocks are missing from all answers");
+                let user = &self.asking.tenant;
+                tracing::warn!(%user, %error, "blocks are missing from all answers");
             }
         }
-        checked.map(|()| parts)
+        checked.map(|()| (asked.parts, tracker))
+    }
+}
+
+/// What is asked of store-gateways, as long as their answers are read.
+#[derive(Clone)]
+struct Selection {
+    asking: Asking,
+    matchers: Arc<[Matcher]>,
+    hints: Arc<SelectHints>,
+}
+
+impl Selection {
+    fn ask(
+        &self,
+        client: &dyn StoreGatewayClient,
+        request: BlocksRequest<'_>,
+    ) -> Result<BlocksAnswer<Box<dyn SeriesSet>>, StorageError> {
+        client.select(request, &self.matchers, &self.hints)
     }
 
-    /// The parts, how many store-gateways were asked, and how often.
-    fn ask_until_done<T: Send>(
-        &self,
-        tracker: &mut Tracker,
-        ask: impl Fn(
-            &dyn StoreGatewayClient,
-            BlocksRequest<'_>,
-        ) -> Result<BlocksAnswer<T>, StorageError>
-        + Sync,
-    ) -> Result<(Vec<T>, usize, usize), StorageError> {
-        let (mut parts, mut hit, mut attempts) = (Vec::new(), HashSet::new(), 0);
-        let mut parents = Parents::new();
-        while let Some(wanted) = tracker.next() {
-            let gateways = &self.shared.gateways;
-            let shares = match gateways.share(&self.tenant, &wanted, tracker.tried()) {
-                Ok(shares) => shares,
-                Err(error) if attempts == 0 => return Err(error),
-                // Nobody is left to ask; what is missing is told at the end.
-                Err(_) => break,
-            };
-            attempts += 1;
-            self.context.check()?;
-            shares.iter().for_each(|share| tracker.asked(&share.address, &share.blocks));
-            let answers = self.ask_shares(&shares, &ask);
-            for (share, answer) in shares.into_iter().zip(answers) {
-                match answer {
-                    Ok(answer) => {
-                        tracker.answered(&answer.queried, &answer.failed);
-                        parts.push(answer.value);
-                    }
-                    Err(StorageError::Unavailable(error)) => {
-                        let (user, address) = (&self.tenant, &share.address);
-                        tracing::warn!(%user, address, error, "a store-gateway did not answer");
-                        tracker.did_not_answer(&share.blocks);
-                    }
-                    Err(error) => return Err(error),
-                }
-                hit.insert(share.address);
+    /// The merged series of all parts. One that breaks off is replaced by what others who own its
+    /// blocks have.
+    fn merged(self, parts: Vec<Part<Box<dyn SeriesSet>>>, tracker: &Tracker) -> Box<dyn SeriesSet> {
+        let replaced = parts.into_iter().map(|Part { value, blocks }| {
+            if tracker.is_exhausted() {
+                return value;
             }
-            self.excuse(tracker, &mut parents)?;
-        }
-        Ok((parts, hit.len(), attempts))
-    }
-
-    /// Excuses missing blocks that compactors have just made, where what they were made of is
-    /// there.
-    fn excuse(&self, tracker: &mut Tracker, known: &mut Parents) -> Result<(), StorageError> {
-        let mut missing = tracker.young_compactions();
-        missing.retain(|id| !known.contains_key(id));
-        if !missing.is_empty() {
-            let bucket = self.shared.finder.bucket(&self.tenant);
-            let read = async {
-                parents::read(&bucket, &missing, known).await;
-                Ok(())
-            };
-            self.shared.wait(&self.context, read)?;
-        }
-        tracker.excuse(known, self.range);
-        Ok(())
-    }
-
-    /// Asks the store-gateways of all shares at the same time. The answers come in their order.
-    fn ask_shares<T, F>(
-        &self,
-        shares: &[GatewayShare],
-        ask: &F,
-    ) -> Vec<Result<BlocksAnswer<T>, StorageError>>
-    where
-        T: Send,
-        F: Fn(&dyn StoreGatewayClient, BlocksRequest<'_>) -> Result<BlocksAnswer<T>, StorageError>
-            + Sync,
-    {
-        let answers: Vec<_> = shares.iter().map(|_| Mutex::new(None)).collect();
-        self.shared.executor.for_each(shares.len(), &|i| {
-            let share = &shares[i];
-            let request = BlocksRequest {
-                tenant: &self.tenant,
-                blocks: &share.blocks,
-                range: self.range,
-                context: &self.context,
-            };
-            *answers[i].lock() = Some(ask(&*share.client, request));
+            let substitutes = self.clone().others(tracker.without_answer(&blocks));
+            let set: Box<dyn SeriesSet> = Box::new(ReplacedSet::new(value, substitutes));
+            set
         });
-        let not_asked = || StorageError::Internal("a store-gateway was not asked".to_owned());
-        answers
-            .into_iter()
-            .map(|answer| answer.into_inner().unwrap_or_else(|| Err(not_asked())))
-            .collect()
+        merge_series_sets(replaced.collect())
+    }
+
+    /// Asks once more for the blocks of `tracker`, once.
+    fn others(self, tracker: Tracker) -> Substitutes {
+        let mut left = Some((self, tracker));
+        Box::new(move || {
+            let (this, mut tracker) = left.take()?;
+            let asked = this.asking.ask(&mut tracker, |client, request| this.ask(client, request));
+            let asked = asked.and_then(|asked| tracker.finish().map(|()| asked));
+            match asked {
+                Ok(asked) => Some(this.merged(asked.parts, &tracker)),
+                Err(error) => {
+                    let user = &this.asking.tenant;
+                    tracing::warn!(%user, %error, "no store-gateway can stand in for another one");
+                    None
+                }
+            }
+        })
     }
 }
 
@@ -159,12 +115,17 @@ impl Querier for BlocksQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
-        // The answers are merged by their labels.
-        let hints = &SelectHints { without_labels: false, ..hints.clone() };
-        let ask = |client: &dyn StoreGatewayClient, request: BlocksRequest<'_>| {
-            client.select(request, matchers, hints)
+        let selection = Selection {
+            asking: self.asking.clone(),
+            matchers: matchers.into(),
+            // The answers are merged by their labels.
+            hints: Arc::new(SelectHints { without_labels: false, ..hints.clone() }),
         };
-        Ok(merge_series_sets(self.ask_all(hints.shard, ask)?))
+        let ask = |client: &dyn StoreGatewayClient, request: BlocksRequest<'_>| {
+            selection.ask(client, request)
+        };
+        let (parts, tracker) = self.ask_all(hints.shard, ask)?;
+        Ok(selection.merged(parts, &tracker))
     }
 
     fn label_values(
@@ -186,9 +147,9 @@ impl Querier for BlocksQuerier {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Box<dyn TextSet>, StorageError> {
-        let sets = self
+        let (parts, _) = self
             .ask_all(None, |client, request| client.label_values(request, name, matchers, limit))?;
-        Ok(merge_text_sets(sets, limit))
+        Ok(merge_text_sets(parts.into_iter().map(|part| part.value).collect(), limit))
     }
 
     fn label_name_set(
@@ -196,9 +157,9 @@ impl Querier for BlocksQuerier {
         matchers: &[Matcher],
         limit: usize,
     ) -> Result<Box<dyn TextSet>, StorageError> {
-        let sets =
+        let (parts, _) =
             self.ask_all(None, |client, request| client.label_names(request, matchers, limit))?;
-        Ok(merge_text_sets(sets, limit))
+        Ok(merge_text_sets(parts.into_iter().map(|part| part.value).collect(), limit))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Queries over store-gateways that know, do not know, fail, or do not answer.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Barrier};
 
 use bucket::{
@@ -8,9 +9,10 @@ use bucket::{
 };
 use config::BucketStoreConfig;
 use model::env::ManualClock;
-use model::storage::{EmptySeriesSet, TextSet, Texts};
+use model::storage::{DecodedSamples, TextSet, Texts};
 use model::{
-    Executor, Matcher, QueryContext, SelectHints, SeriesSet, StorageError, TenantId, TimeRange,
+    Executor, Labels, Matcher, QueryContext, SelectHints, SeriesEntry, SeriesSet, StorageError,
+    TenantId, TimeRange,
 };
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
@@ -36,6 +38,8 @@ struct Gateway {
     has: Vec<u128>,
     cannot_read: Vec<u128>,
     is_down: bool,
+    /// After how many series its streams break off.
+    breaks_after: Option<usize>,
     /// Waits until so many are asked at the same time.
     meets: Option<Arc<Barrier>>,
     asked: Arc<Mutex<Vec<Vec<u128>>>>,
@@ -73,7 +77,9 @@ impl StoreGatewayClient for Gateway {
         _: &[Matcher],
         _: &SelectHints,
     ) -> Result<BlocksAnswer<Box<dyn SeriesSet>>, StorageError> {
-        self.answer(request, |_| Box::new(EmptySeriesSet) as Box<dyn SeriesSet>)
+        let series = ["a", "b", "c"].map(|name| Labels::from_pairs([("__name__", name)]));
+        let set = Streamed { left: series.to_vec().into(), breaks_after: self.breaks_after };
+        self.answer(request, |_| Box::new(set) as Box<dyn SeriesSet>)
     }
 
     fn label_names(
@@ -94,6 +100,23 @@ impl StoreGatewayClient for Gateway {
         limit: usize,
     ) -> Result<BlocksAnswer<Box<dyn TextSet>>, StorageError> {
         self.label_names(request, matchers, limit)
+    }
+}
+
+/// Series of which some may not arrive.
+struct Streamed {
+    left: VecDeque<Labels>,
+    breaks_after: Option<usize>,
+}
+
+impl SeriesSet for Streamed {
+    fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
+        if self.breaks_after == Some(0) {
+            return Err(StorageError::Unavailable("broken off".to_owned()));
+        }
+        self.breaks_after = self.breaks_after.map(|left| left - 1);
+        let samples = || Box::new(DecodedSamples::default());
+        Ok(self.left.pop_front().map(|labels| SeriesEntry { labels, samples: samples() }))
     }
 }
 
@@ -253,6 +276,19 @@ impl World {
         names.map(|names| names.join(" ")).map_err(|error| error.to_string())
     }
 
+    /// The names of all series.
+    fn select(&self) -> Result<String, String> {
+        let context = Arc::new(QueryContext::unlimited());
+        let queryable = self.blocks.queryable(&self.tenant).unwrap().unwrap();
+        let querier = queryable.querier(TimeRange::new(10, 10), &context).unwrap();
+        let mut set = querier.select(&[], &SelectHints::default()).unwrap();
+        let mut names = Vec::new();
+        while let Some(series) = set.next_series().map_err(|error| error.to_string())? {
+            names.push(series.labels.value("__name__").to_owned());
+        }
+        Ok(names.join(" "))
+    }
+
     fn counter(&self, name: &str) -> f64 {
         let samples = self.metrics.gather().unwrap().samples;
         samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
@@ -316,6 +352,32 @@ fn a_store_gateway_that_does_not_answer_is_replaced_by_another() {
     assert_eq!(one_up.ask(10, 10).unwrap(), "1 2");
     let none = world(&[down.clone(), down], vec![block(2)], |_| {});
     assert_eq!(none.ask(10, 10).unwrap_err(), FAILED_2);
+}
+
+#[test]
+fn a_stream_that_breaks_off_goes_on_at_another_store_gateway() {
+    let breaks = |after| Gateway { breaks_after: Some(after), ..Gateway::with(&[1, 2]) };
+    let ask = |gateways: &[Gateway]| world(gateways, vec![block(1), block(2)], |_| {}).select();
+    let all = Ok("a b c".to_owned());
+    let broken = Err("broken off".to_owned());
+    let second = Gateway::with(&[1, 2]);
+    for after in 0..3 {
+        assert_eq!(ask(&[breaks(after), second.clone()]), all, "after {after}");
+    }
+    assert_eq!(*second.asked.lock(), vec![vec![1, 2]; 3]);
+    // The next one breaks off as well, earlier or later, or has one of the blocks alone.
+    let third = Gateway::with(&[1, 2]);
+    assert_eq!(ask(&[breaks(1), breaks(2), third.clone()]), all);
+    assert_eq!(ask(&[breaks(2), breaks(0), third.clone()]), all);
+    assert_eq!(ask(&[breaks(1), Gateway::with(&[1]), third.clone()]), all);
+    assert_eq!(*third.asked.lock(), [vec![1, 2], vec![1, 2], vec![2]]);
+    // Nobody is left, or nobody has one of the blocks: what was promised cannot be kept.
+    assert_eq!(ask(&[breaks(1)]), broken);
+    assert_eq!(ask(&[breaks(1), breaks(1)]), broken);
+    assert_eq!(ask(&[breaks(1), Gateway::with(&[1])]), broken);
+    let fourth = Gateway::with(&[1, 2]);
+    assert_eq!(ask(&[breaks(1), breaks(1), breaks(1), fourth.clone()]), broken);
+    assert!(fourth.asked.lock().is_empty(), "after three of them it is enough");
 }
 
 #[test]

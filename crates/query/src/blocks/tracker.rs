@@ -16,7 +16,9 @@ pub(super) type Parents = HashMap<Ulid, Vec<Parent>>;
 
 /// What was asked and what is missing.
 pub(super) struct Tracker {
-    /// In the order of the bucket index.
+    /// All blocks, in the order of the bucket index.
+    blocks: Vec<FoundBlock>,
+    /// Those that nobody has answered from.
     missing: Vec<FoundBlock>,
     /// Blocks whose samples are in the answers.
     present: HashSet<Ulid>,
@@ -32,7 +34,24 @@ impl Tracker {
     pub(super) fn new(blocks: Vec<FoundBlock>, replication_factor: usize) -> Self {
         let attempts_left = replication_factor.clamp(1, MAX_ATTEMPTS);
         let (tried, present, failed) = (TriedGateways::new(), HashSet::new(), HashSet::new());
-        Self { missing: blocks, present, tried, failed, attempts_left }
+        let missing = blocks.clone();
+        Self { blocks, missing, present, tried, failed, attempts_left }
+    }
+
+    /// For those of its blocks that turn out not to have been answered from. Who was asked is not
+    /// asked again, and all of them are needed.
+    pub(super) fn without_answer(&self, blocks: &[Ulid]) -> Self {
+        let of = |id: &Ulid| blocks.contains(id);
+        let missing: Vec<_> = self.blocks.iter().filter(|it| of(&it.id)).cloned().collect();
+        let tried = self.tried.iter().filter(|(id, _)| of(id));
+        Self {
+            blocks: missing.clone(),
+            present: HashSet::new(),
+            tried: tried.map(|(id, addresses)| (*id, addresses.clone())).collect(),
+            failed: missing.iter().map(|it| it.id).collect(),
+            missing,
+            attempts_left: self.attempts_left,
+        }
     }
 
     /// The blocks to ask for now; `None` when there are none or it has been tried often enough.
@@ -42,7 +61,7 @@ impl Tracker {
         let wanted = self.missing.iter().filter(|block| is_first || self.is_needed(block));
         let wanted = wanted.map(|it| WantedBlock { id: it.id, max_time_ms: it.max_time_ms });
         let wanted: Vec<WantedBlock> = wanted.collect();
-        if wanted.is_empty() || self.attempts_left == 0 {
+        if wanted.is_empty() || self.is_exhausted() {
             return None;
         }
         self.attempts_left -= 1;
@@ -51,6 +70,11 @@ impl Tracker {
 
     fn is_needed(&self, block: &FoundBlock) -> bool {
         !block.is_best_effort || self.failed.contains(&block.id)
+    }
+
+    /// Whether nobody is asked any more.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.attempts_left == 0
     }
 
     /// Who was asked for which block.

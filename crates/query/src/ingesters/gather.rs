@@ -15,6 +15,7 @@ use ring::ReplicationSet;
 use wire::client::IngesterQuery;
 
 use super::RingIngestersParts;
+use crate::replaced::may_replace;
 
 /// What was answered, and whom one may still ask.
 pub(super) struct Asked<T> {
@@ -140,8 +141,7 @@ impl<T: Send + 'static> Round<T> {
     /// A group has failed: another one is asked in its place, or everything fails.
     fn failed(&mut self, number: usize, error: StorageError) -> Result<(), StorageError> {
         self.asked[number].clear();
-        let may_help = matches!(error, StorageError::Unavailable(_) | StorageError::Internal(_));
-        if !may_help || self.left_to_fail == 0 {
+        if !may_replace(&error) || self.left_to_fail == 0 {
             return Err(error);
         }
         tracing::warn!(%error, "an ingester did not answer a query");
