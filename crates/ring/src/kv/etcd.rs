@@ -23,7 +23,10 @@ use rpc::Connections;
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const TXN: &str = "/etcdserverpb.KV/Txn";
 const DELETE: &str = "/etcdserverpb.KV/DeleteRange";
+/// Between two tries of a change, and between the first two while etcd does not answer: then twice
+/// as long each time.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
+const MAX_RETRY_WAIT: Duration = Duration::from_secs(1);
 const MIN_WATCH_WAIT: Duration = Duration::from_secs(1);
 const MAX_WATCH_WAIT: Duration = Duration::from_mins(1);
 
@@ -34,7 +37,8 @@ pub struct EtcdOptions {
     pub endpoints: Vec<String>,
     /// For connecting.
     pub dial_timeout: Duration,
-    /// How often a change is tried.
+    /// How often something is tried: a change that others get ahead of, or anything while etcd does
+    /// not answer.
     pub max_retries: usize,
     /// TLS.
     pub tls: Option<TlsOptions>,
@@ -104,25 +108,44 @@ impl EtcdStore {
         self.connections.call(RANGE, request).await.map_err(|status| unavailable(&status))
     }
 
+    /// As [`Self::range`], again while etcd does not answer.
+    async fn read(&self, keys: Keys<'_>, keys_only: bool) -> Result<RangeResponse, KvError> {
+        let mut wait = RETRY_WAIT;
+        for _ in 1..self.max_retries {
+            match self.range(keys, keys_only).await {
+                Err(error @ KvError::Unavailable { .. }) => {
+                    tracing::warn!(key = keys.first, %error, "could not read from etcd");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(MAX_RETRY_WAIT);
+                }
+                read => return read,
+            }
+        }
+        self.range(keys, keys_only).await
+    }
+
     async fn change(
         &self,
         key: &str,
         codec: &dyn Codec,
         update: &mut Update<'_>,
     ) -> Result<(), KvError> {
-        let mut last = None;
-        for attempt in 0..self.max_retries {
-            if attempt > 0 {
-                sleep(RETRY_WAIT).await;
-            }
-            match self.change_once(key, codec, update).await {
+        let (mut last, mut wait) = (None, RETRY_WAIT);
+        for attempt in 1..=self.max_retries {
+            let pause = match self.change_once(key, codec, update).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => {}
+                Ok(false) => RETRY_WAIT,
                 Err(error @ KvError::Unavailable { .. }) => {
                     tracing::warn!(key, %error, "could not change a value in etcd");
                     last = Some(error);
+                    let pause = wait;
+                    wait = (wait * 2).min(MAX_RETRY_WAIT);
+                    pause
                 }
                 Err(error) => return Err(error),
+            };
+            if attempt < self.max_retries {
+                sleep(pause).await;
             }
         }
         Err(last.unwrap_or_else(|| KvError::TooManyConflicts { key: key.to_owned() }))
@@ -277,7 +300,7 @@ impl Store for EtcdStore {
         codec: &'a dyn Codec,
     ) -> BoxFuture<'a, Result<Option<SharedValue>, KvError>> {
         async move {
-            let found = self.range(Keys { first: key, is_prefix: false }, false).await?;
+            let found = self.read(Keys { first: key, is_prefix: false }, false).await?;
             found.kvs.first().map(|kv| decode(kv, codec)).transpose()
         }
         .boxed()
@@ -304,7 +327,7 @@ impl Store for EtcdStore {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, KvError>> {
         async move {
-            let found = self.range(Keys { first: prefix, is_prefix: true }, true).await?;
+            let found = self.read(Keys { first: prefix, is_prefix: true }, true).await?;
             let key = |kv: KeyValue| String::from_utf8_lossy(&kv.key).into_owned();
             let mut keys: Vec<String> = found.kvs.into_iter().map(key).collect();
             keys.sort_unstable();

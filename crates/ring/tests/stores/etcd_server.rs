@@ -77,3 +77,13 @@ async fn etcd_does_what_every_store_does() {
     assert!(unreachable.get("ring").await.is_err());
     assert!(EtcdStore::new(&EtcdOptions::default()).is_err());
 }
+
+/// As with Mimir's client: processes and etcd may be started at the same time.
+#[tokio::test]
+async fn an_etcd_that_does_not_listen_yet_is_waited_for() {
+    let Some(server) = start() else { return };
+    let endpoints = vec![server.endpoint.clone()];
+    let options = EtcdOptions { endpoints, max_retries: 60, ..EtcdOptions::default() };
+    let client = suite::client(Arc::new(EtcdStore::new(&options).unwrap()));
+    assert_eq!(client.get("ring").await.unwrap(), None);
+}
