@@ -259,6 +259,12 @@ impl QueryContext {
         count_up(&self.chunk_bytes, bytes, limit, LimitKind::ChunkBytes)
     }
 
+    /// Takes back what was counted of a source that failed: another one has the same chunks.
+    pub fn forget_chunks(&self, count: u64, bytes: u64) {
+        self.chunks.fetch_sub(count, Ordering::Relaxed);
+        self.chunk_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Fails where so many more chunks would be too many; counts nothing.
     pub fn check_more_chunks(&self, count: u64) -> Result<(), LimitError> {
         self.limit_chunks(self.chunks.load(Ordering::Relaxed).saturating_add(count))

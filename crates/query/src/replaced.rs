@@ -4,10 +4,13 @@
 //! half-way, another source of the same series takes its place: with its series behind the last one
 //! that was handed out. Without such a source the query fails.
 
+use model::storage::EmptySeriesSet;
 use model::{Labels, SeriesEntry, SeriesSet, StorageError};
 
-/// Opens what takes the place of a stream; `None` where there is nothing (more).
-pub(crate) type Substitutes = Box<dyn FnMut() -> Option<Box<dyn SeriesSet>> + Send>;
+/// Opens what takes the place of a stream; `None` where there is nothing (more). An error ends the
+/// query: it has reached a limit, or nobody waits for it.
+pub(crate) type Substitutes =
+    Box<dyn FnMut() -> Result<Option<Box<dyn SeriesSet>>, StorageError> + Send>;
 
 /// A stream that others can replace.
 pub(crate) struct ReplacedSet {
@@ -41,7 +44,9 @@ impl SeriesSet for ReplacedSet {
                 Ok(None) => return Ok(None),
                 Err(error) if may_replace(&error) => {
                     tracing::warn!(%error, "a stream of series broke off");
-                    let Some(next) = (self.substitutes)() else { return Err(error) };
+                    // What it holds is not counted on the query any more.
+                    self.current = Box::new(EmptySeriesSet);
+                    let Some(next) = (self.substitutes)()? else { return Err(error) };
                     self.current = next;
                 }
                 Err(other) => return Err(other),

@@ -46,6 +46,8 @@ pub(crate) struct RemoteSeriesSet<S> {
     with_chunks: bool,
     context: Arc<QueryContext>,
     held_bytes: u64,
+    /// Chunks and their bytes that were counted on the query.
+    counted: (u64, u64),
 }
 
 impl<S: SeriesSource> RemoteSeriesSet<S> {
@@ -63,6 +65,7 @@ impl<S: SeriesSource> RemoteSeriesSet<S> {
             with_chunks,
             context,
             held_bytes: 0,
+            counted: (0, 0),
         };
         set.take_labels()?;
         Ok(set)
@@ -85,6 +88,12 @@ impl<S: SeriesSource> RemoteSeriesSet<S> {
                 return Ok(());
             }
         }
+    }
+
+    /// The stream has broken: its chunks may come once more, from another one.
+    fn forget_chunks(&mut self) {
+        let (count, bytes) = std::mem::take(&mut self.counted);
+        self.context.forget_chunks(count, bytes);
     }
 
     fn next_chunks(&mut self) -> Result<Vec<EncodedChunk>, StorageError> {
@@ -111,9 +120,14 @@ impl<S: SeriesSource> SeriesSet for RemoteSeriesSet<S> {
         let bytes = labels.packed().len() as u64;
         self.context.release_memory(bytes);
         self.held_bytes -= bytes;
-        let chunks = if self.with_chunks { self.next_chunks()? } else { Vec::new() };
-        let bytes = chunks.iter().map(|chunk| chunk.data.len() as u64).sum();
-        self.context.add_chunks(chunks.len() as u64, bytes)?;
+        let chunks = match self.with_chunks {
+            true => self.next_chunks().inspect_err(|_| self.forget_chunks())?,
+            false => Vec::new(),
+        };
+        let (count, bytes) =
+            (chunks.len() as u64, chunks.iter().map(|chunk| chunk.data.len() as u64).sum());
+        self.counted = (self.counted.0 + count, self.counted.1 + bytes);
+        self.context.add_chunks(count, bytes)?;
         let times = |chunk: &EncodedChunk| (chunk.min_time_ms, chunk.max_time_ms);
         // One that answers for several blocks may send chunks that overlap.
         let samples = read_in_order(chunks, times, |chunks| {
@@ -165,5 +179,42 @@ impl SeriesSet for LabelsOnly {
     fn next_series(&mut self) -> Result<Option<SeriesEntry>, StorageError> {
         let samples = || Box::new(DecodedSamples::default());
         Ok(self.0.next().map(|labels| SeriesEntry { labels, samples: samples() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Messages, then the end of the connection.
+    struct Broken(VecDeque<Message>);
+
+    impl SeriesSource for Broken {
+        fn next_message(&mut self) -> Result<Option<Message>, StorageError> {
+            Ok(self.0.pop_front())
+        }
+    }
+
+    /// The stream that takes its place has the same chunks once more: together they must not be
+    /// more than one answer.
+    #[test]
+    fn a_stream_that_breaks_off_counts_nothing() {
+        let labels = ["a", "b"].map(|name| Labels::from_pairs([("__name__", name)]));
+        let data = Arc::from([0, 0]);
+        let chunk = EncodedChunk { min_time_ms: 1, max_time_ms: 2, encoding: 1, data };
+        let series = RemoteSeries { index: 0, chunks: vec![chunk.clone(), chunk] };
+        let messages = [
+            Message { labels: labels.to_vec(), is_last_of_labels: true, ..Message::default() },
+            Message { chunks: vec![series], ..Message::default() },
+        ];
+        let context = Arc::new(QueryContext::unlimited());
+        let source = Broken(messages.into());
+        let mut set = RemoteSeriesSet::new(source, Arc::clone(&context), true).unwrap();
+        assert!(set.next_series().unwrap().is_some());
+        assert_eq!((context.usage().chunks, context.usage().chunk_bytes), (2, 4));
+        assert!(matches!(set.next_series(), Err(StorageError::Unavailable(_))));
+        assert_eq!((context.usage().chunks, context.usage().chunk_bytes), (0, 0));
+        drop(set);
+        assert_eq!(context.usage().memory_bytes, 0);
     }
 }

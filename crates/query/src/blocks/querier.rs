@@ -5,12 +5,13 @@ use std::sync::Arc;
 use model::storage::TextSet;
 use model::{Matcher, Querier, SelectHints, SeriesSet, Shard, StorageError};
 use tsdb::merge::{merge_series_sets, merge_text_sets};
+use ulid::Ulid;
 use wire::client::{BlocksAnswer, BlocksRequest, StoreGatewayClient};
 
 use super::asking::{Asking, Part};
 use super::finder::FoundBlock;
 use super::tracker::Tracker;
-use crate::replaced::{ReplacedSet, Substitutes};
+use crate::replaced::{ReplacedSet, Substitutes, may_replace};
 
 /// A view of the blocks that can hold samples of one range.
 pub(super) struct BlocksQuerier {
@@ -78,32 +79,35 @@ impl Selection {
 
     /// The merged series of all parts. One that breaks off is replaced by what others who own its
     /// blocks have.
-    fn merged(self, parts: Vec<Part<Box<dyn SeriesSet>>>, tracker: &Tracker) -> Box<dyn SeriesSet> {
+    fn merged(self, parts: Vec<Part<Box<dyn SeriesSet>>>, tracker: Tracker) -> Box<dyn SeriesSet> {
+        let tracker = Arc::new(tracker);
         let replaced = parts.into_iter().map(|Part { value, blocks }| {
-            if tracker.is_exhausted() {
+            if tracker.is_for_one() {
                 return value;
             }
-            let substitutes = self.clone().others(tracker.without_answer(&blocks));
+            let substitutes = self.clone().others(Arc::clone(&tracker), blocks);
             let set: Box<dyn SeriesSet> = Box::new(ReplacedSet::new(value, substitutes));
             set
         });
         merge_series_sets(replaced.collect())
     }
 
-    /// Asks once more for the blocks of `tracker`, once.
-    fn others(self, tracker: Tracker) -> Substitutes {
-        let mut left = Some((self, tracker));
+    /// Asks once more for these blocks, once.
+    fn others(self, tracker: Arc<Tracker>, blocks: Vec<Ulid>) -> Substitutes {
+        let mut left = Some((self, tracker, blocks));
         Box::new(move || {
-            let (this, mut tracker) = left.take()?;
+            let Some((this, tracker, blocks)) = left.take() else { return Ok(None) };
+            let mut tracker = tracker.without_answer(&blocks);
             let asked = this.asking.ask(&mut tracker, |client, request| this.ask(client, request));
             let asked = asked.and_then(|asked| tracker.finish().map(|()| asked));
             match asked {
-                Ok(asked) => Some(this.merged(asked.parts, &tracker)),
-                Err(error) => {
+                Ok(asked) => Ok(Some(this.merged(asked.parts, tracker))),
+                Err(error) if may_replace(&error) => {
                     let user = &this.asking.tenant;
                     tracing::warn!(%user, %error, "no store-gateway can stand in for another one");
-                    None
+                    Ok(None)
                 }
+                Err(other) => Err(other),
             }
         })
     }
@@ -125,7 +129,7 @@ impl Querier for BlocksQuerier {
             selection.ask(client, request)
         };
         let (parts, tracker) = self.ask_all(hints.shard, ask)?;
-        Ok(selection.merged(parts, &tracker))
+        Ok(selection.merged(parts, tracker))
     }
 
     fn label_values(

@@ -27,30 +27,37 @@ pub(super) struct Tracker {
     /// for these nothing is excused.
     failed: HashSet<Ulid>,
     attempts_left: usize,
+    /// How many store-gateways are asked for one block.
+    max_attempts: usize,
 }
 
 impl Tracker {
     /// Of `blocks` none has been asked for.
     pub(super) fn new(blocks: Vec<FoundBlock>, replication_factor: usize) -> Self {
-        let attempts_left = replication_factor.clamp(1, MAX_ATTEMPTS);
+        let max_attempts = replication_factor.clamp(1, MAX_ATTEMPTS);
         let (tried, present, failed) = (TriedGateways::new(), HashSet::new(), HashSet::new());
         let missing = blocks.clone();
-        Self { blocks, missing, present, tried, failed, attempts_left }
+        let attempts_left = max_attempts;
+        Self { blocks, missing, present, tried, failed, attempts_left, max_attempts }
     }
 
     /// For those of its blocks that turn out not to have been answered from. Who was asked is not
     /// asked again, and all of them are needed.
     pub(super) fn without_answer(&self, blocks: &[Ulid]) -> Self {
-        let of = |id: &Ulid| blocks.contains(id);
-        let missing: Vec<_> = self.blocks.iter().filter(|it| of(&it.id)).cloned().collect();
-        let tried = self.tried.iter().filter(|(id, _)| of(id));
+        let failed: HashSet<Ulid> = blocks.iter().copied().collect();
+        let missing = self.blocks.iter().filter(|it| failed.contains(&it.id));
+        let missing: Vec<FoundBlock> = missing.cloned().collect();
+        let tried = self.tried.iter().filter(|(id, _)| failed.contains(*id));
+        let tried: TriedGateways = tried.map(|(id, addresses)| (*id, addresses.clone())).collect();
+        let most = tried.values().map(Vec::len).max().unwrap_or_default();
         Self {
             blocks: missing.clone(),
             present: HashSet::new(),
-            tried: tried.map(|(id, addresses)| (*id, addresses.clone())).collect(),
-            failed: missing.iter().map(|it| it.id).collect(),
+            attempts_left: self.max_attempts.saturating_sub(most),
+            max_attempts: self.max_attempts,
             missing,
-            attempts_left: self.attempts_left,
+            tried,
+            failed,
         }
     }
 
@@ -61,7 +68,7 @@ impl Tracker {
         let wanted = self.missing.iter().filter(|block| is_first || self.is_needed(block));
         let wanted = wanted.map(|it| WantedBlock { id: it.id, max_time_ms: it.max_time_ms });
         let wanted: Vec<WantedBlock> = wanted.collect();
-        if wanted.is_empty() || self.is_exhausted() {
+        if wanted.is_empty() || self.attempts_left == 0 {
             return None;
         }
         self.attempts_left -= 1;
@@ -72,9 +79,9 @@ impl Tracker {
         !block.is_best_effort || self.failed.contains(&block.id)
     }
 
-    /// Whether nobody is asked any more.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.attempts_left == 0
+    /// Whether each block has one store-gateway that is asked for it.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.max_attempts == 1
     }
 
     /// Who was asked for which block.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{SeriesSet, StorageError};
 use parking_lot::Mutex;
 
-use crate::replaced::Substitutes;
+use crate::replaced::{Substitutes, may_replace};
 
 type Open = Box<dyn Fn(&[String]) -> Result<Box<dyn SeriesSet>, StorageError> + Send + Sync>;
 
@@ -28,12 +28,15 @@ impl Spares {
     }
 
     /// The series of the next group that can be opened; `None` when there is none.
-    fn take(&self) -> Option<Box<dyn SeriesSet>> {
+    fn take(&self) -> Result<Option<Box<dyn SeriesSet>>, StorageError> {
         loop {
-            let group = self.groups.lock().pop()?;
+            let Some(group) = self.groups.lock().pop() else { return Ok(None) };
             match (self.open)(&group) {
-                Ok(set) => return Some(set),
-                Err(error) => tracing::warn!(%error, "a replica cannot stand in for another one"),
+                Ok(set) => return Ok(Some(set)),
+                Err(error) if may_replace(&error) => {
+                    tracing::warn!(%error, "a replica cannot stand in for another one");
+                }
+                Err(other) => return Err(other),
             }
         }
     }

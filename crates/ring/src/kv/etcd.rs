@@ -5,13 +5,14 @@ mod messages;
 mod rpc;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
 use rt::BoxFuture;
 use rt::time::sleep;
 use rt::tls::TlsOptions;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Codec, KvError, OnChange, SharedValue, Store, Update};
 use messages::{
@@ -65,6 +66,7 @@ impl Default for EtcdOptions {
 pub struct EtcdStore {
     connections: Connections,
     max_retries: usize,
+    dial_timeout: Duration,
 }
 
 /// One key, or all that begin with it.
@@ -99,27 +101,36 @@ impl EtcdStore {
     /// Reads the files of TLS; connects when it is used. Blocks. Must be called within a runtime.
     pub fn new(options: &EtcdOptions) -> Result<Self, String> {
         let connections = Connections::new(options)?;
-        Ok(Self { connections, max_retries: options.max_retries.max(1) })
+        let (max_retries, dial_timeout) = (options.max_retries.max(1), options.dial_timeout);
+        Ok(Self { connections, max_retries, dial_timeout })
     }
 
     /// The values of keys, and the revision of the store at which they stood.
     async fn range(&self, keys: Keys<'_>, keys_only: bool) -> Result<RangeResponse, KvError> {
-        let request = RangeRequest { key: keys.first(), range_end: keys.end(), keys_only };
-        self.connections.call(RANGE, request).await.map_err(|status| unavailable(&status))
+        self.range_once(keys, keys_only).await.map_err(|status| unavailable(&status))
     }
 
-    /// As [`Self::range`], again while etcd does not answer.
+    async fn range_once(&self, keys: Keys<'_>, keys_only: bool) -> Result<RangeResponse, Status> {
+        let request = RangeRequest { key: keys.first(), range_end: keys.end(), keys_only };
+        self.connections.call(RANGE, request).await
+    }
+
+    /// As [`Self::range`], again while nobody answers, for as long as connecting may take.
     async fn read(&self, keys: Keys<'_>, keys_only: bool) -> Result<RangeResponse, KvError> {
+        let mut end = pin!(sleep(self.dial_timeout));
         let mut wait = RETRY_WAIT;
         for _ in 1..self.max_retries {
-            match self.range(keys, keys_only).await {
-                Err(error @ KvError::Unavailable { .. }) => {
-                    tracing::warn!(key = keys.first, %error, "could not read from etcd");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(MAX_RETRY_WAIT);
+            match self.range_once(keys, keys_only).await {
+                Err(status) if status.code() == Code::Unavailable => {
+                    if end.as_mut().now_or_never().is_some() {
+                        return Err(unavailable(&status));
+                    }
+                    tracing::warn!(key = keys.first, %status, "could not read from etcd");
                 }
-                read => return read,
+                read => return read.map_err(|status| unavailable(&status)),
             }
+            sleep(wait).await;
+            wait = (wait * 2).min(MAX_RETRY_WAIT);
         }
         self.range(keys, keys_only).await
     }

@@ -14,6 +14,7 @@ pub(super) mod record;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use model::{TimeRange, TimestampMs};
 
@@ -35,6 +36,8 @@ use record::{LastValue, OpenChunk};
 const PREFIX: &str = "chunk_snapshot.";
 /// The file with the head chunk files that a snapshot relies on.
 const FILES: &str = "chunks_head";
+/// What the line in it begins with that tells the next reference.
+const NEXT_REF: &str = "next_ref ";
 /// Exemplars in one record, as Prometheus has it.
 const EXEMPLARS_PER_RECORD: usize = 10_000;
 /// The end of the name of a snapshot that is kept for inspection.
@@ -150,6 +153,9 @@ pub(super) fn has_its_files(
     };
     let found = files.map(HeadChunks::file_lengths).unwrap_or_default();
     let is_there = |line: &str| {
+        if line.starts_with(NEXT_REF) {
+            return true;
+        }
         let numbers = line.split_once(' ');
         let numbers = numbers.and_then(|(number, length)| {
             Some((number.parse::<u32>().ok()?, length.parse::<u64>().ok()?))
@@ -159,6 +165,14 @@ pub(super) fn has_its_files(
         })
     };
     Ok(std::str::from_utf8(&text).is_ok_and(|text| text.lines().all(is_there)))
+}
+
+/// The reference that the next new series was to have when the snapshot in `dir` was written; `None`
+/// where it does not tell. References of series that were gone by then stand in the log before it.
+pub(super) fn next_ref(fs: &SharedFs, dir: &Path) -> Option<u64> {
+    let text = fs.read(&dir.join(FILES)).ok()?;
+    let text = std::str::from_utf8(&text).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(NEXT_REF)?.trim().parse().ok())
 }
 
 impl Head {
@@ -201,7 +215,9 @@ impl Head {
 
     fn write_files(&self, fs: &SharedFs, output: &RecordDirWriter) -> Result<(), TsdbError> {
         let path = output.dir().join(FILES);
-        let text = describe_files(self.files().map(|files| &**files));
+        let mut text = describe_files(self.files().map(|files| &**files));
+        let next_ref = self.next_series_ref.load(Ordering::Acquire);
+        text.push_str(&format!("{NEXT_REF}{next_ref}\n"));
         let written = fs.create(&path).and_then(|file| {
             file.write_all_at(text.as_bytes(), 0)?;
             file.sync_data()

@@ -107,13 +107,10 @@ pub fn close_gaps(fs: &SharedFs, dir: &Path) -> Result<(), WalError> {
     let segments = sorted_segments(fs, dir)?;
     let first = segments.first().map_or(0, |first| first.number);
     let moved = segments.iter().zip(first..).filter(|(segment, number)| segment.number != *number);
-    let mut is_changed = false;
     for (segment, number) in moved {
         let path = dir.join(segment_name(number));
         fs.rename(&segment.path, &path).map_err(|e| WalError::io("rename", &segment.path, e))?;
-        is_changed = true;
-    }
-    if is_changed {
+        // One after the other: a name that is taken by the next one must not be its only one.
         fs.sync_dir(dir).map_err(|e| WalError::io("sync directory", dir, e))?;
     }
     Ok(())

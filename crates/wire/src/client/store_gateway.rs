@@ -35,9 +35,9 @@ pub struct BlocksAnswer<T> {
 
 /// One store-gateway.
 ///
-/// An error of [`StorageError::Unavailable`] means that another one may be able to answer; after
-/// all others asking again elsewhere would be no use. Streams that were handed out may fail later
-/// with any error, which fails the query.
+/// An error of [`StorageError::Unavailable`] or [`StorageError::Internal`] means that another one
+/// may be able to answer, also where a stream fails later that was handed out; after all others
+/// asking again elsewhere would be no use.
 pub trait StoreGatewayClient: Send + Sync {
     /// The series that satisfy all matchers, in label order.
     fn select(

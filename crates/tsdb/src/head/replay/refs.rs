@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 
+use super::super::series::MAX_SERIES_REF;
 use super::super::shards::Location;
 
 /// References of one page.
@@ -13,6 +14,9 @@ const PAGE_LEN: usize = 1 << PAGE_BITS;
 /// The highest reference that is taken for one. No head lives to give it out: a higher one is
 /// damage that its checksum does not show, and must not leave new series without references.
 const MAX_REF: u64 = 1 << 62;
+
+/// The highest reference without a series that is taken for one.
+const MAX_UNKNOWN_REF: u64 = MAX_SERIES_REF / 2;
 
 /// Whether a head may have given out a reference. Zero is none: a file of head chunks could not
 /// tell it from its end.
@@ -68,9 +72,10 @@ impl RefTable {
         location
     }
 
-    /// Notes a reference that something on the disk belongs to, with or without a series.
+    /// Notes a reference that something on the disk belongs to, with or without a series. Not one
+    /// that is damage: it must not leave new series without references.
     pub(super) fn note(&self, series_ref: u64) {
-        if is_possible(series_ref) {
+        if series_ref <= MAX_UNKNOWN_REF {
             self.max_unknown.fetch_max(series_ref, Ordering::Relaxed);
         }
     }
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn references_near_and_far() {
         let mut table = RefTable::default();
-        let refs = [1, 2, 1023, 1024, 5_000_000, (1 << 40) - 1];
+        let refs = [1, 2, 1023, 1024, 5_000_000, 1 << 38];
         for (i, &series_ref) in refs.iter().enumerate() {
             assert_eq!(table.get(series_ref), None);
             assert!(table.insert(series_ref, Location::new(i % 3, i as u32)));
@@ -102,8 +107,10 @@ mod tests {
         assert!(table.insert(1024, Location::new(0, 3)), "a checkpoint repeats the log");
         assert!(!table.insert(1024, Location::new(0, 4)));
         assert_eq!(table.get(1024), Some(Location::new(0, 3)));
-        assert_eq!(table.max_ref(), (1 << 40) - 1);
+        assert_eq!(table.max_ref(), 1 << 38);
+        assert_eq!(table.get((1 << 38) + 1), None);
+        assert_eq!(table.max_ref(), (1 << 38) + 1, "what belongs to it may still be there");
         assert_eq!(table.get(1 << 40), None);
-        assert_eq!(table.max_ref(), 1 << 40, "what belongs to it may still be there");
+        assert_eq!(table.max_ref(), (1 << 38) + 1, "no series can have that one");
     }
 }

@@ -15,7 +15,7 @@ use super::super::histograms::push_histogram;
 use super::super::series::FullChunk;
 use super::super::shards::{Location, Shard, Shards};
 use super::super::snapshot::record::{SnapshotChunk, SnapshotRecord};
-use super::super::snapshot::{SnapshotDir, has_its_files, list, set_aside};
+use super::super::snapshot::{SnapshotDir, has_its_files, list, next_ref, set_aside};
 use super::apply::{FoundSeries, RUN_BYTES, collect};
 use super::decode::{RecordBatch, SampleValue, SeriesItem, SeriesRun};
 use super::late::SamplesByTime;
@@ -51,6 +51,9 @@ impl Replay<'_> {
         let loaded = self.check(&snapshot).and_then(|()| self.load(&snapshot));
         let Err(unusable) = loaded else {
             self.report.snapshot_series = self.head.series_count();
+            if let Some(next) = next_ref(self.fs, &snapshot.path) {
+                self.refs.note(next.saturating_sub(1));
+            }
             return Ok(Some(snapshot));
         };
         if let Unusable::Because(reason) = unusable {
@@ -78,7 +81,7 @@ impl Replay<'_> {
         if own.is_none_or(|segment| segment.length < snapshot.offset) {
             return Err(Unusable::Because("the log ends before it".to_owned()));
         }
-        if !self.report.damage.is_empty()
+        if self.report.corrupt_head_chunks > 0
             || !has_its_files(fs, &snapshot.path, self.head.files.as_deref())?
         {
             return Err(Unusable::Because("its head chunk files are not all there".to_owned()));

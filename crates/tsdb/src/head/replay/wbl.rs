@@ -18,7 +18,7 @@ use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::Shard;
 use super::Replay;
 use crate::error::{DecodeError, TsdbError};
-use crate::fs::{SharedFs, read_dir_if_exists};
+use crate::fs::{SharedFs, exists, read_dir_if_exists};
 use crate::head_chunks::{ChunkDiskRef, HeadChunk};
 use crate::wal::record::{Record, SampleRecord};
 use crate::wal::{CorruptionKind, WalError, WalReader, close_gaps, list_segments};
@@ -233,13 +233,21 @@ fn remove_compacted(
 ) -> Result<(), TsdbError> {
     let Some(first) = marker.first_segment() else { return Ok(()) };
     let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
-    let is_compacted = |name: &str| name.parse::<u64>().is_ok_and(|number| number < first);
-    let compacted: Vec<_> = entries.iter().filter(|entry| is_compacted(&entry.name)).collect();
-    for entry in &compacted {
+    let mut is_first_left = false;
+    for entry in &entries {
+        let Ok(number) = entry.name.parse::<u64>() else { continue };
+        if number >= first {
+            is_first_left = true;
+            continue;
+        }
         let path = dir.join(&entry.name);
         fs.remove_file(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
     }
-    if !compacted.is_empty() {
+    if is_first_left {
+        // Later segments get later numbers.
+        return Ok(());
+    }
+    if exists(&**fs, dir).map_err(|e| TsdbError::io("look for", dir, e))? {
         fs.sync_dir(dir).map_err(|e| TsdbError::io("sync directory", dir, e))?;
     }
     marker.forget_segments(fs, crate::fs::parent_dir(dir))
