@@ -35,6 +35,7 @@ pub use page::{PAGE_BYTES, RECORD_HEADER_BYTES};
 pub use reader::{Corruption, CorruptionKind, SegmentReader, WalReader, replay_segments};
 pub(crate) use record_dir::{RecordDirWriter, TEMPORARY};
 pub use repair::{Gap, RepairOutcome, close_gaps, repair, repair_gap};
+pub(crate) use segment::remove_segments_before;
 pub use segment::{SegmentInfo, list_segments, segment_name};
 pub use stats::WalStats;
 pub use writer::Wal;

@@ -10,10 +10,11 @@ use model::TimestampMs;
 
 use super::Head;
 use crate::error::TsdbError;
-use crate::fs::{SharedFs, read_dir_if_exists};
+use crate::fs::SharedFs;
 use crate::wal::stats::add;
 use crate::wal::{
     CheckpointRequest, checkpoint, delete_checkpoints_before, last_checkpoint, list_segments,
+    remove_segments_before,
 };
 
 impl Head {
@@ -86,14 +87,8 @@ impl Head {
 /// Deletes segments that the newest checkpoint covers: a crash may bring some of them back after
 /// they were deleted, and leave a gap. To be called before the log is read.
 pub(crate) fn remove_covered_segments(fs: &SharedFs, wal_dir: &Path) -> Result<(), TsdbError> {
-    let Some(checkpoint) = last_checkpoint(fs, wal_dir)? else { return Ok(()) };
-    let entries =
-        read_dir_if_exists(&**fs, wal_dir).map_err(|e| TsdbError::io("list", wal_dir, e))?;
-    for entry in entries.iter().filter(|entry| !entry.metadata.is_dir) {
-        if entry.name.parse::<u64>().is_ok_and(|number| number <= checkpoint.number) {
-            let path = wal_dir.join(&entry.name);
-            fs.remove_file(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
-        }
+    if let Some(checkpoint) = last_checkpoint(fs, wal_dir)? {
+        remove_segments_before(fs, wal_dir, checkpoint.number + 1)?;
     }
     Ok(())
 }

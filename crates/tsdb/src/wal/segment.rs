@@ -63,6 +63,21 @@ pub(super) fn sorted_segments(fs: &SharedFs, dir: &Path) -> Result<Vec<SegmentIn
     Ok(segments)
 }
 
+/// Deletes the segments below `before`, in ascending order and whether or not their numbers have a
+/// gap: a crash of the machine may bring back some that were deleted. Returns those that stay.
+pub(crate) fn remove_segments_before(
+    fs: &SharedFs,
+    dir: &Path,
+    before: u64,
+) -> Result<Vec<SegmentInfo>, WalError> {
+    let mut segments = sorted_segments(fs, dir)?;
+    let left = segments.split_off(segments.partition_point(|s| s.number < before));
+    for segment in &segments {
+        fs.remove_file(&segment.path).map_err(|e| WalError::io("delete", &segment.path, e))?;
+    }
+    Ok(left)
+}
+
 /// A number that is written in digits alone.
 pub(super) fn parse_digits(name: &str) -> Option<u64> {
     let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());

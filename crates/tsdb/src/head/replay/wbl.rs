@@ -18,10 +18,12 @@ use super::super::series::{ChunkPlace, FullChunk};
 use super::super::shards::Shard;
 use super::Replay;
 use crate::error::{DecodeError, TsdbError};
-use crate::fs::{SharedFs, exists, read_dir_if_exists};
+use crate::fs::{SharedFs, exists};
 use crate::head_chunks::{ChunkDiskRef, HeadChunk};
 use crate::wal::record::{Record, SampleRecord};
-use crate::wal::{CorruptionKind, WalError, WalReader, close_gaps, list_segments};
+use crate::wal::{
+    CorruptionKind, WalError, WalReader, close_gaps, list_segments, remove_segments_before,
+};
 
 /// The most samples that a list holds during a replay: the most that any writer keeps in one.
 const MAX_LIST: usize = 255;
@@ -232,18 +234,7 @@ fn remove_compacted(
     mut marker: CompactedMarker,
 ) -> Result<(), TsdbError> {
     let Some(first) = marker.first_segment() else { return Ok(()) };
-    let entries = read_dir_if_exists(&**fs, dir).map_err(|e| TsdbError::io("list", dir, e))?;
-    let mut is_first_left = false;
-    for entry in &entries {
-        let Ok(number) = entry.name.parse::<u64>() else { continue };
-        if number >= first {
-            is_first_left = true;
-            continue;
-        }
-        let path = dir.join(&entry.name);
-        fs.remove_file(&path).map_err(|e| TsdbError::io("delete", &path, e))?;
-    }
-    if is_first_left {
+    if !remove_segments_before(fs, dir, first)?.is_empty() {
         // Later segments get later numbers.
         return Ok(());
     }
